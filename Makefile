@@ -1,0 +1,49 @@
+# Set-up is part of every command: a machine with python3 (3.11 or newer, with venv), make and git needs nothing else.
+
+AIRFLOW ?= 3.3.2
+PYTHON ?= python3
+VENV := $(if $(filter 3.3.2,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
+
+export PROMPT
+
+.PHONY: help setup demo standalone test lint unit integration system constraints clean
+
+help: ## Show the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## Install Airflow and this package into its own environment (AIRFLOW=3.1.8 for the oldest)
+
+$(READY): pyproject.toml $(CONSTRAINTS)
+	@echo "Setting up Airflow $(AIRFLOW) in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) pip
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) -e ".[emulator]" --group dev
+	@touch $@
+
+demo: $(READY) ## Make a video through Airflow, with no key (PROMPT="..." for your own; FAL_KEY: at fal itself)
+	@$(BIN)/python -m dev.demo
+
+standalone: $(READY) ## Start all of Airflow with the examples and the emulator, for a browser
+	@$(BIN)/python -m dev.standalone
+
+test: lint unit integration system ## Run everything that is checked
+
+lint: $(READY) ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+unit integration system: $(READY) ## Run one kind of tests
+	@$(BIN)/python -m pytest -q tests/$@
+
+constraints: ## Write down what an unpinned set-up installs today
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --upgrade pip
+	@$(BIN)/python -m pip install -q "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev
+	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CONSTRAINTS)
+
+clean: ## Remove all that the commands made
+	rm -rf .venv* .airflow build dist

@@ -1,0 +1,203 @@
+"""What can go wrong, as one small tree; every class says whether asking again can help.
+
+None of these is an Airflow exception: ``fal/`` raises them, and ``fal/`` knows no Airflow. ``failures.py`` decides
+what Airflow does with one. fal's error model is fal-protocol.md, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class PikaError(Exception):
+    """Something went wrong between this provider and fal.
+
+    :param message: what happened, in fal's own words where it said any.
+    :param request_id: the request it happened to; None where there is none, or none is known.
+    :param error_type: fal's machine-readable type, such as ``content_policy_violation``; None if fal gave none.
+    :param status_code: the HTTP status of fal's answer; None if there was no answer.
+    :param retry_after: seconds that fal asked to wait before the next try; None if it did not.
+
+    ``str()`` gives the message, then what identifies it, then what to do. Every error pickles, and survives the
+    way through a trigger's event (:meth:`as_json`, :meth:`from_json`).
+    """
+
+    #: Whether the same call, made again later with nothing changed, may succeed.
+    retry_helps: ClassVar[bool] = False
+    #: What to do about it, and what it means for the money.
+    advice: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str | None = None,
+        error_type: str | None = None,
+        status_code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request_id = request_id
+        self.error_type = error_type
+        self.status_code = status_code
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        known = {"request id": self.request_id, "type": self.error_type, "HTTP": self.status_code}
+        facts = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
+        return " ".join(part for part in (self.message, f"({facts})" if facts else "", self.advice) if part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_json, (self.as_json(),)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the error as a JSON object, for a trigger's event."""
+        return {"error": type(self).__name__, **vars(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> PikaError:
+        """Build the error again from :meth:`as_json`.
+
+        :raises KeyError: for a class that this tree does not have.
+        """
+        known = {error.__name__: error for error in _tree(PikaError)}
+        fields = dict(value)
+        return known[fields.pop("error")](**fields)
+
+
+def _from_json(value: Mapping[str, Any]) -> PikaError:
+    return PikaError.from_json(value)
+
+
+def _tree(root: type[PikaError]) -> list[type[PikaError]]:
+    return [root, *(error for child in root.__subclasses__() for error in _tree(child))]
+
+
+class InvalidInput(PikaError, ValueError):
+    """A value is not one that the endpoint, or fal's queue, takes; found before anything was sent."""
+
+    advice = "Nothing was sent to fal. A retry fails the same way until the value is corrected."
+
+
+class MissingKey(PikaError):
+    """There is no fal key: not in the connection, not in the environment, no saved login."""
+
+    advice = (
+        "Nothing was sent to fal. Put the key in the connection's password, or set FAL_KEY (or FAL_KEY_ID and "
+        "FAL_KEY_SECRET) for every Airflow process that runs tasks or triggers."
+    )
+
+
+class InvalidKey(PikaError):
+    """fal refused the key (401)."""
+
+    advice = "Correct the key, then clear the task. A request that was submitted before goes on at fal meanwhile."
+
+
+class AccessDenied(PikaError):
+    """The key is good but may not do this (403)."""
+
+    advice = "A retry fails the same way until the account at fal allows it."
+
+
+class ExhaustedBalance(AccessDenied):
+    """fal locked the account because its balance is used up (403); every submit is refused."""
+
+    advice = "Top up the balance at fal, then clear the task. A refused submit is not charged."
+
+
+class UnknownEndpoint(PikaError):
+    """fal has no such endpoint (404 at submit)."""
+
+    advice = "Nothing was submitted. Compare the endpoint's spelling with its page at fal."
+
+
+class UnknownRequest(PikaError):
+    """fal does not know this request id, or no longer (404)."""
+
+    advice = (
+        "The id is mistyped, or from another account or app, or its result has expired (fal keeps results for about "
+        "an hour). Looking again does not help. To get a new clip, and pay for it, clear the task that submitted it."
+    )
+
+
+class RequestRejected(PikaError):
+    """fal, or what stands at its address, refused a call in a way that a repeat does not change."""
+
+    advice = "Check the connection's queue URL; a retry is answered the same way."
+
+
+class TryLater(PikaError):
+    """A call failed in a way that passes: it certainly had no effect, or it only read."""
+
+    retry_helps = True
+
+
+class RateLimited(TryLater):
+    """fal asks for fewer calls (429); ``retry_after`` has the wait it named, in seconds."""
+
+
+class ServerUnavailable(TryLater):
+    """fal, or a gateway before it, could not answer (408 or 5xx)."""
+
+
+class Unreachable(TryLater):
+    """There was no answer: the host cannot be reached, or the connection broke while reading."""
+
+
+class UnexpectedAnswer(TryLater):
+    """fal answered a read with something that this version does not understand; never taken for success."""
+
+
+class SubmitUnknown(PikaError):
+    """A submit was sent and its answer lost: fal may have accepted it, and may charge for it.
+
+    fal has no idempotency key (fal-protocol.md, section 3), so nothing here repeats such a submit by itself.
+    """
+
+    advice = (
+        "The request may be running and may be charged, but its id is lost, so the task fails without a retry. Look "
+        "for it in the request history of your fal account; clear the task to submit again, and pay again if it ran."
+    )
+
+
+class GenerationFailed(PikaError):
+    """The request ran to its end at fal and brought no video."""
+
+    advice = "The same input fails the same way."
+
+
+class InputRejected(GenerationFailed):
+    """The model refused the input (422). fal checks an input only when it runs, never at submit."""
+
+    advice = "Correct the input; the same one is refused again. fal may charge for a refused request that ran."
+
+
+class ContentPolicyViolation(InputRejected):
+    """fal's content checker refused the prompt, or what came of it."""
+
+    advice = "Change the prompt; the same one is refused again. fal may charge for a refused request that ran."
+
+
+class GenerationCancelled(GenerationFailed):
+    """The request was cancelled before it ended (499)."""
+
+    advice = "Nothing runs any more. To get the clip, clear the task that submitted it."
+
+
+class GenerationInterrupted(GenerationFailed):
+    """The request failed in a way that may pass: a broken runner, a busy service, a time limit."""
+
+    retry_helps = True
+    advice = "A new submission may succeed; fal does not charge for server errors."
+
+
+class StartTimeout(GenerationInterrupted):
+    """fal did not start the request within its ``start_timeout``, and dropped it."""
+
+    advice = "It never ran and is not charged. A new submission may start in time; or allow a longer start_timeout."
+
+
+__all__ = [error.__name__ for error in _tree(PikaError)]

@@ -1,0 +1,125 @@
+"""What is asked of fal's queue, pure: each operation's HTTP call, and what it means when no answer comes.
+
+What the answers mean stands in ``answers.py``; who sends the calls in ``client.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import httpx
+from fal_client.client import AppId
+
+from airflow_provider_pika import exceptions as errors
+
+from . import answers
+from .answers import Answer
+from .models import QueueStatus, SubmitControls, Video
+
+T = TypeVar("T")
+
+#: The connection was never opened, so nothing was sent.
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One HTTP call, what an answer to it means, and what it means if there is none."""
+
+    method: str
+    path: str
+    understand: Callable[[Answer], T]
+    lost: Callable[[httpx.HTTPError], errors.PikaError]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls) -> Call[str]:
+    """Ask for a generation; the answer is its request id."""
+    app_of(endpoint)
+
+    def lost(error: httpx.HTTPError) -> errors.PikaError:
+        if isinstance(error, _NEVER_SENT):
+            return _unreachable(error, "Nothing was submitted; a retry submits again.")
+        return errors.SubmitUnknown(f"The submit to {endpoint} was sent, but its reply was lost: {_what(error)}.")
+
+    options = {"json": dict(arguments), "headers": controls.headers()}
+    return Call("POST", endpoint, lambda answer: answers.submitted(answer, endpoint), lost, options)
+
+
+def status(endpoint: str, request_id: str, logs: bool) -> Call[QueueStatus]:
+    """Ask where a request stands."""
+    return Call(
+        "GET",
+        f"{_request_path(endpoint, request_id)}/status",
+        lambda answer: answers.status(answer, request_id),
+        _lost_read(request_id),
+        {"params": {"logs": int(logs)}},
+    )
+
+
+def result(endpoint: str, request_id: str) -> Call[Video]:
+    """Ask for the video of a completed request."""
+    path = _request_path(endpoint, request_id)
+    return Call("GET", path, lambda answer: answers.result(answer, endpoint, request_id), _lost_read(request_id))
+
+
+def cancel(endpoint: str, request_id: str) -> Call[bool]:
+    """Ask to cancel; the answer is False if the request had completed before."""
+    path = f"{_request_path(endpoint, request_id)}/cancel"
+    return Call("PUT", path, lambda answer: answers.cancelled(answer, request_id), _lost_read(request_id))
+
+
+def app_of(endpoint: str) -> str:
+    """Give the part of an endpoint's id that its requests are found under (fal-protocol.md, 1.3).
+
+    :raises InvalidInput: for what cannot be an endpoint's id.
+    """
+    if isinstance(endpoint, str) and re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)+", endpoint, re.ASCII):
+        app = AppId.from_endpoint_id(endpoint)
+        return "/".join(part for part in (app.namespace, app.owner, app.alias) if part)
+    raise errors.InvalidInput(
+        f"endpoint={endpoint!r} is not allowed: it takes an id such as 'fal-ai/pika/v2.5/text-to-video'."
+    )
+
+
+def check_request_id(request_id: object) -> None:
+    """Refuse what cannot be a request's id.
+
+    :raises InvalidInput: for None, the text "None", an empty text, or what has no place in a URL.
+    """
+    if not isinstance(request_id, str) or request_id == "None" or not re.fullmatch(r"[\w-]+", request_id, re.ASCII):
+        raise errors.InvalidInput(
+            f"request_id={request_id!r} is not allowed: it takes the id that the submit returned. Did the submitting "
+            "task succeed, and is it its output that is read here?"
+        )
+
+
+def _request_path(endpoint: str, request_id: str) -> str:
+    """Build the path ourselves: the URLs in fal's answers could lead the key to another host."""
+    check_request_id(request_id)
+    return f"{app_of(endpoint)}/requests/{request_id}"
+
+
+def _lost_read(request_id: str) -> Callable[[httpx.HTTPError], errors.PikaError]:
+    def lost(error: httpx.HTTPError) -> errors.PikaError:
+        return _unreachable(error, "The request itself goes on at fal.", request_id)
+
+    return lost
+
+
+def _unreachable(error: httpx.HTTPError, consequence: str, request_id: str | None = None) -> errors.Unreachable:
+    return errors.Unreachable(f"The queue cannot be reached: {_what(error)}. {consequence}", request_id=request_id)
+
+
+def _what(error: httpx.HTTPError) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ").rstrip(".")

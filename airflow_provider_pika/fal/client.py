@@ -1,0 +1,165 @@
+"""The fal queue's client, blocking and for an event loop: submit, status, result, cancel, over one set of rules.
+
+Not fal_client's own submit: it repeats the POST up to ten times when a reply is lost, and each may be charged; nor its
+request handles: they repeat a read for up to 20 minutes out of our sight, and break on a key that an answer lacks
+(fal-protocol.md, 8.2 and 8.3). What is sent stands in ``calls.py``, what an answer means in ``answers.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+
+from airflow_provider_pika.exceptions import PikaError
+
+from . import calls
+from .answers import Answer, outcome
+from .calls import Call
+from .models import QueueStatus, SubmitControls, Video
+from .polling import Look
+
+#: fal's own queue (fal-protocol.md, 1.1).
+QUEUE_URL = "https://queue.fal.run"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where the queue is and who asks.
+
+    :param authorization: the header's whole value, such as ``Key id:secret``; never part of a repr.
+    :param queue_url: where the endpoints' ids are appended to.
+    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    """
+
+    authorization: str = field(repr=False)
+    queue_url: str = QUEUE_URL
+    timeout: float = 60.0
+
+    def client_options(self) -> dict[str, Any]:
+        """Give the options of the HTTP client, blocking and async alike.
+
+        Redirects are not followed: they could carry the key to another host.
+        """
+        return {
+            "base_url": self.queue_url,
+            "headers": {"Authorization": self.authorization, "Accept": "application/json"},
+            "timeout": self.timeout,
+            "follow_redirects": False,
+        }
+
+
+class FalQueue:
+    """A blocking client of the queue; close it, or use it in a ``with``. Every method may raise ``PikaError``."""
+
+    def __init__(self, account: Account) -> None:
+        self._http = httpx.Client(**account.client_options())
+
+    def __enter__(self) -> FalQueue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
+        """POST once and give the request id.
+
+        :raises SubmitUnknown: the reply is lost; fal may have accepted it.
+        """
+        return self._send(calls.submit(endpoint, arguments, controls or SubmitControls()))
+
+    def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
+        """Tell where a request stands."""
+        return self._send(calls.status(endpoint, request_id, logs))
+
+    def result(self, endpoint: str, request_id: str) -> Video:
+        """Give the video of a completed request, or raise the way it failed."""
+        return self._send(calls.result(endpoint, request_id))
+
+    def cancel(self, endpoint: str, request_id: str) -> bool:
+        """Ask fal to cancel; False if the request had completed before."""
+        return self._send(calls.cancel(endpoint, request_id))
+
+    def look(self, endpoint: str, request_id: str) -> Look:
+        """Look once at a request: its status with logs, and how it ended if it did. Never raises ``PikaError``."""
+        try:
+            seen = self.status(endpoint, request_id, logs=True)
+        except PikaError as error:
+            return Look(outcome=error)
+        if seen.status != "COMPLETED":
+            return Look(seen)
+        try:
+            return Look(seen, outcome(seen, self.result(endpoint, request_id), request_id))
+        except PikaError as error:
+            return Look(seen, outcome(seen, error, request_id))
+
+    def _send(self, call: Call[T]) -> T:
+        try:
+            response = self._http.request(call.method, call.path, **call.options)
+        except httpx.HTTPError as error:
+            raise call.lost(error) from None
+        return call.understand(Answer.read(response.status_code, response.headers, response.text))
+
+
+class AsyncFalQueue:
+    """The same client for an event loop; close it, or use it in an ``async with``.
+
+    Building one reads the machine's certificates, about 20 ms: do it off the loop.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._http = httpx.AsyncClient(**account.client_options())
+
+    async def __aenter__(self) -> AsyncFalQueue:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
+        """See :meth:`FalQueue.submit`."""
+        return await self._send(calls.submit(endpoint, arguments, controls or SubmitControls()))
+
+    async def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
+        """See :meth:`FalQueue.status`."""
+        return await self._send(calls.status(endpoint, request_id, logs))
+
+    async def result(self, endpoint: str, request_id: str) -> Video:
+        """See :meth:`FalQueue.result`."""
+        return await self._send(calls.result(endpoint, request_id))
+
+    async def cancel(self, endpoint: str, request_id: str) -> bool:
+        """See :meth:`FalQueue.cancel`."""
+        return await self._send(calls.cancel(endpoint, request_id))
+
+    async def look(self, endpoint: str, request_id: str) -> Look:
+        """See :meth:`FalQueue.look`."""
+        try:
+            seen = await self.status(endpoint, request_id, logs=True)
+        except PikaError as error:
+            return Look(outcome=error)
+        if seen.status != "COMPLETED":
+            return Look(seen)
+        try:
+            return Look(seen, outcome(seen, await self.result(endpoint, request_id), request_id))
+        except PikaError as error:
+            return Look(seen, outcome(seen, error, request_id))
+
+    async def _send(self, call: Call[T]) -> T:
+        try:
+            response = await self._http.request(call.method, call.path, **call.options)
+        except httpx.HTTPError as error:
+            raise call.lost(error) from None
+        return call.understand(Answer.read(response.status_code, response.headers, response.text))

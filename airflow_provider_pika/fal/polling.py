@@ -1,0 +1,109 @@
+"""The decisions of a wait, pure: what did we see, what time is it, so what now.
+
+No clock, no network and no event loop: the sensor's loop, the trigger and the tests all call :func:`decide`, so they
+cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from airflow_provider_pika.exceptions import GenerationFailed, PikaError
+
+from .models import QueueStatus, Video
+
+#: Seconds between two looks, at most, while fal does not answer.
+LONGEST_BACKOFF = 60.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a request: where it stands, if that could be read, and how it ended or what went wrong, if so."""
+
+    status: QueueStatus | None = None
+    outcome: Video | PikaError | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A wait for one request, as far as it has come. ``deadline`` is in unix seconds, ``poll_interval`` in seconds."""
+
+    request_id: str
+    deadline: float
+    poll_interval: float
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class LookAgain:
+    """Look again ``after`` seconds, and go on from ``wait``; ``trouble`` is why the last look brought nothing."""
+
+    after: float
+    wait: Wait
+    trouble: PikaError | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """The video is there."""
+
+    video: Video
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Waiting longer cannot help."""
+
+    error: PikaError
+
+
+@dataclass(frozen=True)
+class TooLate:
+    """The deadline has passed, and a last look brought no end."""
+
+    message: str
+
+
+Ending = Done | Failed | TooLate
+
+
+def decide(wait: Wait, look: Look, now: float) -> LookAgain | Ending:
+    """Say what follows from one look.
+
+    An error that passes is tolerated until the deadline, with growing pauses; any other ends the wait.
+
+    :param now: unix seconds.
+    """
+    match look.outcome:
+        case Video() as video:
+            return Done(video)
+        case PikaError() as error if isinstance(error, GenerationFailed) or not error.retry_helps:
+            return Failed(error)
+        case trouble:
+            wait = replace(wait, failures=wait.failures + 1 if trouble else 0)
+    if now >= wait.deadline:
+        return TooLate(_too_late(wait, look))
+    pause = min(_pause(wait, trouble), wait.deadline - now)  # the last look is at the deadline, not before it
+    return LookAgain(pause, wait, trouble)
+
+
+def _pause(wait: Wait, trouble: PikaError | None) -> float:
+    if trouble is None:
+        return wait.poll_interval
+    backoff = min(wait.poll_interval * 2.0 ** min(wait.failures, 10), LONGEST_BACKOFF)
+    return max(backoff, wait.poll_interval, trouble.retry_after or 0.0)
+
+
+def _too_late(wait: Wait, look: Look) -> str:
+    deadline = datetime.fromtimestamp(wait.deadline, UTC).isoformat(timespec="seconds")
+    last = _last_seen(look.status) if look.status else f"the last look failed: {look.outcome}"
+    return (
+        f"Request {wait.request_id} did not end before the deadline, {deadline}; {last}. It was not cancelled: it may "
+        "still run, and be charged. Clear this task to wait for the same request again, which submits nothing."
+    )
+
+
+def _last_seen(status: QueueStatus) -> str:
+    position = f" at position {status.queue_position}" if status.queue_position is not None else ""
+    return f"last seen {status.status}{position}"

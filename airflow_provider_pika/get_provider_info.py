@@ -1,0 +1,59 @@
+"""What Airflow discovers. Imports nothing: an exception in here breaks every provider of the installation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Which standard fields the connection form shows, and what they are called.
+CONNECTION_FORM: dict[str, Any] = {
+    "hidden-fields": ["schema", "login", "port", "extra"],
+    "relabeling": {"host": "Queue URL", "password": "fal API key"},
+    "placeholders": {
+        "host": "empty: fal itself, https://queue.fal.run; or a gateway, or the emulator",
+        "password": "key id:key secret; empty: FAL_KEY where the task runs",
+    },
+}
+
+#: The form's own fields; they land in the connection's extra.
+CONNECTION_FIELDS: dict[str, Any] = {
+    "http_timeout": {
+        "label": "HTTP timeout",
+        "description": "Seconds that one call to the queue may take; empty: 60. "
+        "How long a video may take is the sensor's timeout, not this.",
+        "schema": {"type": ["number", "null"], "minimum": 1},
+    }
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe this provider to Airflow, in the form of ``airflow/provider_info.schema.json``.
+
+    The connection form stands here for Airflow 3.2 and newer, whose UI never imports a hook, and once more in
+    ``PikaHook``'s class methods for Airflow 3.1, which reads only those (airflow-facts.md, section 1).
+    """
+    integration = "Pika"
+    return {
+        "package-name": "airflow-provider-pika",
+        "name": "Pika",
+        "description": "Pika text-to-video, on fal's queue: submit once, wait without a worker, keep the clip.",
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://fal.ai/models/fal-ai/pika/v2.5/text-to-video",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.operators.pika"]}],
+        "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.sensors.pika"]}],
+        "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.hooks.pika"]}],
+        "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.triggers.pika"]}],
+        "connection-types": [
+            {
+                "connection-type": "pika",
+                "hook-class-name": "airflow_provider_pika.hooks.pika.PikaHook",
+                "hook-name": "Pika (fal)",
+                "ui-field-behaviour": CONNECTION_FORM,
+                "conn-fields": CONNECTION_FIELDS,
+            }
+        ],
+    }

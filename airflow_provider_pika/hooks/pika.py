@@ -1,0 +1,206 @@
+"""An Airflow connection becomes a client of fal's queue. Auth lives here, and only here."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, CONNECTION_FORM
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_pika.fal.client import Account, AsyncFalQueue, FalQueue
+    from airflow_provider_pika.fal.models import QueueStatus, SubmitControls, Video
+
+
+class PikaHook(BaseHook):
+    """Talk to fal's queue with the key and the address of an Airflow connection of type ``pika``.
+
+    The key comes from the first of: the connection's password, ``FAL_KEY``, ``FAL_KEY_ID`` with ``FAL_KEY_SECRET``, a
+    saved ``fal auth login``. The address is the connection's host (a URL), or fal itself. The default connection need
+    not exist; one that is named otherwise must.
+
+    Every method that talks to fal raises :class:`~airflow_provider_pika.exceptions.PikaError`.
+
+    :param pika_conn_id: the connection's id.
+    """
+
+    conn_name_attr = "pika_conn_id"
+    default_conn_name = "pika_default"
+    conn_type = "pika"
+    hook_name = "Pika (fal)"
+
+    def __init__(self, pika_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.pika_conn_id = pika_conn_id
+
+    def get_conn(self) -> FalQueue:
+        """Build a blocking client of the queue; the caller closes it.
+
+        :raises MissingKey: there is no key anywhere.
+        :raises InvalidInput: the connection's address, key or timeout cannot be one.
+        :raises AirflowNotFoundException: there is no connection of this id, and it is not the default one.
+        """
+        from airflow_provider_pika.fal.client import FalQueue
+
+        try:
+            connection = self.get_connection(self.pika_conn_id)
+        except AirflowNotFoundException:
+            return FalQueue(self._account_without_connection())
+        return FalQueue(_account(connection, connection.extra_dejson))
+
+    async def aget_conn(self) -> AsyncFalQueue:
+        """Build a client for an event loop without blocking it; the caller closes it. Raises as :meth:`get_conn`."""
+        try:
+            connection = await get_async_connection(self.pika_conn_id)
+        except AirflowNotFoundException:
+            return await asyncio.to_thread(lambda: _async_queue(self._account_without_connection()))
+        extra = await get_async_extra_dejson(connection)
+        return await asyncio.to_thread(lambda: _async_queue(_account(connection, extra)))
+
+    def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
+        """POST once and give the request id; fal checks ``arguments`` only when the request runs.
+
+        :raises SubmitUnknown: the reply is lost; fal may have accepted it.
+        """
+        with self.get_conn() as queue:
+            return queue.submit(endpoint, arguments, controls)
+
+    def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
+        """Tell where a request stands."""
+        with self.get_conn() as queue:
+            return queue.status(endpoint, request_id, logs=logs)
+
+    def result(self, endpoint: str, request_id: str) -> Video:
+        """Give the video of a completed request.
+
+        :raises GenerationFailed: the request ended without one.
+        """
+        with self.get_conn() as queue:
+            return queue.result(endpoint, request_id)
+
+    def cancel(self, endpoint: str, request_id: str) -> bool:
+        """Ask fal to cancel; False if the request had completed before. A running one may complete all the same."""
+        with self.get_conn() as queue:
+            return queue.cancel(endpoint, request_id)
+
+    async def asubmit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
+        """Do as :meth:`submit` does, on an event loop."""
+        async with await self.aget_conn() as queue:
+            return await queue.submit(endpoint, arguments, controls)
+
+    async def astatus(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
+        """Do as :meth:`status` does, on an event loop."""
+        async with await self.aget_conn() as queue:
+            return await queue.status(endpoint, request_id, logs=logs)
+
+    async def aresult(self, endpoint: str, request_id: str) -> Video:
+        """Do as :meth:`result` does, on an event loop."""
+        async with await self.aget_conn() as queue:
+            return await queue.result(endpoint, request_id)
+
+    async def acancel(self, endpoint: str, request_id: str) -> bool:
+        """Do as :meth:`cancel` does, on an event loop."""
+        async with await self.aget_conn() as queue:
+            return await queue.cancel(endpoint, request_id)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for the status of a random id, which costs nothing: a good key gets 404, a bad one 401."""
+        try:
+            self.status(TEXT_TO_VIDEO, str(uuid.uuid4()))
+        except errors.UnknownRequest:
+            return True, "The queue answered, and accepted the key."
+        except errors.InvalidKey:
+            return False, "The queue answered, and refused the key."
+        except errors.PikaError as error:
+            return False, error.message
+        return False, "The queue claims to know a request that does not exist: this is not fal's queue."
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Give the form's standard fields to Airflow 3.1; 3.2 and newer read the provider info."""
+        return {name.replace("-", "_"): value for name, value in CONNECTION_FORM.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Give the form's own fields to Airflow 3.1; 3.2 and newer read the provider info."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import FloatField
+
+        return {
+            name: FloatField(form["label"], widget=BS3TextFieldWidget(), description=form["description"])
+            for name, form in CONNECTION_FIELDS.items()
+        }
+
+    def _account_without_connection(self) -> Account:
+        if self.pika_conn_id != self.default_conn_name:
+            raise AirflowNotFoundException(
+                f"There is no connection {self.pika_conn_id!r}. Create it with type 'pika', or leave pika_conn_id out "
+                "to use FAL_KEY."
+            )
+        return _account(None, {})
+
+
+def _async_queue(account: Account) -> AsyncFalQueue:
+    from airflow_provider_pika.fal.client import AsyncFalQueue
+
+    return AsyncFalQueue(account)
+
+
+def _account(connection: Connection | None, extra: Mapping[str, Any]) -> Account:
+    """Say where the queue is and who asks. Blocks: a saved login may have to be renewed over the network."""
+    from airflow_provider_pika.fal.client import QUEUE_URL, Account
+
+    return Account(
+        authorization=_authorization((connection and connection.password) or ""),
+        queue_url=(_queue_url(connection) if connection else "") or QUEUE_URL,
+        timeout=_timeout(extra.get("http_timeout")),
+    )
+
+
+def _authorization(password: str) -> str:
+    from fal_client.auth import MissingCredentialsError, fetch_auth_credentials
+
+    scheme, token = "Key", password.strip()
+    if not token:
+        try:
+            found = fetch_auth_credentials()
+        except MissingCredentialsError:
+            raise errors.MissingKey("There is no fal key.") from None
+        scheme, token = found.scheme, found.token.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise errors.InvalidInput("The fal key is not allowed: it has blanks, line breaks or letters that no key has.")
+    return f"{scheme} {token}"
+
+
+def _queue_url(connection: Connection) -> str:
+    host = (connection.host or "").strip()
+    if not host:
+        return ""
+    url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
+    parts = urlsplit(url if not connection.port else f"{url}:{connection.port}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        raise errors.InvalidInput(
+            f"The queue URL of connection {connection.conn_id!r} is not allowed: it takes "
+            "http(s)://host[:port][/path], and the key goes into the password."
+        )
+    return parts.geturl().rstrip("/")
+
+
+def _timeout(value: Any) -> float:
+    try:
+        seconds = float(value or 60)
+    except (TypeError, ValueError):
+        seconds = 0
+    if seconds < 1:
+        raise errors.InvalidInput(f"http_timeout={value!r} is not allowed: it takes a number of seconds, 1 or more.")
+    return seconds

@@ -1,0 +1,17 @@
+"""Which of an operator's values are known when the Dag is parsed, and can be refused right then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def known_now(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give those of ``values`` that are final, so neither a Jinja template nor an XCom that is still to come."""
+    return {name: value for name, value in values.items() if not _comes_later(value)}
+
+
+def _comes_later(value: Any) -> bool:
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    return hasattr(value, "resolve")  # XComArg and the other lazy arguments of Airflow's SDK

@@ -1,0 +1,34 @@
+"""``python -m airflow_provider_pika.emulator``: the command line, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+
+EXTRA = {"av", "cryptography", "fastapi", "PIL", "pydantic", "starlette", "uvicorn"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to stop; returns the exit code. What the user can put right is one line on stderr and a 2."""
+    try:
+        from airflow_provider_pika.emulator import command
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in EXTRA:
+            raise
+        return _fail(f"{error.name} is not installed: pip install 'airflow-provider-pika[emulator]'")
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            command.run(arguments)
+    except command.UsageError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"fal emulator: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

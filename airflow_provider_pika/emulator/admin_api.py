@@ -1,0 +1,79 @@
+"""The emulator's own calls, which fal does not have: what was asked of it, and which faults come next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+
+from airflow_provider_pika.emulator.fault_registry import FaultRegistry
+from airflow_provider_pika.emulator.faults import Fault
+from airflow_provider_pika.emulator.store import Job, Store
+from airflow_provider_pika.emulator.tally import Tally
+
+
+@dataclass(frozen=True)
+class AdminApi:
+    """Below ``/_emulator``; needs no key."""
+
+    store: Store
+    faults: FaultRegistry
+    tally: Tally
+
+    def router(self) -> APIRouter:
+        """Faults, counters, requests."""
+        router = APIRouter(prefix="/_emulator")
+        router.add_api_route("/faults", self.set_fault, methods=["POST"], status_code=201)
+        router.add_api_route("/faults", self.list_faults, methods=["GET"])
+        router.add_api_route("/faults", self.clear_faults, methods=["DELETE"], status_code=204)
+        router.add_api_route("/counts", self.counts, methods=["GET"])
+        router.add_api_route("/counts", self.reset_counts, methods=["DELETE"], status_code=204)
+        router.add_api_route("/requests", self.requests, methods=["GET"])
+        return router
+
+    async def set_fault(self, fault: Fault) -> Fault:
+        """Ask for a fault; an unknown one, or an unknown option, is a 422 that names it."""
+        self.faults.set(fault)
+        return fault
+
+    async def list_faults(self) -> list[dict[str, Any]]:
+        """The faults still to come."""
+        return self.faults.pending()
+
+    async def clear_faults(self) -> None:
+        """No more faults, except those in prompts, which are counted anew."""
+        self.faults.clear()
+
+    async def counts(self) -> dict[str, Any]:
+        """How often each operation was called."""
+        return self.tally.read()
+
+    async def reset_counts(self) -> None:
+        """All counters to zero."""
+        self.tally.reset()
+
+    async def requests(self, prompt: str = "") -> list[dict[str, Any]]:
+        """Every request, oldest first; ``prompt`` keeps those whose prompt contains it."""
+        return [_describe(job) for job in self.store.all(prompt)]
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    outcome = job.outcome
+    return {
+        "request_id": job.id,
+        "endpoint_id": job.submission.endpoint,
+        "via": job.submission.via,
+        "input": job.submission.input,
+        "state": job.state,
+        "attempts": job.attempts,
+        "sent_at": job.sent_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "status_code": None if outcome is None else outcome.status_code,
+        "error": None if outcome is None else outcome.error,
+        "error_type": None if outcome is None else outcome.error_type,
+        "output": None if outcome is None else outcome.body,
+        "webhook": job.submission.webhook,
+        "faults": [fault.fault for fault in job.faults],
+    }

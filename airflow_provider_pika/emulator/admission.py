@@ -1,0 +1,75 @@
+"""From an HTTP request to a submission: what is read from it, and what turns it away before anything is queued."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.responses import JSONResponse, Response
+
+from airflow_provider_pika.emulator.endpoints import EndpointId
+from airflow_provider_pika.emulator.store import Submission, Via
+from airflow_provider_pika.emulator.wire import Keys, origin_of
+
+SHORTEST_START_TIMEOUT = 0.1
+"""Seconds; ``X-Fal-Request-Timeout`` must be greater (fal-protocol.md 0.1)."""
+
+
+async def read_submission(request: Request, endpoint: str, via: Via) -> Submission:
+    """
+    The request as it came, whatever its body: what is not JSON fails as the app's 422 when it runs.
+
+    fal's answer to such a body is not established. A start timeout that cannot be read is None here, and refused by
+    `refuse_submission`.
+    """
+    headers = request.headers
+    return Submission(
+        endpoint=endpoint.strip("/"),
+        origin=origin_of(request),
+        body=await request.body(),
+        via=via,
+        low_priority=headers.get("x-fal-queue-priority", "normal").lower() == "low",
+        keep_io=headers.get("x-fal-store-io") != "0",
+        webhook=request.query_params.get("fal_webhook") or None,
+        start_after=_start_timeout(headers.get("x-fal-request-timeout")),
+    )
+
+
+def refuse_submission(request: Request, keys: Keys, submission: Submission) -> Response | None:
+    """
+    Key first, then app, then options; the model's input is not looked at (2.1).
+
+    Without any key an unknown app is a 404 all the same, as a probe of fal showed (4.3).
+    """
+    endpoint = EndpointId.parse(submission.endpoint)
+    asks_for_key = "authorization" in request.headers or endpoint.is_known_app
+    if asks_for_key and (refused := keys.refuse(request, endpoint.app)) is not None:
+        return refused
+    if not endpoint.is_known_app:
+        return JSONResponse({"detail": f'Application "{endpoint.alias}" not found'}, 404)
+    if "x-fal-request-timeout" in request.headers and submission.start_after is None:
+        return _bad_request(f"X-Fal-Request-Timeout must be a number of seconds above {SHORTEST_START_TIMEOUT}")
+    return None
+
+
+def refuse_long_queue(request: Request, waiting: int) -> Response | None:
+    """``fal_max_queue_length``: 429 if more than this many wait (2.1). The body is not established."""
+    limit = request.query_params.get("fal_max_queue_length")
+    if limit is None:
+        return None
+    if not limit.isdecimal():
+        return _bad_request("fal_max_queue_length must be a whole number")
+    if waiting > int(limit):
+        return JSONResponse({"detail": f"Queue length {waiting} exceeds the maximum of {limit}"}, 429)
+    return None
+
+
+def _start_timeout(value: str | None) -> float | None:
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return seconds if SHORTEST_START_TIMEOUT < seconds < float("inf") else None
+
+
+def _bad_request(detail: str) -> Response:
+    body = {"detail": detail, "error_type": "bad_request"}
+    return JSONResponse(body, 400, {"X-Fal-Error-Type": "bad_request"})

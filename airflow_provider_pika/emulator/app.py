@@ -1,0 +1,91 @@
+"""The parts put together: one ASGI app for both ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from airflow_provider_pika.emulator.admin_api import AdminApi
+from airflow_provider_pika.emulator.database import Database
+from airflow_provider_pika.emulator.fault_registry import FaultRegistry
+from airflow_provider_pika.emulator.files_api import FilesApi
+from airflow_provider_pika.emulator.gate import Gate
+from airflow_provider_pika.emulator.generation import Generator
+from airflow_provider_pika.emulator.options import Options
+from airflow_provider_pika.emulator.platform_api import PlatformApi
+from airflow_provider_pika.emulator.queue_api import QueueApi
+from airflow_provider_pika.emulator.run_api import RunApi
+from airflow_provider_pika.emulator.runners import Runners
+from airflow_provider_pika.emulator.signing import Signer
+from airflow_provider_pika.emulator.store import Store
+from airflow_provider_pika.emulator.tally import Tally
+from airflow_provider_pika.emulator.webhooks import Webhooks
+from airflow_provider_pika.emulator.wire import Keys
+
+
+class ByPort:
+    """
+    Hands a request to the app of the port that it came to: fal.run and queue.fal.run have the same paths on two hosts.
+
+    A trailing slash is dropped on the way, since fal takes both forms (fal-protocol.md 1.3). A client that goes away
+    while it sends its body is nobody's error.
+    """
+
+    def __init__(self, default: ASGIApp, others: Mapping[int, ASGIApp]) -> None:
+        self._default = default
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI; the lifespan goes to the default app."""
+        app = self._default
+        if scope["type"] == "http":
+            app = self._others.get(scope["server"][1], app)
+            scope["path"] = scope["path"].rstrip("/") or "/"
+        with contextlib.suppress(ClientDisconnect):
+            await app(scope, receive, send)
+
+
+def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
+    """The whole emulator. ``run_port`` is the port that the run host really got."""
+    files = options.data / "files"
+    keys, store, tally, faults = Keys(options.keys), Store(database), Tally(database), FaultRegistry(database)
+    gate = Gate(faults, tally)
+    webhooks = Webhooks(database, Signer.load(options.data / "webhook-key.pem"), options.result_ttl)
+    generator = Generator(files, options.pace, store.log, options.runners)
+    runners = Runners(store, faults, generator, webhooks, options.runners)
+    files_api = FilesApi(store, gate, tally, files)
+
+    queue = _api(
+        AdminApi(store, faults, tally).router(),
+        PlatformApi(database, gate, tally, keys, options.history_lag).router(),
+        webhooks.router(),
+        files_api.router(),
+        QueueApi(store, runners, faults, gate, tally, keys, options.result_ttl).router(),
+        background=(runners, webhooks),
+    )
+    run = _api(files_api.router(), RunApi(store, runners, gate, tally, keys).router())
+    return ByPort(queue, {run_port: run})
+
+
+def _api(*routers: APIRouter, background: tuple[Runners | Webhooks, ...] = ()) -> FastAPI:
+    """An app of these routers, in this order: the queue's routes take every path and so come last."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(part.serve()) for part in background]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    app = FastAPI(openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    for router in routers:
+        app.include_router(router)
+    return app

@@ -1,0 +1,104 @@
+"""The faults that can be asked for: as JSON in the admin call, or as ``[[...]]`` in a prompt."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Operation = Literal["submit", "status", "result", "cancel", "file", "history", "run"]
+
+RefusalName = Literal["reset", "http_429", "http_500", "http_502", "http_503", "http_504", "locked"]
+"""Answered before anything is processed: no request comes of it."""
+
+ReplyName = Literal["lost_reply", "stall", "malformed"]
+"""Processed as usual; what goes wrong is the reply."""
+
+GenerationName = Literal[
+    "content_policy_violation",
+    "generation_error",
+    "downstream_error",
+    "runner_error",
+    "start_timeout",
+    "never_finish",
+    "requeue",
+    "expire",
+    "wrong_length",
+    "truncated_file",
+    "broken_file",
+    "html_file",
+    "slow_download",
+    "ignore_cancel",
+    "webhook_payload_error",
+]
+"""What becomes of an accepted request."""
+
+REFUSALS = frozenset(get_args(RefusalName))
+GENERATION_FAULTS = frozenset(get_args(GenerationName))
+
+OPTIONS: dict[str, frozenset[str]] = {
+    "stall": frozenset({"seconds"}),
+    "http_429": frozenset({"retry_after"}),
+    "generation_error": frozenset({"retryable"}),
+    "downstream_error": frozenset({"retryable"}),
+    "slow_download": frozenset({"bytes_per_second"}),
+}
+"""The options of a fault, beyond ``times``, ``match`` and (for the operation faults) ``on``."""
+
+DIRECTIVE = re.compile(r"\[\[\s*(\w+)((?:\s+\w+=[^\s\]]+)*)\s*\]\]")
+
+
+class Fault(BaseModel):
+    """One fault as somebody asked for it. Times are counts, ``seconds`` and ``retry_after`` are seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fault: RefusalName | ReplyName | GenerationName
+    on: Operation = "submit"
+    times: int = Field(default=1, ge=1)
+    match: str = ""
+    seconds: float = Field(default=600, gt=0)
+    retry_after: int | None = Field(default=None, ge=0)
+    retryable: bool = False
+    bytes_per_second: int = Field(default=65536, ge=1)
+
+    @model_validator(mode="after")
+    def _only_its_own_options(self) -> Fault:
+        known = {"fault", "times", "match"} | OPTIONS.get(self.fault, frozenset())
+        if not self.is_generation:
+            known |= {"on"}
+        if unknown := self.model_fields_set - known:
+            raise ValueError(f"{self.fault} has no option {', '.join(sorted(unknown))}")
+        return self
+
+    @property
+    def is_generation(self) -> bool:
+        """Whether it befalls the request itself rather than one HTTP exchange."""
+        return self.fault in GENERATION_FAULTS
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it strikes before anything is processed."""
+        return self.fault in REFUSALS
+
+
+def parse_prompt(prompt: str) -> list[Fault]:
+    """The faults that a prompt asks for, in order. What is not a fault we know is text, and stays text."""
+    return [fault for match in DIRECTIVE.finditer(prompt) if (fault := _parse_directive(match)) is not None]
+
+
+def strip_directives(prompt: str) -> str:
+    """The prompt without its faults: what is drawn, so that a faulty run makes the same picture as a clean one."""
+    text = DIRECTIVE.sub(lambda match: match[0] if _parse_directive(match) is None else " ", prompt)
+    return " ".join(text.split())
+
+
+def _parse_directive(match: re.Match[str]) -> Fault | None:
+    options = dict(pair.split("=", 1) for pair in match[2].split())
+    if {"fault", "match"} & options.keys():
+        return None
+    try:
+        return Fault.model_validate({**options, "fault": match[1]})
+    except ValidationError:
+        return None

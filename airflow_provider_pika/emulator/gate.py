@@ -1,0 +1,81 @@
+"""The way in and out of every operation: where a fault may strike before it, or spoil the reply after it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+
+from airflow_provider_pika.emulator.fault_registry import FaultRegistry, Subject
+from airflow_provider_pika.emulator.faults import Fault, Operation
+from airflow_provider_pika.emulator.tally import Tally
+from airflow_provider_pika.emulator.transport import Dropped, Stalled
+
+NGINX = {502: "Bad Gateway", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
+
+LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
+"""As captured (fal-protocol.md 4.3)."""
+
+
+class Gate:
+    """Wraps the processing of an exchange in the fault that strikes it, if one does."""
+
+    def __init__(self, faults: FaultRegistry, tally: Tally) -> None:
+        self._faults = faults
+        self._tally = tally
+
+    async def exchange(
+        self, operation: Operation, subjects: Sequence[Subject], process: Callable[[], Awaitable[Response]]
+    ) -> Response:
+        """The reply to send. ``process`` is not called at all if the fault refuses the exchange."""
+        fault = self._faults.take(operation, subjects)
+        submits = operation in {"submit", "run"}
+        if fault is not None and fault.is_refusal:
+            if submits:
+                self._tally.add(f"{operation}.refused")
+            return refusal(fault)
+        reply = await process()
+        if fault is not None:
+            return spoiled(fault, reply)
+        if submits:
+            for subject in subjects:
+                self._faults.forget(subject.key)
+        return reply
+
+
+def refusal(fault: Fault) -> Response:
+    """The answer in place of processing."""
+    match fault.fault:
+        case "reset":
+            return Dropped(reset=True)
+        case "locked":
+            return JSONResponse({"detail": LOCKED}, 403)
+        case "http_429":
+            retry_after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            return JSONResponse({"detail": "Too many requests"}, 429, retry_after)
+        case "http_500":
+            body = {"detail": "Internal server error", "error_type": "internal_error"}
+            return JSONResponse(body, 500, {"X-Fal-Error-Type": "internal_error"})
+        case _:
+            return ingress_error(int(fault.fault.removeprefix("http_")))
+
+
+def spoiled(fault: Fault, reply: Response) -> Response:
+    """What is left of a good reply."""
+    match fault.fault:
+        case "lost_reply":
+            return Dropped()
+        case "stall":
+            return Stalled(reply, fault.seconds)
+        case _:
+            return PlainTextResponse("upstream connect error or disconnect/reset before headers", 200)
+
+
+def ingress_error(status: int) -> Response:
+    """nginx's own page, as from the ingress before fal: HTML, and no ``x-fal-request-id`` (3)."""
+    title = f"{status} {NGINX[status]}"
+    page = (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    )
+    return HTMLResponse(page, status)

@@ -1,0 +1,126 @@
+"""What the command line may say, and which of it makes sense."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_provider_pika.emulator.generation import Pace
+
+DEFAULT_PORT = 8188
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run. Ports of 0 are picked by the system; times are in seconds."""
+
+    host: str
+    port: int
+    run_port: int
+    runners: int
+    pace: Pace
+    keys: tuple[str, ...]
+    tls: bool
+    data: Path
+    result_ttl: float
+    history_lag: float
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """The options; a wrong one is one line on stderr and exit code 2."""
+    given = _parser().parse_args(arguments)
+    run_port = given.run_port
+    if run_port is None:
+        run_port = min(given.port + 1, 65535) if given.port else 0
+    return Options(
+        host=given.host,
+        port=given.port,
+        run_port=run_port,
+        runners=given.runners,
+        pace=given.generation_time,
+        keys=tuple(given.key),
+        tls=given.tls,
+        data=given.data.absolute(),
+        result_ttl=given.result_ttl,
+        history_lag=given.history_lag,
+    )
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Without the usage, which would bury what is wrong."""
+        self.exit(2, f"fal emulator: {message} (see --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(
+        prog="python -m airflow_provider_pika.emulator",
+        description="A local stand-in for fal's queue that renders real MP4 files.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=_port, default=DEFAULT_PORT, help="the queue's port; 0 picks a free one")
+    add("--run-port", type=_port, help="the synchronous run host's port; the queue's plus one unless given")
+    add("--runners", type=_count, default=2, help="how many requests run at once")
+    add(
+        "--generation-time",
+        type=_pace,
+        default="3-6",
+        help="seconds a generation takes: 3, or a range such as 2-6",
+    )
+    add(
+        "--key",
+        type=_key,
+        action="append",
+        default=[],
+        help="a key to accept (repeatable); without, any will do",
+    )
+    add("--tls", action="store_true", help="serve https, with a CA made in the data folder")
+    add("--data", type=Path, default=Path(".fal-emulator"), help="folder for state and files")
+    add("--result-ttl", type=_seconds, default=3600.0, help="seconds that a result is kept")
+    add(
+        "--history-lag",
+        type=_seconds,
+        default=0.0,
+        help="seconds until a started request is in the request history",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port: use 0 to 65535")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 64:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of runners: use 1 to 64")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if 0 <= seconds < float("inf"):
+        return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds: use 0 or more")
+
+
+def _pace(text: str) -> Pace:
+    low, _, high = text.partition("-")
+    pace = Pace(_seconds(low), _seconds(high or low))
+    if pace.shortest <= pace.longest:
+        return pace
+    raise argparse.ArgumentTypeError(f"{text!r} runs backwards: use the shorter time first, such as 2-6")
+
+
+def _key(text: str) -> str:
+    if text.strip():
+        return text.strip()
+    raise argparse.ArgumentTypeError("an empty key would be refused by every call: leave --key out to accept any")

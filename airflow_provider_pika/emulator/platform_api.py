@@ -1,0 +1,163 @@
+"""fal's request history: where a submission whose reply was lost can be found (fal-protocol.md 6.4)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from airflow_provider_pika.emulator.database import Database
+from airflow_provider_pika.emulator.fault_registry import Subject
+from airflow_provider_pika.emulator.gate import Gate
+from airflow_provider_pika.emulator.store import Job, job_of
+from airflow_provider_pika.emulator.tally import Tally
+from airflow_provider_pika.emulator.wire import Keys, timestamp
+
+DEFAULT_SPAN = 24 * 3600.0
+"""Seconds before now that ``start`` is, if it is not given."""
+
+MAX_ENDPOINTS = 50
+
+STATUS = {
+    "success": "status_code BETWEEN 200 AND 299",
+    "user_error": "status_code BETWEEN 400 AND 499",
+    "error": "status_code >= 500",
+}
+
+# An unfinished request sorts as the newest, and as the longest.
+SORT_KEY = {"ended_at": "COALESCE(ended_at, 1e12)", "duration": "COALESCE(ended_at - started_at, 1e12)"}
+
+
+class HistoryQuery:
+    """The query's parameters, as FastAPI reads them. ``start`` and ``end`` hold for ``sent_at`` (not established)."""
+
+    def __init__(
+        self,
+        endpoint_id: Annotated[list[str], Query()],
+        start: datetime | None = None,
+        end: datetime | None = None,
+        status: Literal["success", "error", "user_error"] | None = None,
+        request_id: str | None = None,
+        expand: Annotated[list[str], Query()] = [],  # noqa: B006  (FastAPI copies it)
+        sort_by: Literal["ended_at", "duration"] = "ended_at",
+        limit: Annotated[int, Query(ge=1, le=100)] = 50,
+        cursor: str | None = None,
+    ) -> None:
+        self.endpoints = [part.strip() for value in endpoint_id for part in value.split(",") if part.strip()]
+        self.start = time.time() - DEFAULT_SPAN if start is None else _seconds(start)
+        self.end = None if end is None else _seconds(end)
+        self.status = status
+        self.request_id = request_id
+        self.with_payloads = "payloads" in [part for value in expand for part in value.split(",")]
+        self.sort_key = SORT_KEY[sort_by]
+        self.limit = limit
+        self.cursor = cursor
+
+    def problem(self) -> str | None:
+        """What is wrong with it, if FastAPI did not notice."""
+        if not 1 <= len(self.endpoints) <= MAX_ENDPOINTS:
+            return f"endpoint_id takes 1 to {MAX_ENDPOINTS} endpoints"
+        return "cursor is not one of ours" if self.cursor and _decode(self.cursor) is None else None
+
+    def conditions(self, lag: float) -> tuple[list[str], list[Any]]:
+        """The SQL conditions and their values. A request is listed ``lag`` seconds after its start, not before."""
+        marks = ", ".join("?" * len(self.endpoints))
+        sql = [f"endpoint IN ({marks})", "COALESCE(started_at, ended_at) <= ?", "sent_at >= ?"]
+        values: list[Any] = [*self.endpoints, time.time() - lag, self.start]
+        if self.end is not None:
+            sql, values = [*sql, "sent_at < ?"], [*values, self.end]
+        if self.status is not None:
+            sql.append(STATUS[self.status])
+        if self.request_id is not None:
+            sql, values = [*sql, "id = ?"], [*values, self.request_id]
+        if self.cursor is not None and (position := _decode(self.cursor)) is not None:
+            sql, values = [*sql, f"({self.sort_key}, seq) < (?, ?)"], [*values, *position]
+        return sql, values
+
+
+@dataclass(frozen=True)
+class PlatformApi:
+    """Below ``/v1``, on the queue's port. ``lag`` is in seconds; fal's own is not established."""
+
+    database: Database
+    gate: Gate
+    tally: Tally
+    keys: Keys
+    lag: float
+
+    def router(self) -> APIRouter:
+        """The one operation of the Platform API that a queue client needs."""
+        router = APIRouter(prefix="/v1")
+        router.add_api_route("/models/requests/by-endpoint", self.by_endpoint, methods=["GET"])
+        return router
+
+    async def by_endpoint(self, request: Request, query: Annotated[HistoryQuery, Depends()]) -> Response:
+        """The requests of these endpoints that have started or finished, newest end first, a page at a time."""
+        self.tally.add("history")
+        rows, has_more = self._page(query)
+        jobs = [job_of(row) for row in rows]
+
+        async def process() -> Response:
+            if (refused := self.keys.refuse(request, ",".join(query.endpoints))) is not None:
+                return refused
+            if (problem := query.problem()) is not None:
+                return JSONResponse({"detail": problem}, 422)
+            items = [_item(job, query.with_payloads) for job in jobs]
+            cursor = _encode(rows[-1]["sort_key"], rows[-1]["seq"]) if has_more else None
+            return JSONResponse({"items": items, "next_cursor": cursor, "has_more": has_more})
+
+        return await self.gate.exchange("history", [Subject(job.prompt, f"history:{job.id}") for job in jobs], process)
+
+    def _page(self, query: HistoryQuery) -> tuple[list[sqlite3.Row], bool]:
+        conditions, values = query.conditions(self.lag)
+        sql = (
+            f"SELECT *, {query.sort_key} AS sort_key FROM requests WHERE {' AND '.join(conditions)}"  # noqa: S608
+            " ORDER BY sort_key DESC, seq DESC LIMIT ?"
+        )
+        rows = self.database.rows(sql, *values, query.limit + 1)
+        return rows[: query.limit], len(rows) > query.limit
+
+
+def _item(job: Job, with_payloads: bool) -> dict[str, Any]:
+    """A row. One that ended before it started carries its end as its start, which every row must have."""
+    started_at = job.started_at if job.started_at is not None else job.ended_at
+    ended = job.ended_at is not None and started_at is not None
+    item = {
+        "request_id": job.id,
+        "endpoint_id": job.submission.endpoint,
+        "started_at": None if started_at is None else timestamp(started_at),
+        "sent_at": timestamp(job.sent_at),
+        "ended_at": None if job.ended_at is None else timestamp(job.ended_at),
+        "status_code": None if job.outcome is None else job.outcome.status_code,
+        "duration": (job.ended_at or 0) - (started_at or 0) if ended else None,
+    }
+    if with_payloads and job.submission.keep_io:
+        item |= {
+            "json_input": job.submission.input,
+            "json_output": None if job.outcome is None else job.outcome.body,
+        }
+    return item
+
+
+def _seconds(at: datetime) -> float:
+    """Unix seconds; a time without an offset is UTC."""
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _encode(sort_key: float, seq: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([sort_key, seq]).encode()).decode()
+
+
+def _decode(cursor: str) -> tuple[float, int] | None:
+    try:
+        sort_key, seq = json.loads(base64.urlsafe_b64decode(cursor))
+        return float(sort_key), int(seq)
+    except (ValueError, TypeError):
+        return None

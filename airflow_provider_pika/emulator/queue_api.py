@@ -1,0 +1,165 @@
+"""The queue: submit, status, status stream, result, cancel (fal-protocol.md 2.1 to 2.5)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from airflow_provider_pika.emulator import wire
+from airflow_provider_pika.emulator.admission import read_submission, refuse_long_queue, refuse_submission
+from airflow_provider_pika.emulator.endpoints import EndpointId
+from airflow_provider_pika.emulator.fault_registry import FaultRegistry, Subject, body_key
+from airflow_provider_pika.emulator.faults import Operation
+from airflow_provider_pika.emulator.gate import Gate
+from airflow_provider_pika.emulator.runners import Runners
+from airflow_provider_pika.emulator.store import Job, Store, Submission
+from airflow_provider_pika.emulator.tally import Tally
+
+STREAM_EVERY = 0.1
+"""Seconds between looks at a request whose status is streamed."""
+
+KEEP_ALIVE = 15.0
+"""Seconds of silence after which a stream sends a comment."""
+
+
+@dataclass(frozen=True)
+class QueueApi:
+    """The queue's HTTP side."""
+
+    store: Store
+    runners: Runners
+    faults: FaultRegistry
+    gate: Gate
+    tally: Tally
+    keys: wire.Keys
+    result_ttl: float
+
+    def router(self) -> APIRouter:
+        """Routes go by the request id alone: app-only and full paths are the same to fal (1.3)."""
+        router = APIRouter()
+        base = "/{app:path}/requests/{request_id}"
+        router.add_api_route(f"{base}/status/stream", self.stream, methods=["GET"])
+        router.add_api_route(f"{base}/status", self.status, methods=["GET"])
+        router.add_api_route(f"{base}/cancel", self.cancel, methods=["PUT"])
+        router.add_api_route(f"{base}/response", self.result, methods=["GET"])
+        router.add_api_route(base, self.result, methods=["GET"])
+        router.add_api_route("/{endpoint:path}", self.submit, methods=["POST"])
+        return router
+
+    async def submit(self, request: Request, endpoint: str) -> Response:
+        """Accept a request as it is: the input is looked at when it runs, not now (2.1)."""
+        self.tally.add("submit.received")
+        submission = await read_submission(request, endpoint, "queue")
+
+        async def process() -> Response:
+            refused = refuse_submission(request, self.keys, submission)
+            refused = refused or refuse_long_queue(request, self.store.queue_length())
+            if refused is not None:
+                self.tally.add("submit.refused")
+                return refused
+            job = self.store.add(submission)
+            self.tally.add("submit.accepted")
+            self.runners.wake()
+            body = wire.status_body(job, self.store, submission.origin, None)
+            return JSONResponse(body, headers={"x-fal-request-id": job.id})
+
+        return await self.gate.exchange("submit", [subject_of(submission)], process)
+
+    async def status(self, request: Request, request_id: str, logs: str = "0") -> Response:
+        """202 until it is completed, then 200 (0.1)."""
+
+        async def process(job: Job) -> Response:
+            entries = wire.log_entries(self.store.logs(job)) if _truthy(logs) else None
+            body = wire.status_body(job, self.store, wire.origin_of(request), entries)
+            return JSONResponse(body, 200 if job.state == "COMPLETED" else 202)
+
+        return await self._about("status", request, request_id, process)
+
+    async def stream(self, request: Request, request_id: str, logs: str = "0") -> Response:
+        """Server-sent events until it is completed (2.3)."""
+
+        async def process(job: Job) -> Response:
+            events = self._events(job, wire.origin_of(request), _truthy(logs))
+            return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+        return await self._about("status", request, request_id, process)
+
+    async def result(self, request: Request, request_id: str) -> Response:
+        """The outcome, verbatim, for as long as it is kept (2.4)."""
+
+        async def process(job: Job) -> Response:
+            if job.outcome is None or job.ended_at is None:
+                return JSONResponse({"detail": "Request is still in progress"}, 400, {"x-fal-request-id": job.id})
+            if job.fault("expire") or time.time() > job.ended_at + self.result_ttl:
+                return wire.not_found()
+            self.faults.forget(body_key(job.submission.endpoint, job.submission.body))
+            return wire.result(job, job.outcome)
+
+        return await self._about("result", request, request_id, process)
+
+    async def cancel(self, request: Request, request_id: str) -> Response:
+        """A request, not a promise: what runs may still end well (2.5)."""
+
+        async def process(job: Job) -> Response:
+            if job.state == "COMPLETED":
+                return JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
+            self.runners.cancel(job)
+            return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
+
+        return await self._about("cancel", request, request_id, process)
+
+    async def _about(
+        self,
+        operation: Operation,
+        request: Request,
+        request_id: str,
+        process: Callable[[Job], Awaitable[Response]],
+    ) -> Response:
+        """What these operations share: counted, faulty on demand, for keys only, 404 for an id nobody has."""
+        self.tally.add(operation)
+        job = self.store.find(request_id)
+
+        async def checked() -> Response:
+            app = EndpointId.parse(request.path_params["app"]).app
+            refused = self.keys.refuse(request, app)
+            # An unknown id is a 404 for a caller without any key too, as a probe of fal showed (2.2).
+            if refused is not None and (job is not None or "authorization" in request.headers):
+                return refused
+            return wire.not_found() if job is None else await process(job)
+
+        subjects = [] if job is None else [Subject(job.prompt, f"{operation}:{job.id}")]
+        return await self.gate.exchange(operation, subjects, checked)
+
+    async def _events(self, job: Job, origin: str, with_logs: bool) -> AsyncIterator[str]:
+        """An event for each change; each brings only the log lines that are new since the one before (2.3)."""
+        sent, seen, spoke = "", 0, time.monotonic()
+        while True:
+            job = self.store.get(job.id)
+            rows = self.store.logs(job, after=seen) if with_logs else []
+            seen = max([seen, *(row["number"] for row in rows)])
+            body = wire.status_body(job, self.store, origin, None)
+            if rows or json.dumps(body) != sent:
+                sent, spoke = json.dumps(body), time.monotonic()
+                yield f"data: {json.dumps({**body, 'logs': wire.log_entries(rows) if with_logs else None})}\n\n"
+            elif time.monotonic() - spoke > KEEP_ALIVE:
+                spoke = time.monotonic()
+                yield ": keep-alive\n\n"
+            if job.state == "COMPLETED":
+                return
+            await asyncio.sleep(STREAM_EVERY)
+
+
+def subject_of(submission: Submission) -> Subject:
+    """What a submission's faults are counted under, before there is a request id."""
+    return Subject(submission.prompt, body_key(submission.endpoint, submission.body))
+
+
+def _truthy(value: str) -> bool:
+    """``logs`` comes as 1, 0, true or false (2.2)."""
+    return value.lower() in {"1", "true"}

@@ -1,0 +1,61 @@
+"""uvicorn with two sockets, one for the queue and one for the run host."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from airflow_provider_pika.emulator.tls import ServerCertificate
+from airflow_provider_pika.emulator.transport import AbortableProtocol
+
+LAST_RESORT = 1
+"""Seconds that uvicorn waits for replies under way, once their connections were dropped."""
+
+
+class Server(uvicorn.Server):
+    """Says when it listens, and does not wait for stalled replies when it stops."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drop every connection first: whoever waits for a reply, on either side, stops waiting."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; 0 is any free port. Raises `OSError` if the address cannot be had."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    return socket.create_server((host, port), family=family, backlog=512)
+
+
+def create_server(app: ASGIApp, certificate: ServerCertificate | None, on_ready: Callable[[], None]) -> Server:
+    """A server of this app, over https if there is a certificate; its own log is for warnings."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    factory = None if certificate is None else (lambda _config, _default: certificate.context())
+    config = uvicorn.Config(
+        app,
+        http=AbortableProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=LAST_RESORT,
+        ssl_context_factory=factory,
+    )
+    return Server(config, on_ready)

@@ -1,0 +1,248 @@
+"""The requests: what was asked, where each one stands, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from airflow_provider_pika.emulator.database import Database
+from airflow_provider_pika.emulator.faults import Fault
+
+State = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+"""fal has these three and no other (fal-protocol.md 2.2)."""
+
+Via = Literal["queue", "run"]
+
+LOG_WINDOW = 10.0
+"""Seconds that a log line stays in sight: fal's logs are a moving window (2.2); its length is not established."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the result call answers. ``error`` and ``error_type`` are for infrastructure failures only (2.2, 4.2)."""
+
+    status_code: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+    error_type: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether this is the model's output."""
+        return self.status_code == 200
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request as it came in. Times are unix seconds; ``start_by`` is the caller's start deadline."""
+
+    endpoint: str
+    origin: str
+    body: bytes
+    via: Via = "queue"
+    low_priority: bool = False
+    keep_io: bool = True
+    webhook: str | None = None
+    start_after: float | None = None
+
+    @property
+    def input(self) -> Any:
+        """The body as JSON, or None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    @property
+    def prompt(self) -> str:
+        """The prompt, or an empty string if the body has none."""
+        prompt = self.input.get("prompt") if isinstance(self.input, dict) else None
+        return prompt if isinstance(prompt, str) else ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request as it stands. Times are unix seconds."""
+
+    seq: int
+    id: str
+    submission: Submission
+    prompt: str
+    state: State
+    sent_at: float
+    started_at: float | None
+    ended_at: float | None
+    attempts: int
+    faults: tuple[Fault, ...]
+    outcome: Outcome | None
+    file: str | None
+
+    def fault(self, name: str) -> Fault | None:
+        """The generation fault of this name that the request runs under, if any."""
+        return next((fault for fault in self.faults if fault.fault == name), None)
+
+
+def new_request_id(now: float) -> str:
+    """A UUID of version 7, as fal's are since 2026 (1.3): they sort by time."""
+    value = int(now * 1000) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return str(UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
+
+
+class Store:
+    """The requests in the database, and the moves between their states."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """What is written inside is kept together, or not at all."""
+        return self._db.transaction()
+
+    def add(self, submission: Submission, state: State = "IN_QUEUE") -> Job:
+        """Accept a request. Never deduplicated: two equal submissions are two requests (3)."""
+        now = time.time()
+        values = {
+            "id": new_request_id(now),
+            "endpoint": submission.endpoint,
+            "origin": submission.origin,
+            "body": submission.body,
+            "prompt": submission.prompt,
+            "via": submission.via,
+            "low_priority": submission.low_priority,
+            "keep_io": submission.keep_io,
+            "webhook": submission.webhook,
+            "state": state,
+            "sent_at": now,
+            "start_by": None if submission.start_after is None else now + submission.start_after,
+        }
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        self._db.execute(f"INSERT INTO requests ({names}) VALUES ({marks})", *values.values())  # noqa: S608
+        return self.get(str(values["id"]))
+
+    def find(self, request_id: str) -> Job | None:
+        """The request of this id, or None."""
+        row = self._db.row("SELECT * FROM requests WHERE id = ?", request_id)
+        return None if row is None else job_of(row)
+
+    def get(self, request_id: str) -> Job:
+        """The request of this id; `KeyError` if there is none."""
+        if (job := self.find(request_id)) is None:
+            raise KeyError(request_id)
+        return job
+
+    def by_file(self, file: str) -> Job | None:
+        """The request whose result is this file, or None."""
+        row = self._db.row("SELECT * FROM requests WHERE file = ?", file)
+        return None if row is None else job_of(row)
+
+    def all(self, prompt: str = "") -> list[Job]:
+        """Every request whose prompt contains this text, oldest first."""
+        return [job_of(r) for r in self._db.rows("SELECT * FROM requests ORDER BY seq") if prompt in r["prompt"]]
+
+    def queue_length(self) -> int:
+        """How many wait."""
+        row = self._db.row("SELECT COUNT(*) FROM requests WHERE state = 'IN_QUEUE'")
+        return int(row[0]) if row else 0
+
+    def position(self, job: Job) -> int:
+        """How many wait ahead of it: 0 is the next (2.2)."""
+        row = self._db.row(
+            "SELECT COUNT(*) FROM requests WHERE state = 'IN_QUEUE' AND (low_priority, seq) < (?, ?)",
+            job.submission.low_priority,
+            job.seq,
+        )
+        return int(row[0]) if row else 0
+
+    def claim(self) -> Job | None:
+        """The next request in line, or None: those of normal priority first, then in the order they came."""
+        row = self._db.row(
+            "SELECT id FROM requests WHERE state = 'IN_QUEUE' AND not_before <= ? ORDER BY low_priority, seq",
+            time.time(),
+        )
+        return None if row is None else self.get(row["id"])
+
+    def start(self, job: Job, faults: list[Fault]) -> Job:
+        """Note that a runner has it, and the faults it runs under."""
+        self._db.execute(
+            "UPDATE requests SET state = 'IN_PROGRESS', started_at = ?, attempts = attempts + 1, faults = ?"
+            " WHERE id = ?",
+            time.time(),
+            json.dumps([fault.model_dump(exclude_unset=True) for fault in faults]),
+            job.id,
+        )
+        return self.get(job.id)
+
+    def requeue(self, job: Job, pause: float) -> None:
+        """Put a running request back in its old place, not to be claimed for ``pause`` seconds; the id stays (3)."""
+        self._db.execute(
+            "UPDATE requests SET state = 'IN_QUEUE', started_at = NULL, not_before = ? WHERE id = ?",
+            time.time() + pause,
+            job.id,
+        )
+
+    def finish(self, job: Job, outcome: Outcome, file: str | None = None) -> Job:
+        """Write down what came of it."""
+        self._db.execute(
+            "UPDATE requests SET state = 'COMPLETED', ended_at = ?, outcome = ?, status_code = ?, file = ?"
+            " WHERE id = ?",
+            time.time(),
+            json.dumps(outcome.__dict__),
+            outcome.status_code,
+            file,
+            job.id,
+        )
+        return self.get(job.id)
+
+    def overdue(self) -> list[Job]:
+        """The waiting requests whose start deadline has passed."""
+        query = "SELECT * FROM requests WHERE state = 'IN_QUEUE' AND start_by < ?"
+        return [job_of(row) for row in self._db.rows(query, time.time())]
+
+    def running(self) -> list[Job]:
+        """The requests that a runner has, or had when the process died."""
+        return [job_of(row) for row in self._db.rows("SELECT * FROM requests WHERE state = 'IN_PROGRESS'")]
+
+    def log(self, request_id: str, message: str, level: str = "INFO") -> None:
+        """Add a line to the request's log."""
+        self._db.execute("INSERT INTO logs VALUES (?, ?, ?, ?)", request_id, time.time(), level, message)
+
+    def logs(self, job: Job, after: int = 0) -> list[sqlite3.Row]:
+        """The log lines still in sight, with ``number``s above ``after``; the window stops when the request ends."""
+        since = (job.ended_at or time.time()) - LOG_WINDOW
+        query = "SELECT rowid AS number, * FROM logs WHERE request_id = ? AND at > ? AND rowid > ? ORDER BY rowid"
+        return self._db.rows(query, job.id, since, after)
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    """A row of the table ``requests`` as a `Job`."""
+    submission = Submission(
+        endpoint=row["endpoint"],
+        origin=row["origin"],
+        body=row["body"],
+        via=row["via"],
+        low_priority=bool(row["low_priority"]),
+        keep_io=bool(row["keep_io"]),
+        webhook=row["webhook"],
+    )
+    return Job(
+        seq=row["seq"],
+        id=row["id"],
+        submission=submission,
+        prompt=row["prompt"],
+        state=row["state"],
+        sent_at=row["sent_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        attempts=row["attempts"],
+        faults=tuple(Fault.model_validate(fault) for fault in json.loads(row["faults"])),
+        outcome=None if row["outcome"] is None else Outcome(**json.loads(row["outcome"])),
+        file=row["file"],
+    )

@@ -1,0 +1,137 @@
+"""
+Webhooks: one signed POST per finished request, repeated until it is acknowledged or pointless (fal-protocol.md 5).
+
+fal drops private and loopback targets before any request. The emulator delivers to them: that is where its users are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import time
+from typing import Any
+
+import httpx
+from fastapi import APIRouter
+
+from airflow_provider_pika.emulator.database import Database
+from airflow_provider_pika.emulator.signing import Signer
+from airflow_provider_pika.emulator.store import Job
+
+FIRST_TIMEOUT, RETRY_TIMEOUT = 15.0, 120.0
+"""Seconds that a receiver has to answer."""
+
+MAX_RETRIES = 31
+
+LONGEST_PAUSE = 300.0
+"""Seconds between two attempts at most. fal's backoff is not established: ours doubles from one second."""
+
+LOOK_EVERY = 0.2
+"""Seconds between looks for deliveries that have become due."""
+
+
+class Webhooks:
+    """The deliveries still to be made. They are in the database, so a restart goes on with them."""
+
+    def __init__(self, database: Database, signer: Signer, result_ttl: float) -> None:
+        self._db = database
+        self._signer = signer
+        self._result_ttl = result_ttl
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+
+    def router(self) -> APIRouter:
+        """The public key, where fal has it on another host (``rest.fal.ai``)."""
+        router = APIRouter()
+
+        async def jwks() -> dict[str, Any]:
+            return self._signer.jwks()
+
+        router.add_api_route("/.well-known/jwks.json", jwks, methods=["GET"])
+        return router
+
+    def announce(self, job: Job) -> None:
+        """Queue the delivery of a finished request, if it asked for one. Made only while its result lives."""
+        if job.submission.webhook is None or job.ended_at is None:
+            return
+        self._db.execute(
+            "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, 0, ?, ?)",
+            job.id,
+            job.submission.webhook,
+            webhook_body(job),
+            job.ended_at,
+            job.ended_at + self._result_ttl,
+        )
+
+    async def serve(self) -> None:
+        """Deliver what is due until cancelled. No redirects, and no proxies: receivers are local."""
+        async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
+            try:
+                while True:
+                    for row in self._db.rows("SELECT * FROM deliveries WHERE due <= ?", time.time()):
+                        self._send(client, row)
+                    await asyncio.sleep(LOOK_EVERY)
+            finally:
+                tasks = list(self._under_way.values())
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _send(self, client: httpx.AsyncClient, row: sqlite3.Row) -> None:
+        request_id = row["request_id"]
+        if request_id not in self._under_way:
+            task = asyncio.create_task(self._deliver(client, row))
+            self._under_way[request_id] = task
+            task.add_done_callback(lambda _: self._under_way.pop(request_id))
+
+    async def _deliver(self, client: httpx.AsyncClient, row: sqlite3.Row) -> None:
+        """One attempt. Only 2xx acknowledges; a redirect is a failure for good."""
+        request_id, body = row["request_id"], row["body"]
+        headers = self._signer.headers(request_id, body, int(time.time())) | {"Content-Type": "application/json"}
+        timeout = RETRY_TIMEOUT if row["attempts"] else FIRST_TIMEOUT
+        status = 0
+        with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+            async with asyncio.timeout(timeout):
+                reply = await client.post(row["url"], content=body, headers=headers, timeout=timeout)
+            status = reply.status_code
+        if 200 <= status < 400:
+            self._db.execute("DELETE FROM deliveries WHERE request_id = ?", request_id)
+        else:
+            self._postpone(row)
+
+    def _postpone(self, row: sqlite3.Row) -> None:
+        attempts = row["attempts"] + 1
+        due = time.time() + min(2.0 ** (attempts - 1), LONGEST_PAUSE)
+        if attempts > MAX_RETRIES or due > row["expires"]:
+            self._db.execute("DELETE FROM deliveries WHERE request_id = ?", row["request_id"])
+            return
+        self._db.execute(
+            "UPDATE deliveries SET attempts = ?, due = ? WHERE request_id = ?",
+            attempts,
+            due,
+            row["request_id"],
+        )
+
+
+def webhook_body(job: Job) -> bytes:
+    """The payload, in Python's own JSON style with sorted keys, as captured: a receiver must verify the raw bytes."""
+    if job.outcome is None:
+        raise ValueError(f"request {job.id} is not finished")
+    error = None if job.outcome.ok else f"Invalid status code: {job.outcome.status_code}"
+    body = {
+        "request_id": job.id,
+        "gateway_request_id": job.id,
+        "status": "OK" if job.outcome.ok else "ERROR",
+        "error": error,
+        "payload": job.outcome.body,
+    }
+    if job.fault("webhook_payload_error"):
+        body |= {"payload": None, "payload_error": PAYLOAD_ERROR}
+    return json.dumps(body, sort_keys=True).encode()
+
+
+PAYLOAD_ERROR = (
+    "Response payload is not JSON serializable. Either return a JSON serializable object or use the queue endpoint to"
+    " retrieve the response."
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 
 from fastapi import APIRouter, FastAPI
@@ -26,6 +27,8 @@ from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
 from airflow_provider_pika.emulator.webhooks import Webhooks
 from airflow_provider_pika.emulator.wire import Keys
+
+logger = logging.getLogger(__name__)
 
 
 class ByPort:
@@ -72,12 +75,20 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
     return ByPort(queue, {run_port: run})
 
 
+def _report(task: asyncio.Task[None]) -> None:
+    """Without its runners the emulator would accept requests and never run one: better said than guessed at."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("the emulator's background work has stopped; restart it", exc_info=error)
+
+
 def _api(*routers: APIRouter, background: tuple[Runners | Webhooks, ...] = ()) -> FastAPI:
     """An app of these routers, in this order: the queue's routes take every path and so come last."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(part.serve()) for part in background]
+        for task in tasks:
+            task.add_done_callback(_report)
         try:
             yield
         finally:

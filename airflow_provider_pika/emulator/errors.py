@@ -10,6 +10,8 @@ from airflow_provider_pika.emulator.store import Outcome
 
 DOCS = "https://docs.fal.ai/errors/#"
 
+REFUSED_INPUT = {"X-Fal-Retryable": "false", "X-Fal-Needs-Retry": "0", "X-Fal-Billable-Units": "0"}
+
 
 def detail(loc: list[str | int], message: str, kind: str, **extra: Any) -> dict[str, Any]:
     """One entry of a model error's ``detail``. The ``url`` of pydantic's own types is not established: same form."""
@@ -33,14 +35,14 @@ def invalid_input(error: ValidationError) -> Outcome:
     entries = []
     for item in error.errors(include_url=False):
         context = {"ctx": {key: str(value) for key, value in item["ctx"].items()}} if "ctx" in item else {}
-        kind = "value_error" if item["type"] == "json_invalid" else item["type"]
-        entries.append(detail(["body", *item["loc"]], item["msg"], kind, **context, input=_plain(item["input"])))
-    headers = {"X-Fal-Retryable": "false", "X-Fal-Needs-Retry": "0", "X-Fal-Billable-Units": "0"}
-    return Outcome(422, {"detail": entries}, headers)
+        entries.append(detail(["body", *item["loc"]], item["msg"], item["type"], **context, input=item["input"]))
+    return Outcome(422, {"detail": entries}, REFUSED_INPUT)
 
 
-def _plain(value: Any) -> Any:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+def invalid_json() -> Outcome:
+    """A body that is no JSON object. fal's answer is not established; this is that of FastAPI, under its apps."""
+    entry = detail(["body"], "JSON decode error", "json_invalid", input={})
+    return Outcome(422, {"detail": [entry]}, REFUSED_INPUT)
 
 
 def unknown_path(path: str) -> Outcome:

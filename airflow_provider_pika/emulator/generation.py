@@ -68,8 +68,10 @@ class Generator:
         schema = ENDPOINTS.get(job.submission.endpoint)
         if schema is None:
             return Made(errors.unknown_path("/".join(job.submission.endpoint.split("/")[2:])))
+        if not isinstance(job.submission.input, dict):
+            return Made(errors.invalid_json())
         try:
-            asked = schema.model_validate_json(job.submission.body)
+            asked = schema.model_validate(job.submission.input)
         except ValidationError as error:
             return Made(errors.invalid_input(error))
         self._log(job.id, "Starting generation")

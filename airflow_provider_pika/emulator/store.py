@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic_core import from_json
+
 from airflow_provider_pika.emulator.database import Database
 from airflow_provider_pika.emulator.faults import Fault
 
@@ -54,9 +56,9 @@ class Submission:
 
     @property
     def input(self) -> Any:
-        """The body as JSON, or None if it is not JSON."""
+        """The body as JSON, or None if it is not JSON. Strict, since what is read here is sent out as JSON again."""
         try:
-            return json.loads(self.body)
+            return from_json(self.body, allow_inf_nan=False)
         except ValueError:
             return None
 
@@ -192,7 +194,7 @@ class Store:
         """Write down what came of it."""
         self._db.execute(
             "UPDATE requests SET state = 'COMPLETED', ended_at = ?, outcome = ?, status_code = ?, file = ?"
-            " WHERE id = ?",
+            " WHERE id = ? AND state != 'COMPLETED'",
             time.time(),
             json.dumps(outcome.__dict__),
             outcome.status_code,

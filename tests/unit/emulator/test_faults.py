@@ -1,0 +1,69 @@
+"""The grammar of faults, in prompts and in the admin call."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from airflow_provider_pika.emulator.faults import Fault, parse_prompt, strip_directives
+
+
+def test_a_directive_names_a_fault_and_its_options() -> None:
+    (fault,) = parse_prompt("a cat [[http_429 on=status times=3 retry_after=7]] on a wall")
+    assert (fault.fault, fault.on, fault.times, fault.retry_after) == ("http_429", "status", 3, 7)
+
+
+def test_several_directives_keep_their_order() -> None:
+    faults = parse_prompt("[[reset]] a cat [[stall seconds=2.5]][[wrong_length]]")
+    assert [fault.fault for fault in faults] == ["reset", "stall", "wrong_length"]
+    assert faults[1].seconds == 2.5
+
+
+def test_operation_faults_strike_the_submission_once_unless_told_otherwise() -> None:
+    (fault,) = parse_prompt("[[lost_reply]]")
+    assert (fault.on, fault.times) == ("submit", 1)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "[[sunset]]",
+        "[[stall for=ever]]",
+        "[[stall on=tuesday]]",
+        "[[stall seconds=-1]]",
+        "[[never_finish on=status]]",
+        "[[reset times=0]]",
+        "[[reset match=cat]]",
+        "[[reset fault=stall]]",
+        "[reset]",
+        "[[reset",
+    ],
+)
+def test_what_is_no_directive_stays_text(prompt: str) -> None:
+    assert parse_prompt(prompt) == []
+    assert strip_directives(prompt) == prompt
+
+
+def test_directives_are_not_drawn() -> None:
+    assert strip_directives("a cat [[reset times=2]] on [[a wall]]") == "a cat on [[a wall]]"
+
+
+def test_retryable_is_read_as_a_truth_value() -> None:
+    assert [fault.retryable for fault in parse_prompt("[[generation_error retryable=true]][[downstream_error]]")] == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"fault": "sunset"}, "sunset"),
+        ({"fault": "reset", "seconds": 3}, "seconds"),
+        ({"fault": "requeue", "on": "status"}, "on"),
+        ({"fault": "reset", "colour": "red"}, "colour"),
+    ],
+)
+def test_an_admin_call_names_what_it_does_not_know(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        Fault.model_validate(wrong)

@@ -1,0 +1,53 @@
+"""The command line's options: defaults, ranges, and one line for each mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_pika.emulator.generation import Pace
+from airflow_provider_pika.emulator.options import parse
+
+
+def test_the_defaults_are_those_of_the_readme() -> None:
+    options = parse([])
+    assert (options.host, options.port, options.run_port, options.runners) == ("127.0.0.1", 8188, 8189, 2)
+    assert (options.pace, options.keys, options.tls) == (Pace(3, 6), (), False)
+    assert (options.data, options.result_ttl, options.history_lag) == (Path.cwd() / ".fal-emulator", 3600, 0)
+
+
+@pytest.mark.parametrize(("given", "pace"), [("3", Pace(3, 3)), ("2-6", Pace(2, 6)), ("0.2-0.5", Pace(0.2, 0.5))])
+def test_a_generation_time_is_a_number_or_a_range(given: str, pace: Pace) -> None:
+    assert parse(["--generation-time", given]).pace == pace
+
+
+def test_an_ephemeral_queue_port_makes_an_ephemeral_run_port() -> None:
+    assert parse(["--port", "0"]).run_port == 0
+    assert parse(["--port", "9000"]).run_port == 9001
+    assert parse(["--port", "9000", "--run-port", "0"]).run_port == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--port", "70000"], "0 to 65535"),
+        (["--port", "http"], "0 to 65535"),
+        (["--runners", "0"], "1 to 64"),
+        (["--generation-time", "6-2"], "shorter time first"),
+        (["--generation-time", "soon"], "number of seconds"),
+        (["--generation-time", "nan"], "number of seconds"),
+        (["--key", " "], "leave --key out"),
+        (["--result-ttl", "-1"], "0 or more"),
+        (["--colour", "red"], "--colour"),
+    ],
+)
+def test_a_bad_option_is_one_line_that_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], hint: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(arguments)
+    assert caught.value.code == 2
+    complaint = capsys.readouterr().err
+    assert hint in complaint
+    assert complaint.count("\n") == 1

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from airflow.sdk import XComArg
+
+    T = TypeVar("T")
+    #: A value, or the output of another task that will bring it.
+    Templated: TypeAlias = T | XComArg
 
 
 def known_now(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from airflow.sdk import Param, dag
-from saving import save
+from saving import FOLDER, save
 
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 
 
 @dag(
-    schedule=None,
+    schedule=None,  # "@daily", say
     catchup=False,
-    tags=["pika", "example"],
+    tags=["pika"],
     params={
         "prompt": Param("A red fox runs through fresh snow at dawn, the camera follows low", type="string"),
         "resolution": Param("720p", enum=["480p", "720p", "1080p"]),
         "duration": Param(5, enum=[5, 10]),
-        "folder": Param("/tmp/pika-videos", type="string", description="where the MP4 goes"),  # noqa: S108
+        "folder": FOLDER,
     },
 )
 def example_pika_text_to_video():

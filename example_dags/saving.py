@@ -1,16 +1,22 @@
-"""A task that saves a video to a file, for the examples: streamed, and never half a file under the final name."""
+"""What the examples share: a task that saves a video to a file."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import task
+from airflow.sdk import Param, task
+
+#: Where the examples put their files, unless the run says otherwise.
+FOLDER = Param(
+    str(Path(tempfile.gettempdir()) / "pika-videos"), type="string", description="The folder for the MP4 files"
+)
 
 
 @task
 def save(video: dict[str, Any], folder: str) -> str:
-    """Stream the video to ``folder`` as ``<request id>.mp4``, and return the path."""
+    """Stream the video to ``<folder>/<request id>.mp4``, and return that path; never half a file under that name."""
     import httpx
 
     path = Path(folder) / f"{video['request_id']}.mp4"

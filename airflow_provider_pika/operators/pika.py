@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_pika.fal.models import SubmitControls
+    from airflow_provider_pika.templates import Templated
 
 
 class PikaTextToVideoOperator(BaseOperator):
@@ -57,13 +58,13 @@ class PikaTextToVideoOperator(BaseOperator):
     def __init__(
         self,
         *,
-        prompt: str,
-        resolution: str = "720p",
-        duration: int | str = 5,
-        negative_prompt: str = "ugly, bad, terrible",
-        seed: int | str | None = None,
+        prompt: Templated[str],
+        resolution: Templated[str] = "720p",
+        duration: Templated[int | str] = 5,
+        negative_prompt: Templated[str] = "ugly, bad, terrible",
+        seed: Templated[int | str | None] = None,
         endpoint: str = TEXT_TO_VIDEO,
-        extra_arguments: Mapping[str, Any] | None = None,
+        extra_arguments: Templated[Mapping[str, Any] | None] = None,
         start_timeout: float | str | None = None,
         priority: str | None = None,
         pika_conn_id: str = PikaHook.default_conn_name,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.exceptions import AirflowRescheduleException  # the one path that 3.1 and 3.3 share
 from airflow.providers.common.compat.sdk import (
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_pika.fal.polling import Ending, LookAgain
     from airflow_provider_pika.fal.progress import Progress
+    from airflow_provider_pika.templates import Templated
 
 #: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline; it checks every 15 s.
 BACKSTOP = 120.0
@@ -60,7 +61,7 @@ class PikaVideoSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        request_id: str,
+        request_id: Templated[str],
         endpoint: str = TEXT_TO_VIDEO,
         pika_conn_id: str = PikaHook.default_conn_name,
         poll_interval: timedelta | float | None = None,
@@ -73,7 +74,7 @@ class PikaVideoSensor(BaseSensorOperator):
         self.poll_interval: float = self.poke_interval
         if self.poll_interval <= 0:
             raise ValueError(f"poll_interval={self.poll_interval} is not allowed: it takes seconds, more than 0.")
-        self.request_id = request_id
+        self.request_id = cast(str, request_id)  # rendered before execute
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
         self.deferrable = deferrable
@@ -168,6 +169,7 @@ class PikaVideoSensor(BaseSensorOperator):
         except Exception as error:
             final = isinstance(error, AirflowSensorTimeout | AirflowFailException)
             if self.never_fail or (self.soft_fail and final):
+                self.log.warning("Skipping: %s", error)  # Airflow logs a skip without its reason
                 raise AirflowSkipException(str(error)) from error
             raise
 

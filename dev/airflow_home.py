@@ -1,0 +1,109 @@
+"""An Airflow of our own under the working tree: its folder, its settings, its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE_DAGS = ROOT / "example_dags"
+
+#: Seconds between a process group's SIGTERM and its SIGKILL.
+_GRACE = 10.0
+
+
+@dataclass(frozen=True)
+class AirflowHome:
+    """Where one Airflow lives, and the settings that make it ours alone.
+
+    :param folder: its AIRFLOW_HOME, with an SQLite database.
+    :param dags: the Dags folder.
+    :param settings: further environment variables.
+    """
+
+    folder: Path
+    dags: Path = EXAMPLE_DAGS
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of its processes; nothing of an Airflow around us leaks in."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        ours = {
+            "AIRFLOW_HOME": str(self.folder),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), inherited.get("PATH", ""))),
+            "PYTHONUNBUFFERED": "1",
+        }
+        return {**inherited, **ours, **self.settings}
+
+    def migrate(self, log: Path) -> None:
+        """Make the database, once per Airflow version.
+
+        :raises RuntimeError: it failed; ``log`` says why.
+        """
+        from importlib.metadata import version
+
+        done = self.folder / f"migrated-{version('apache-airflow')}"
+        if done.exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.run(["airflow", "db", "migrate"], log) != 0:
+            raise RuntimeError(f"airflow db migrate failed; its output is in {log}")
+        done.touch()
+
+    def run(self, command: Sequence[str], log: Path) -> int:
+        """Run a command to its end, its output into ``log``; give its exit code."""
+        with log.open("ab") as output, self.started(command, output.fileno()) as process:
+            return process.wait()
+
+    @contextlib.contextmanager
+    def started(self, command: Sequence[str], output: int) -> Iterator[subprocess.Popen[str]]:
+        """Run a command in the background; at the end of the block nothing of it is left."""
+        process = subprocess.Popen(
+            command,
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            end_group(process)
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End a process and all that it started: Airflow's commands swallow a signal to the leader, or orphan the rest."""
+    for number, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _GRACE)):
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            process.poll()  # a zombie would count as alive
+            try:
+                os.killpg(process.pid, number if patience else 0)
+            except (ProcessLookupError, PermissionError):
+                return
+            patience = 0.0
+            time.sleep(0.1)
+
+
+def pika_connection(queue_url: str, key: str = "demo-key-id:demo-key-secret") -> dict[str, str]:
+    """Give the environment variable of a connection to the emulator."""
+    connection = {"conn_type": "pika", "host": queue_url, "password": key}
+    return {"AIRFLOW_CONN_PIKA_DEFAULT": json.dumps(connection)}

@@ -1,0 +1,42 @@
+"""`make standalone`: all of Airflow, with the examples and the emulator, for a person with a browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from dev.airflow_home import ROOT, AirflowHome, pika_connection
+from tests.support.emulator import RunningEmulator
+
+FOLDER = ROOT / ".airflow" / "standalone"
+
+
+def main() -> int:
+    """Run until interrupted; give the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    port = os.environ.get("PORT", "8080")
+    try:
+        with RunningEmulator.start(FOLDER / "emulator", generation_time="10-20") as emulator:
+            api = {
+                "AIRFLOW__API__PORT": port,
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",
+            }
+            home = AirflowHome(FOLDER, settings={**api, **pika_connection(emulator.queue_url)})
+            home.migrate(FOLDER / "migrate.log")
+            print(f"Emulator: {emulator.queue_url}\nAirflow:  http://localhost:{port} in half a minute (no password)")
+            print(
+                "Trigger example_pika_text_to_video there, and watch the log of its task `video`. Ctrl-C ends it all."
+            )
+            with home.started(["airflow", "standalone"], sys.stdout.fileno()) as process:
+                return process.wait()
+    except KeyboardInterrupt:
+        return 130
+    except RuntimeError as error:
+        print(f"standalone: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

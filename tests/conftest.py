@@ -1,0 +1,33 @@
+"""Every test gets an Airflow of its own, and no fal key of the machine's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+# Airflow reads these when it is first imported, which the tests' modules do.
+_HOME = tempfile.mkdtemp(prefix="airflow-home-")
+for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "FAL_"))]:
+    del os.environ[_name]
+os.environ.update(
+    AIRFLOW_HOME=_HOME,
+    AIRFLOW__CORE__UNIT_TEST_MODE="True",
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    FAL_HOME_DIR=os.path.join(_HOME, "fal"),
+)
+
+
+def pytest_unconfigure() -> None:
+    """Leave no folder behind."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Make Airflow's database, for what asks it for a connection that does not exist."""
+    from airflow.utils.db import initdb
+
+    initdb()

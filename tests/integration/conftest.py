@@ -1,0 +1,39 @@
+"""One emulator for most of the tests that talk to fal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.emulator import RunningEmulator
+
+KEY = "test-key-id:test-key-secret"
+
+
+@pytest.fixture(scope="session")
+def shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    """An emulator with one good key, quick to generate."""
+    data: Path = tmp_path_factory.mktemp("emulator")
+    with RunningEmulator.start(data, runners=4, generation_time="0.3", keys=[KEY]) as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(shared_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningEmulator]:
+    """The shared emulator, counted from zero and without faults, behind the default connection."""
+    shared_emulator.clear_faults()
+    shared_emulator.reset_counts()
+    connect(monkeypatch, shared_emulator.queue_url)
+    yield shared_emulator
+    shared_emulator.clear_faults()
+
+
+def connect(
+    monkeypatch: pytest.MonkeyPatch, queue_url: str, key: str = KEY, conn_id: str = "pika_default", **extra: object
+) -> None:
+    """Make an Airflow connection of type pika."""
+    connection = {"conn_type": "pika", "host": queue_url, "password": key, "extra": extra}
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, answers
+from airflow_provider_pika.fal.answers import Answer
+from airflow_provider_pika.fal.models import QueueStatus, Video
+
+ID = "019e1951-c778-7120-9c82-16efcf40ec82"
+CONTENT_POLICY = {
+    "detail": [{"loc": ["body", "prompt"], "msg": "It was flagged.", "type": "content_policy_violation", "input": "x"}]
+}
+
+
+def answer(status_code: int, body: Any = None, **headers: str) -> Answer:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return Answer.read(status_code, {name.replace("_", "-"): value for name, value in headers.items()}, text)
+
+
+def raised(read: Any, *arguments: Any) -> errors.PikaError:
+    with pytest.raises(errors.PikaError) as caught:
+        read(*arguments)
+    return caught.value
+
+
+# --- submit
+
+
+def test_an_accepted_submit_gives_the_request_id() -> None:
+    assert answers.submitted(answer(200, {"request_id": ID, "status": "IN_QUEUE"}), TEXT_TO_VIDEO) == ID
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        answer(200, "<html>"),
+        answer(200, {}),
+        answer(200, {"request_id": None}),
+        answer(202, ""),
+        answer(502, "<html><title>502 Bad Gateway</title>nginx</html>"),
+        answer(504, {"detail": "timeout"}),
+        answer(408, ""),
+    ],
+)
+def test_an_answer_that_may_follow_an_acceptance_is_unknown_and_never_retried(lost: Answer) -> None:
+    error = raised(answers.submitted, lost, TEXT_TO_VIDEO)
+    assert type(error) is errors.SubmitUnknown
+    assert not error.retry_helps
+    assert "may be charged" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "retry_helps"),
+    [
+        (answer(401, {"detail": "invalid key credentials"}), errors.InvalidKey, False),
+        (answer(403, {"detail": "User is locked. Reason: Exhausted balance."}), errors.ExhaustedBalance, False),
+        (answer(403, {"detail": "Not yours"}), errors.AccessDenied, False),
+        (answer(404, {"detail": 'Application "x" not found'}), errors.UnknownEndpoint, False),
+        (answer(429, {"detail": "Slow down"}), errors.RateLimited, True),
+        (answer(500, {"detail": "oops"}), errors.ServerUnavailable, True),
+        (answer(503, "<html>nginx</html>"), errors.ServerUnavailable, True),
+        (answer(307, "", location="https://elsewhere"), errors.RequestRejected, False),
+        (answer(422, {"detail": "no"}), errors.RequestRejected, False),
+    ],
+)
+def test_a_refused_submit_says_whether_a_retry_helps(
+    refusal: Answer, kind: type[errors.PikaError], retry_helps: bool
+) -> None:
+    error = raised(answers.submitted, refusal, TEXT_TO_VIDEO)
+    assert type(error) is kind
+    assert error.retry_helps is retry_helps
+
+
+def test_a_refusal_that_passes_says_that_nothing_was_accepted() -> None:
+    error = raised(answers.submitted, answer(503, "busy"), TEXT_TO_VIDEO)
+    assert "Nothing was accepted; a retry submits again" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("17", 17.0), (email.utils.formatdate(time.time() + 60, usegmt=True), 60.0), ("soon", None), ("", None)],
+)
+def test_retry_after_is_read_as_seconds_and_as_a_date(value: str, seconds: float | None) -> None:
+    error = raised(answers.submitted, answer(429, {}, retry_after=value), TEXT_TO_VIDEO)
+    assert error.retry_after == (None if seconds is None else pytest.approx(seconds, abs=5))
+
+
+# --- status
+
+
+@pytest.mark.parametrize("code", [200, 202])
+def test_only_the_body_tells_a_status(code: int) -> None:
+    assert answers.status(answer(code, {"status": "IN_QUEUE", "queue_position": 2}), ID).queue_position == 2
+
+
+@pytest.mark.parametrize(
+    "body", [{"status": "FAILED"}, {"status": None}, {}, [], "null", "<html>", {"status": "completed"}]
+)
+def test_a_status_that_is_not_known_is_an_error_and_never_success(body: Any) -> None:
+    assert type(raised(answers.status, answer(200, body), ID)) is errors.UnexpectedAnswer
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "retry_helps"),
+    [
+        (answer(404, {"status": "NOT_FOUND"}), errors.UnknownRequest, False),
+        (answer(401, {"detail": "invalid key credentials"}), errors.InvalidKey, False),
+        (answer(403, {"detail": "no"}), errors.AccessDenied, False),
+        (answer(429, {}, retry_after="3"), errors.RateLimited, True),
+        (answer(502, "<html>nginx</html>"), errors.ServerUnavailable, True),
+        (answer(504, ""), errors.ServerUnavailable, True),
+    ],
+)
+def test_a_failed_look_says_whether_another_one_helps(
+    refusal: Answer, kind: type[errors.PikaError], retry_helps: bool
+) -> None:
+    error = raised(answers.status, refusal, ID)
+    assert (type(error), error.retry_helps, error.request_id) == (kind, retry_helps, ID)
+
+
+# --- result
+
+
+def test_the_video_is_read_with_null_for_what_fal_did_not_say() -> None:
+    video = answers.result(answer(200, {"video": {"url": "https://v3b.fal.media/a.mp4"}}), TEXT_TO_VIDEO, ID)
+    assert video.model_dump() == {
+        "url": "https://v3b.fal.media/a.mp4",
+        "content_type": None,
+        "file_name": None,
+        "file_size": None,
+        "request_id": ID,
+        "endpoint": TEXT_TO_VIDEO,
+        "inference_time": None,
+    }
+
+
+@pytest.mark.parametrize("body", [{}, {"video": None}, {"video": {}}, {"video": {"url": "file:///etc"}}, [], "text"])
+def test_a_result_without_a_video_is_a_failure(body: Any) -> None:
+    assert type(raised(answers.result, answer(200, body), TEXT_TO_VIDEO, ID)) is errors.GenerationFailed
+
+
+def test_a_result_that_is_still_in_progress_is_looked_at_again() -> None:
+    error = raised(answers.result, answer(400, {"detail": "Request is still in progress"}), TEXT_TO_VIDEO, ID)
+    assert error.retry_helps
+    assert not isinstance(error, errors.GenerationFailed)
+
+
+TYPED_500 = {"detail": [{"loc": ["body"], "msg": "boom", "type": "internal_server_error"}]}
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "error_type"),
+    [
+        (answer(422, CONTENT_POLICY), errors.ContentPolicyViolation, "content_policy_violation"),
+        (answer(422, {"detail": [{"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}]}),
+         errors.InputRejected, "missing"),
+        (answer(422, {"detail": "not migrated"}), errors.InputRejected, None),
+        (answer(500, TYPED_500, x_fal_retryable="true"), errors.GenerationInterrupted, "internal_server_error"),
+        (answer(500, TYPED_500, x_fal_retryable="false"), errors.GenerationFailed, "internal_server_error"),
+        (answer(500, TYPED_500, x_fal_needs_retry="1"), errors.GenerationInterrupted, "internal_server_error"),
+        (answer(400, TYPED_500, x_fal_needs_retry="1"), errors.GenerationInterrupted, "internal_server_error"),
+        (answer(500, TYPED_500), errors.GenerationInterrupted, "internal_server_error"),
+        (answer(503, {"detail": "gone", "error_type": "runner_disconnected"}),
+         errors.GenerationInterrupted, "runner_disconnected"),
+        (answer(504, {"detail": "late"}, x_fal_request_timeout_type="user", x_fal_error_type="startup_timeout"),
+         errors.StartTimeout, "startup_timeout"),
+        (answer(499, {"detail": "Request cancelled by the client.", "error_type": "client_cancelled"}),
+         errors.GenerationCancelled, "client_cancelled"),
+        (answer(404, {"detail": "Path /x not found"}, x_fal_billable_units="0"), errors.GenerationFailed, None),
+        (answer(500, {"detail": "boom"}, x_fal_request_id=ID), errors.GenerationInterrupted, None),
+    ],
+)  # fmt: skip
+def test_the_requests_own_failure_is_told_by_its_type(
+    failure: Answer, kind: type[errors.PikaError], error_type: str | None
+) -> None:
+    error = raised(answers.result, failure, TEXT_TO_VIDEO, ID)
+    assert (type(error), error.error_type, error.request_id) == (kind, error_type, ID)
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 504])
+def test_trouble_on_the_way_to_the_result_is_no_failure_of_the_request(code: int) -> None:
+    error = raised(answers.result, answer(code, "<html>nginx</html>"), TEXT_TO_VIDEO, ID)
+    assert type(error) is errors.ServerUnavailable
+
+
+def test_fals_own_words_and_what_to_do_stand_in_the_message() -> None:
+    message = str(raised(answers.result, answer(422, CONTENT_POLICY), TEXT_TO_VIDEO, ID))
+    assert "prompt: It was flagged" in message
+    assert f"request id {ID}, type content_policy_violation, HTTP 422" in message
+    assert "Change the prompt; the same one is refused again" in message
+
+
+def test_an_answer_of_a_megabyte_does_not_make_a_message_of_a_megabyte() -> None:
+    assert len(str(raised(answers.status, answer(500, "x" * 1_000_000), ID))) < 1500
+
+
+# --- status and result together
+
+FAILED = QueueStatus(status="COMPLETED", error="Request timed out", error_type="request_timeout")
+VIDEO = Video(url="https://v3b.fal.media/a.mp4", request_id=ID, endpoint=TEXT_TO_VIDEO)
+
+
+def test_a_completed_status_with_an_error_fails_even_if_a_result_is_there() -> None:
+    outcome = answers.outcome(FAILED, VIDEO, ID)
+    assert isinstance(outcome, errors.GenerationInterrupted)
+    assert "Request timed out" in str(outcome)
+
+
+def test_a_completed_status_with_an_error_needs_no_readable_result() -> None:
+    gone = errors.UnknownRequest("gone")
+    assert isinstance(answers.outcome(FAILED, gone, ID), errors.GenerationFailed)
+
+
+def test_the_results_own_words_come_before_the_statuss() -> None:
+    said = errors.ContentPolicyViolation("flagged")
+    assert answers.outcome(FAILED, said, ID) is said
+
+
+def test_the_inference_time_comes_from_the_status() -> None:
+    seen = QueueStatus.model_validate({"status": "COMPLETED", "metrics": {"inference_time": 12.5}})
+    outcome = answers.outcome(seen, VIDEO, ID)
+    assert isinstance(outcome, Video)
+    assert outcome.inference_time == 12.5
+
+
+# --- cancel
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        (answer(202, {"status": "CANCELLATION_REQUESTED"}), True),
+        (answer(200, {"success": True}), True),
+        (answer(400, {"status": "ALREADY_COMPLETED"}), False),
+    ],
+)
+def test_a_cancel_says_whether_it_came_in_time(said: Answer, taken: bool) -> None:
+    assert answers.cancelled(said, ID) is taken
+
+
+def test_a_cancel_of_an_unknown_request_is_an_error() -> None:
+    assert type(raised(answers.cancelled, answer(404, {"status": "NOT_FOUND"}), ID)) is errors.UnknownRequest

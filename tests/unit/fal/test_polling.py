@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.models import QueueStatus, Video
+from airflow_provider_pika.fal.polling import LONGEST_BACKOFF, Done, Failed, Look, LookAgain, TooLate, Wait, decide
+
+WAIT = Wait("r-1", deadline=1000.0, poll_interval=5.0)
+QUEUED = Look(QueueStatus(status="IN_QUEUE", queue_position=3))
+RUNNING = Look(QueueStatus(status="IN_PROGRESS"))
+VIDEO = Video(url="https://v3b.fal.media/a.mp4", request_id="r-1", endpoint=TEXT_TO_VIDEO)
+DONE = Look(QueueStatus(status="COMPLETED"), VIDEO)
+BUSY = Look(outcome=errors.ServerUnavailable("busy"))
+
+
+def test_an_unfinished_request_is_looked_at_again_after_the_interval() -> None:
+    assert decide(WAIT, QUEUED, now=0.0) == LookAgain(5.0, WAIT)
+
+
+def test_a_finished_request_ends_the_wait_even_after_the_deadline() -> None:
+    assert decide(WAIT, DONE, now=5000.0) == Done(VIDEO)
+
+
+def test_the_last_look_is_at_the_deadline_and_not_after_it() -> None:
+    step = decide(WAIT, RUNNING, now=997.0)
+    assert isinstance(step, LookAgain)
+    assert step.after == 3.0
+    assert isinstance(decide(step.wait, RUNNING, now=1000.0), TooLate)
+
+
+def test_being_too_late_says_what_was_seen_last_and_that_the_request_goes_on() -> None:
+    step = decide(WAIT, QUEUED, now=1000.0)
+    assert isinstance(step, TooLate)
+    assert "r-1" in step.message
+    assert "last seen IN_QUEUE at position 3" in step.message
+    assert "1970-01-01T00:16:40+00:00" in step.message
+    assert "may still run" in step.message
+
+
+def test_trouble_is_sat_out_with_growing_pauses_and_forgotten_when_it_is_over() -> None:
+    wait, pauses = WAIT, []
+    for _ in range(6):
+        step = decide(wait, BUSY, now=0.0)
+        assert isinstance(step, LookAgain)
+        wait = step.wait
+        pauses.append(step.after)
+    assert pauses == sorted(pauses)
+    assert pauses[0] > WAIT.poll_interval
+    assert pauses[-1] == LONGEST_BACKOFF
+    over = decide(wait, RUNNING, now=0.0)
+    assert over == LookAgain(5.0, WAIT)
+
+
+def test_fals_own_retry_after_is_honoured() -> None:
+    step = decide(WAIT, Look(outcome=errors.RateLimited("slow", retry_after=300)), now=0.0)
+    assert isinstance(step, LookAgain)
+    assert step.after == 300
+
+
+def test_trouble_at_the_deadline_ends_the_wait_as_too_late() -> None:
+    step = decide(WAIT, BUSY, now=1000.0)
+    assert isinstance(step, TooLate)
+    assert "busy" in step.message
+
+
+def test_what_cannot_get_better_ends_the_wait_at_once() -> None:
+    for error in (errors.InvalidKey("no"), errors.UnknownRequest("no"), errors.AccessDenied("no")):
+        assert decide(WAIT, Look(outcome=error), now=0.0) == Failed(error)
+
+
+def test_a_failed_generation_ends_the_wait_though_a_new_submission_may_help() -> None:
+    error = errors.GenerationInterrupted("runner gone")
+    assert decide(WAIT, Look(DONE.status, error), now=0.0) == Failed(error)
+
+
+LOOKS = st.sampled_from([QUEUED, RUNNING, BUSY, Look(outcome=errors.RateLimited("slow", retry_after=1e6))])
+
+
+@given(
+    st.lists(LOOKS, min_size=1, max_size=60),
+    st.floats(min_value=0.01, max_value=1e5),
+    st.floats(min_value=0, max_value=1e4),
+)
+def test_every_wait_ends_at_its_deadline_and_never_looks_later(
+    looks: list[Look], poll_interval: float, deadline: float
+) -> None:
+    now, wait = 0.0, Wait("r", deadline, poll_interval)
+    for look in looks:
+        step = decide(wait, look, now)
+        if isinstance(step, TooLate):
+            assert now >= deadline
+            return
+        assert isinstance(step, LookAgain)
+        assert step.after > 0
+        assert now + step.after <= deadline + 1e-6
+        now, wait = now + step.after, step.wait

@@ -42,7 +42,7 @@ class AdminApi:
         return self.faults.pending()
 
     async def clear_faults(self) -> None:
-        """No more faults, except those in prompts, which are counted anew."""
+        """No more faults, except those in prompts."""
         self.faults.clear()
 
     async def counts(self) -> dict[str, Any]:

@@ -40,9 +40,8 @@ class FaultRegistry:
         return [{**fault.model_dump(), "left": left} for _, fault, left in self._pending()]
 
     def clear(self) -> None:
-        """Forget all that was set, and what prompts used up."""
+        """Forget all that was set. What prompts ask for stays: it belongs to their requests."""
         self._db.execute("DELETE FROM faults")
-        self._db.execute("DELETE FROM fault_uses")
 
     def take(self, operation: Operation, subjects: Iterable[Subject]) -> Fault | None:
         """The fault that strikes this exchange, used up once by this very call; None if none does."""

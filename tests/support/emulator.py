@@ -113,9 +113,9 @@ class RunningEmulator:
         options = {"base_url": self.queue_url, "timeout": 30.0, "trust_env": False, **options}
         return httpx.Client(verify=verify, **options)
 
-    def stop(self) -> int:
-        """SIGTERM, then SIGKILL if it does not mind; returns the exit code. Harmless if it is stopped."""
-        return self._end(signal.SIGTERM)
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """SIGTERM (or another signal), then SIGKILL if it does not mind; the exit code. Harmless if it is stopped."""
+        return self._end(number)
 
     def kill(self) -> None:
         """SIGKILL: what a power cut leaves behind."""

@@ -1,0 +1,55 @@
+"""One emulator for all the tests that do not stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.emulator.talk import Caller
+from tests.support.emulator import RunningEmulator
+
+
+@pytest.fixture(scope="session")
+def shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    with RunningEmulator.start(tmp_path_factory.mktemp("emulator"), generation_time="0.1") as emulator:
+        yield emulator
+        assert emulator.stderr == ""
+
+
+@pytest.fixture
+def emulator(shared_emulator: RunningEmulator) -> Iterator[RunningEmulator]:
+    """The shared emulator, left without faults and without unfinished requests."""
+    shared_emulator.reset_counts()
+    yield shared_emulator
+    shared_emulator.clear_faults()
+    caller = Caller(shared_emulator)
+    for request in shared_emulator.requests():
+        if request["state"] != "COMPLETED":
+            caller.cancel(request["request_id"])
+            caller.until(request["request_id"], "COMPLETED")
+
+
+@pytest.fixture
+def caller(emulator: RunningEmulator) -> Iterator[Caller]:
+    made = Caller(emulator)
+    yield made
+    made.http.close()
+
+
+@pytest.fixture(scope="session")
+def finished(shared_emulator: RunningEmulator) -> str:
+    """A request that ended well, for the tests that only look at one."""
+    caller = Caller(shared_emulator)
+    request_id = caller.submit("a cat")
+    assert caller.outcome(request_id).status_code == 200
+    return request_id
+
+
+@pytest.fixture
+def busy(caller: Caller) -> list[str]:
+    """Both runners have something to do that never ends: what comes now has to queue."""
+    requests = [caller.submit("busy [[never_finish]]") for _ in range(2)]
+    for request_id in requests:
+        caller.until(request_id, "IN_PROGRESS")
+    return requests

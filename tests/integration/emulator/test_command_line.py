@@ -1,0 +1,140 @@
+"""The command line: what it prints when it listens, and one line for whatever keeps it from it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.emulator.talk import Caller
+from tests.support.emulator import RunningEmulator
+
+
+def fail(*arguments: str) -> str:
+    """Run it to its end, which must be a 2 with one line on stderr and nothing else; that line."""
+    command = [sys.executable, "-m", "airflow_provider_pika.emulator", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "airflow_provider_pika.emulator", "--port", "0", "--data", str(tmp_path / "data")]
+    process = subprocess.Popen([*command, "--key", "a", "--key", "b"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = [process.stdout.readline().rstrip("\n") for _ in range(7)]
+    queue, run = lines[1].split()[1], lines[2].split()[1]
+    for url in (queue, run):
+        assert httpx.post(f"{url}/fal-ai/pika", headers={"Authorization": "Key c"}).status_code == 401
+    process.terminate()
+    process.wait(5)
+    process.stdout.close()
+    assert queue != run
+    assert lines == [
+        "fal emulator ready",
+        f"  queue     {queue}",
+        f"  run       {run}",
+        f"  platform  {queue}/v1",
+        f"  admin     {queue}/_emulator",
+        f"  data      {tmp_path / 'data'}",
+        "  keys      2 accepted",
+    ]
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = fail("--port", port, "--run-port", "0", "--data", str(tmp_path / "one"))
+        assert f"port {port} is in use" in line
+        line = fail("--port", "0", "--run-port", port, "--data", str(tmp_path / "two"))
+        assert "--run-port" in line
+
+
+def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
+    assert "cannot listen on 192.0.2.1" in fail("--host", "192.0.2.1", "--port", "0", "--data", str(tmp_path))
+
+
+def test_a_data_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    folder = str(tmp_path / "file" / "data")
+    line = fail("--port", "0", "--data", folder)
+    assert folder in line
+    assert "--data" in line
+
+
+def test_a_data_folder_with_something_else_in_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "emulator.sqlite3").write_text("not a database, and long enough to be taken for one" * 100)
+    assert "not a database" in fail("--port", "0", "--data", str(tmp_path))
+
+
+def test_a_data_folder_in_use_is_named(emulator: RunningEmulator) -> None:
+    assert "another emulator" in fail("--port", "0", "--data", str(emulator.data))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"), [(["--port", "x"], "0 to 65535"), (["--generation-time", "6-2"], "shorter time first")]
+)
+def test_a_bad_option_is_named(arguments: list[str], hint: str) -> None:
+    assert hint in fail(*arguments)
+
+
+def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
+    """A module of that name which cannot be imported is what an environment without the extra looks like."""
+    program = (
+        "import sys; sys.modules['av'] = None\n"
+        "from airflow_provider_pika.emulator.__main__ import main\n"
+        "sys.exit(main(['--port', '0']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "fal emulator: av is not installed: pip install 'airflow-provider-pika[emulator]'\n"
+
+
+def test_only_accepted_keys_come_in(tmp_path: Path) -> None:
+    with RunningEmulator.start(tmp_path, keys=["good:1", "good:2"]) as emulator:
+        assert [Caller(emulator, key).post("a cat").status_code for key in ("good:1", "good:2", "bad")] == [
+            200,
+            200,
+            401,
+        ]
+
+
+def test_results_expire_when_told_to(tmp_path: Path) -> None:
+    with RunningEmulator.start(tmp_path, extra=["--result-ttl", "0"]) as emulator:
+        caller = Caller(emulator)
+        request_id = caller.submit("a cat")
+        status = caller.until(request_id, "COMPLETED")
+        assert caller.result(request_id).status_code == 404
+        assert "error" not in status
+
+
+def test_tls_comes_with_a_ca_that_outlives_a_restart(tmp_path: Path) -> None:
+    with RunningEmulator.start(tmp_path, tls=True) as emulator:
+        assert emulator.queue_url.startswith("https://")
+        assert emulator.ca_file is not None
+        trusted = ssl.create_default_context(cafile=emulator.ca_file)
+        trusted.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by default
+        video = Caller(emulator).video("a cat")
+        assert video["url"].startswith(emulator.queue_url)
+        emulator.restart()
+        for host in ("127.0.0.1", "localhost"):
+            url = video["url"].replace("127.0.0.1", host)
+            assert len(httpx.get(url, verify=trusted).content) == video["file_size"]
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(video["url"])
+
+
+@pytest.mark.parametrize("fault", ["lost_reply", "reset"])
+def test_connections_drop_under_tls_too(tmp_path: Path, fault: str) -> None:
+    with RunningEmulator.start(tmp_path, tls=True) as emulator:
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            Caller(emulator).post(f"a cat [[{fault}]]")
+        assert len(emulator.requests("a cat")) == (1 if fault == "lost_reply" else 0)
+        emulator.stop()
+        assert emulator.stderr == ""

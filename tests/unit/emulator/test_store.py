@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from airflow_provider_pika.emulator import errors
 from airflow_provider_pika.emulator.database import Database, DataFolderBusyError
 from airflow_provider_pika.emulator.faults import Fault
-from airflow_provider_pika.emulator.store import Job, Outcome, Store, Submission, new_request_id
+from airflow_provider_pika.emulator.store import LOG_WINDOW, Job, Outcome, Store, Submission, new_request_id
 from airflow_provider_pika.emulator.tally import Tally
 
 ENDPOINT = "fal-ai/pika/v2.5/text-to-video"
@@ -123,6 +124,23 @@ def test_log_lines_after_a_number_are_the_new_ones(store: Store) -> None:
     (first,) = store.logs(job)
     store.log(job.id, "two")
     assert [row["message"] for row in store.logs(job, after=first["number"])] == ["two"]
+
+
+def test_log_lines_slide_out_of_sight(database: Database, store: Store) -> None:
+    job, now = add(store), time.time()
+    for age in (LOG_WINDOW + 1, LOG_WINDOW - 1):
+        database.execute("INSERT INTO logs VALUES (?, ?, 'INFO', ?)", job.id, now - age, f"{age:.0f} s old")
+    assert [row["message"] for row in store.logs(job)] == ["9 s old"]
+
+
+def test_the_window_of_logs_stops_when_the_request_ends(database: Database, store: Store) -> None:
+    add(store)
+    job = claimed(store)
+    store.log(job.id, "the last words")
+    done = store.finish(job, Outcome(200, {}))
+    database.execute("UPDATE logs SET at = at - 3600")
+    database.execute("UPDATE requests SET ended_at = ended_at - 3600")
+    assert [row["message"] for row in store.logs(store.get(done.id))] == ["the last words"]
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b'{"prompt": NaN}', b'{"prompt": "\\ud83d"}', b"\xff", b"[]"])

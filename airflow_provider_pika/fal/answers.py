@@ -94,6 +94,8 @@ def result(answer: Answer, endpoint: str, request_id: str) -> Video:
         raise errors.ServerUnavailable("fal has not got the result yet.", request_id=request_id, status_code=400)
     if not answer.ok:
         raise (_failure(answer, request_id) if _is_outcome(answer) else _read_failure(answer, request_id))
+    if not isinstance(answer.body, dict):
+        raise errors.UnexpectedAnswer(f"fal's result is no JSON object: {_words(answer)}.", request_id=request_id)
     try:
         return Video.model_validate({**answer.body["video"], "request_id": request_id, "endpoint": endpoint})
     except (ValidationError, TypeError, KeyError):
@@ -162,9 +164,10 @@ def _read_failure(answer: Answer, request_id: str) -> errors.PikaError:
 def _is_outcome(answer: Answer) -> bool:
     """Tell the request's own failure from trouble on the way to it.
 
-    fal's queue marks what it hands on; an answer without any mark comes from a gateway, and passes.
+    fal's queue marks what it hands on; an answer without any mark comes from a gateway, and passes. ``internal_error``
+    may be either: as the request's own failure it stands in the status, too, and :func:`outcome` finds it there.
     """
-    if answer.status_code in (401, 403, 429):
+    if answer.status_code in (401, 403, 429) or _error_type(answer) == "internal_error":
         return False
     marks = (
         "x-fal-request-id",

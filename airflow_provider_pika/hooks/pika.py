@@ -198,7 +198,7 @@ def _queue_url(connection: Connection) -> str:
 
 def _timeout(value: Any) -> float:
     try:
-        seconds = float(value or 60)
+        seconds = 60.0 if value in (None, "") else float(value)
     except (TypeError, ValueError):
         seconds = 0
     if seconds < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +102,14 @@ class PikaTextToVideoOperator(BaseOperator):
     def _arguments(self) -> dict[str, Any]:
         from airflow_provider_pika.fal.models import TextToVideoInput
 
+        arguments = TextToVideoInput.checked(self._fields(TextToVideoInput)).arguments()
         extra = self.extra_arguments or {}
-        if not isinstance(extra, Mapping) or TextToVideoInput.model_fields.keys() & extra.keys():
+        if not isinstance(extra, Mapping) or TextToVideoInput.model_fields.keys() & extra.keys() or not _is_json(extra):
             raise InvalidInput(
-                f"extra_arguments={extra!r} is not allowed: it takes a dict of inputs that the operator has no "
-                "parameter for."
+                f"extra_arguments={extra!r} is not allowed: it takes a dict of JSON values, for inputs that the "
+                "operator has no parameter for."
             )
-        return {**TextToVideoInput.checked(self._fields(TextToVideoInput)).arguments(), **extra}
+        return {**arguments, **extra}
 
     def _controls(self) -> SubmitControls:
         from airflow_provider_pika.fal.models import SubmitControls
@@ -116,3 +118,11 @@ class PikaTextToVideoOperator(BaseOperator):
 
     def _fields(self, model: Any) -> dict[str, Any]:
         return {name: getattr(self, name) for name in model.model_fields}
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(dict(value), allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True

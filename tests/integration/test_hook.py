@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import uuid
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.models import SubmitControls
+from airflow_provider_pika.hooks.pika import PikaHook
+from tests.integration.conftest import KEY, connect
+from tests.support.emulator import RunningEmulator
+
+INPUT = {"prompt": "a fox", "resolution": "480p"}
+
+
+def wait_for(hook: PikaHook, request_id: str) -> None:
+    while hook.status(TEXT_TO_VIDEO, request_id).status != "COMPLETED":
+        pass
+
+
+def test_a_request_is_submitted_followed_and_read(emulator: RunningEmulator) -> None:
+    hook = PikaHook()
+    request_id = hook.submit(TEXT_TO_VIDEO, INPUT)
+    assert uuid.UUID(request_id)
+    wait_for(hook, request_id)
+    status = hook.status(TEXT_TO_VIDEO, request_id, logs=True)
+    assert status.metrics.inference_time is not None
+    assert status.logs
+    video = hook.result(TEXT_TO_VIDEO, request_id)
+    assert video.url.startswith(emulator.queue_url)
+    assert video.file_size
+    assert hook.cancel(TEXT_TO_VIDEO, request_id) is False
+
+
+def test_the_async_twins_do_the_same(emulator: RunningEmulator) -> None:
+    async def story() -> None:
+        hook = PikaHook()
+        request_id = await hook.asubmit(TEXT_TO_VIDEO, INPUT)
+        while (await hook.astatus(TEXT_TO_VIDEO, request_id)).status != "COMPLETED":
+            pass
+        assert (await hook.aresult(TEXT_TO_VIDEO, request_id)).request_id == request_id
+        assert await hook.acancel(TEXT_TO_VIDEO, request_id) is False
+
+    asyncio.run(story())
+    assert emulator.counts()["submit"]["accepted"] == 1
+
+
+def test_a_running_request_is_cancelled(emulator: RunningEmulator) -> None:
+    hook = PikaHook()
+    request_id = hook.submit(TEXT_TO_VIDEO, {"prompt": "endless [[never_finish]]"})
+    assert hook.cancel(TEXT_TO_VIDEO, request_id) is True
+    wait_for(hook, request_id)
+    with pytest.raises(errors.GenerationCancelled):
+        hook.result(TEXT_TO_VIDEO, request_id)
+
+
+def test_fals_controls_reach_fal(emulator: RunningEmulator) -> None:
+    emulator.fault("never_finish", match="blocker", times=4)
+    hook = PikaHook()
+    blockers = [hook.submit(TEXT_TO_VIDEO, {"prompt": "blocker"}) for _ in range(4)]
+    late = hook.submit(TEXT_TO_VIDEO, INPUT, SubmitControls(start_timeout=0.3))
+    wait_for(hook, late)
+    with pytest.raises(errors.StartTimeout):
+        hook.result(TEXT_TO_VIDEO, late)
+    for blocker in blockers:
+        hook.cancel(TEXT_TO_VIDEO, blocker)
+
+
+# --- one POST
+
+
+@pytest.mark.parametrize(
+    ("fault", "accepted"),
+    [("lost_reply", 1), ("reset", 0), ("http_502", 0), ("http_504", 0), ("malformed", 1)],
+)
+def test_a_lost_reply_is_not_posted_again(emulator: RunningEmulator, fault: str, accepted: int) -> None:
+    emulator.fault(fault)
+    with pytest.raises(errors.SubmitUnknown, match="clear the task to submit again"):
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    submits = emulator.counts()["submit"]
+    assert submits["received"] <= 1  # a reset comes before anything is read
+    assert submits["accepted"] == accepted
+
+
+def test_a_stalled_reply_is_not_posted_again(emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, emulator.queue_url, http_timeout=1)
+    emulator.fault("stall")
+    with pytest.raises(errors.SubmitUnknown, match="ReadTimeout"):
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    assert emulator.counts()["submit"]["received"] == 1
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("http_429", errors.RateLimited), ("http_500", errors.ServerUnavailable)])
+def test_a_refusal_that_passes_is_left_to_airflows_retries(
+    emulator: RunningEmulator, fault: str, kind: type[errors.PikaError]
+) -> None:
+    emulator.fault(fault)
+    with pytest.raises(kind, match="a retry submits again") as refused:
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    assert refused.value.retry_helps
+    assert emulator.counts()["submit"]["received"] == 1
+
+
+def test_an_exhausted_balance_is_told_apart(emulator: RunningEmulator) -> None:
+    emulator.fault("locked")
+    with pytest.raises(errors.ExhaustedBalance, match="Top up"):
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize("endpoint", ["", "pika", "fal-ai/../admin", "https://fal.run/x", "a b/c", None])
+def test_what_cannot_be_an_endpoint_is_refused_before_anything_is_sent(
+    emulator: RunningEmulator, endpoint: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match="endpoint="):
+        PikaHook().submit(endpoint, INPUT)
+    assert emulator.counts()["submit"]["received"] == 0
+
+
+def test_an_unknown_endpoint_is_named(emulator: RunningEmulator) -> None:
+    with pytest.raises(errors.UnknownEndpoint, match=r"'fal-ai/peka/v2\.5'"):
+        PikaHook().submit("fal-ai/peka/v2.5", INPUT)
+
+
+@pytest.mark.parametrize("request_id", ["", None, "None", "a/b", "a b", "../x", "x?y"])
+def test_what_cannot_be_a_request_id_is_refused_before_anything_is_sent(
+    emulator: RunningEmulator, request_id: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match="request_id="):
+        PikaHook().status(TEXT_TO_VIDEO, request_id)
+    assert emulator.counts()["status"] == 0
+
+
+def test_a_request_id_that_is_not_fals_is_unknown(emulator: RunningEmulator) -> None:
+    with pytest.raises(errors.UnknownRequest, match="mistyped"):
+        PikaHook().status(TEXT_TO_VIDEO, "not-fals")
+
+
+# --- the key
+
+
+def test_a_stray_newline_in_the_key_is_cut_off(emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, emulator.queue_url, key=f"  {KEY}\n")
+    assert PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak", "schlüssel"])
+def test_a_key_that_cannot_be_one_is_refused_without_being_shown(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    connect(monkeypatch, emulator.queue_url, key=key)
+    with pytest.raises(errors.InvalidInput) as refused:
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    assert key not in str(refused.value)
+
+
+def test_a_connection_without_a_key_uses_the_environments(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(monkeypatch, emulator.queue_url, key="")
+    key_id, secret = KEY.split(":")
+    monkeypatch.setenv("FAL_KEY_ID", key_id)
+    monkeypatch.setenv("FAL_KEY_SECRET", secret)
+    assert PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    monkeypatch.setenv("FAL_KEY", "wrong:wrong")  # comes before the pair
+    with pytest.raises(errors.InvalidKey):
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    connect(monkeypatch, emulator.queue_url)  # and the connection before both
+    assert PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+
+
+def test_a_saved_login_is_the_last_resort(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    connect(monkeypatch, emulator.queue_url, key="")
+    claims = "eyJleHAiOiA0MTAyNDQ0ODAwfQ"  # {"exp": 4102444800}, the year 2100
+    (tmp_path / "auth0_token").write_text(f"refresh\nhead.{claims}.signature")
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    with pytest.raises(errors.InvalidKey, match="bearer"):  # it was sent; the emulator has no issuer for it
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+
+
+def test_no_key_anywhere_says_where_one_can_be(emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, emulator.queue_url, key="")
+    with pytest.raises(errors.MissingKey, match="FAL_KEY_ID"):
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+
+
+def test_without_a_connection_the_environments_key_goes_to_fal(
+    airflow_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_PIKA_DEFAULT", raising=False)
+    monkeypatch.setenv("FAL_KEY", KEY)
+    with PikaHook().get_conn() as queue:
+        assert str(queue._http.base_url) == "https://queue.fal.run"
+        assert queue._http.headers["Authorization"] == f"Key {KEY}"
+
+
+def test_a_connection_that_was_named_must_exist(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", KEY)  # a mistyped name must not lead another account's requests to fal
+    with pytest.raises(AirflowNotFoundException, match="pika_prod"):
+        PikaHook("pika_prod").get_conn()
+
+
+def test_the_key_is_in_no_repr(emulator: RunningEmulator) -> None:
+    from airflow_provider_pika.fal.client import Account
+
+    assert KEY not in repr(Account(f"Key {KEY}"))
+    with PikaHook().get_conn() as queue:
+        assert KEY not in repr(vars(queue))
+
+
+# --- the address
+
+
+@pytest.mark.parametrize(
+    ("connection", "url"),
+    [
+        ({"host": "https://gateway.example/fal/"}, "https://gateway.example/fal/"),
+        ({"host": "gateway.example"}, "https://gateway.example/"),
+        ({"host": "127.0.0.1", "schema": "http", "port": 8188}, "http://127.0.0.1:8188/"),
+        ({"host": ""}, "https://queue.fal.run/"),
+        ({}, "https://queue.fal.run/"),
+    ],
+)
+def test_the_queue_is_where_the_connection_says(
+    monkeypatch: pytest.MonkeyPatch, connection: dict[str, object], url: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PIKA_DEFAULT", json.dumps({"conn_type": "pika", "password": KEY, **connection}))
+    with PikaHook().get_conn() as queue:
+        assert f"{str(queue._http.base_url).rstrip('/')}/" == url
+
+
+@pytest.mark.parametrize("host", ["ftp://x", "https://", "https://user:pass@x", "https://x?token=1"])
+def test_what_cannot_be_a_queue_url_is_refused(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    connect(monkeypatch, host)
+    with pytest.raises(errors.InvalidInput, match="queue URL of connection 'pika_default'"):
+        PikaHook().get_conn()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "soon"])
+def test_what_cannot_be_an_http_timeout_is_refused(monkeypatch: pytest.MonkeyPatch, seconds: object) -> None:
+    connect(monkeypatch, "http://127.0.0.1:1", http_timeout=seconds)
+    with pytest.raises(errors.InvalidInput, match="http_timeout"):
+        PikaHook().get_conn()
+
+
+def test_a_host_that_does_not_answer_is_unreachable_and_nothing_was_submitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        connect(monkeypatch, f"http://127.0.0.1:{reserved.getsockname()[1]}")
+        with pytest.raises(errors.Unreachable, match="Nothing was submitted; a retry submits again"):
+            PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+
+
+# --- the Test button
+
+
+def test_the_connection_test_costs_nothing_and_tells_a_good_key_from_a_bad_one(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PikaHook().test_connection() == (True, "The queue answered, and accepted the key.")
+    connect(monkeypatch, emulator.queue_url, key="wrong:wrong")
+    assert PikaHook().test_connection() == (False, "The queue answered, and refused the key.")
+    connect(monkeypatch, "http://127.0.0.1:1")
+    good, message = PikaHook().test_connection()
+    assert not good
+    assert "cannot be reached" in message
+    assert emulator.counts()["submit"]["received"] == 0

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_pika.exceptions import UnexpectedAnswer
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.polling import Failed
+from airflow_provider_pika.hooks.pika import PikaHook
+from airflow_provider_pika.triggers.pika import PikaVideoTrigger, read_event
+from tests.support.airflow import event_of
+from tests.support.emulator import RunningEmulator
+
+
+def trigger(request_id: str, **arguments: Any) -> PikaVideoTrigger:
+    arguments = {"poll_interval": 0.1, "deadline": time.time() + 20, "pika_conn_id": "pika_default", **arguments}
+    return PikaVideoTrigger(request_id=request_id, endpoint=TEXT_TO_VIDEO, **arguments)
+
+
+def test_a_broken_wait_is_an_event_that_says_so_and_not_an_exception(airflow_db: None) -> None:
+    event = event_of(trigger("r-1", pika_conn_id="no_such_connection"))
+    ending, _ = read_event(event)
+    assert isinstance(ending, Failed)
+    assert "no_such_connection" in str(ending.error)
+    assert "The request itself goes on at fal" in str(ending.error)
+    assert ending.error.retry_helps
+
+
+def test_a_restarted_trigger_reads_on_and_submits_nothing(emulator: RunningEmulator) -> None:
+    request_id = PikaHook().submit(TEXT_TO_VIDEO, {"prompt": "restarted"})
+    waiting = trigger(request_id)
+
+    async def interrupted() -> None:
+        run = asyncio.ensure_future(anext(waiting.run()))
+        await asyncio.sleep(0.1)
+        run.cancel()
+
+    asyncio.run(interrupted())
+    assert event_of(waiting)["outcome"] == "done"
+    assert emulator.counts()["submit"]["received"] == 1
+    assert emulator.counts()["cancel"] == 0
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, {}, {"outcome": "great"}, {"outcome": "done"}, {"outcome": "done", "video": {"url": "x"}}, [], "done",
+     {"outcome": "failed", "error": {"error": "NoSuchError"}}, {"outcome": "too late"}],
+)  # fmt: skip
+def test_an_event_that_is_not_known_is_a_failure_and_never_success(event: Any) -> None:
+    ending, _ = read_event(event)
+    assert isinstance(ending, Failed)
+    assert isinstance(ending.error, UnexpectedAnswer)
+
+
+def test_the_event_loop_stands_still_for_no_longer_than_a_moment(emulator: RunningEmulator) -> None:
+    request_ids = [PikaHook().submit(TEXT_TO_VIDEO, {"prompt": f"loop {n}", "resolution": "480p"}) for n in range(8)]
+    event_of(trigger(request_ids[0]))  # the first import is not what is measured
+
+    async def watch(pauses: list[float]) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            pauses.append(time.perf_counter() - before)
+
+    async def worst_pause() -> float:
+        pauses: list[float] = []
+        watching = asyncio.ensure_future(watch(pauses))
+        await asyncio.gather(*(anext(trigger(request_id).run()) for request_id in request_ids))
+        watching.cancel()
+        return max(pauses)
+
+    # Airflow warns from 0.2 s on ([triggerer] blocked_main_thread_warning_threshold); the best of three, since other
+    # processes of a busy machine make pauses, too
+    assert min(asyncio.run(worst_pause()) for _ in range(3)) < 0.2

@@ -60,7 +60,7 @@ class Generator:
         self._files = files
         self._pace = pace
         self._log = log
-        # A synchronous run that is cancelled holds its thread for one more frame: hence one thread to spare.
+        # A request that is cancelled holds its thread for one more frame: hence one thread to spare.
         self._threads = ThreadPoolExecutor(runners + 1, thread_name_prefix="render")
 
     async def make(self, job: Job) -> Made:

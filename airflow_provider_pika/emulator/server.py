@@ -12,6 +12,9 @@ from starlette.types import ASGIApp
 from airflow_provider_pika.emulator.tls import ServerCertificate
 from airflow_provider_pika.emulator.transport import AbortableProtocol
 
+BACKLOG = 512
+"""Connections that may wait to be accepted."""
+
 LAST_RESORT = 1
 """Seconds that uvicorn waits for replies under way, once their connections were dropped."""
 
@@ -37,8 +40,17 @@ class Server(uvicorn.Server):
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; 0 is any free port. Raises `OSError` if the address cannot be had."""
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    return socket.create_server((host, port), family=family, backlog=512)
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without, each reply takes 40 ms more.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def create_server(app: ASGIApp, certificate: ServerCertificate | None, on_ready: Callable[[], None]) -> Server:

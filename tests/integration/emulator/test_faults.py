@@ -112,7 +112,7 @@ def test_other_operations_fail_once_for_each_request(caller: Caller, operation: 
 
 def test_a_file_can_be_refused(caller: Caller) -> None:
     url = caller.video("a cat [[http_503 on=file]]")["url"]
-    assert [httpx.get(url).status_code for _ in range(2)] == [503, 200]
+    assert [caller.http.get(url).status_code for _ in range(2)] == [503, 200]
 
 
 def test_the_history_can_be_refused_for_a_request_in_it(caller: Caller) -> None:
@@ -213,20 +213,20 @@ def test_a_running_request_may_ignore_a_cancel(caller: Caller) -> None:
 
 
 def test_a_clip_of_the_wrong_length_is_about_half_of_it(caller: Caller) -> None:
-    content = httpx.get(caller.video("a cat [[wrong_length]]")["url"]).content
+    content = caller.http.get(caller.video("a cat [[wrong_length]]")["url"]).content
     with av.open(io.BytesIO(content), "r") as container:
         assert container.duration == 2_500_000
 
 
 def test_a_truncated_file_is_half_of_what_the_result_says(caller: Caller) -> None:
     video = caller.video("a cat [[truncated_file]]")
-    reply = httpx.get(video["url"])
+    reply = caller.http.get(video["url"])
     assert len(reply.content) == int(reply.headers["content-length"]) == video["file_size"] // 2
 
 
 def test_a_broken_file_has_the_right_type_and_size_and_is_no_video(caller: Caller) -> None:
     video = caller.video("a cat [[broken_file]]")
-    reply = httpx.get(video["url"])
+    reply = caller.http.get(video["url"])
     assert reply.headers["content-type"] == "video/mp4"
     assert len(reply.content) == video["file_size"]
     with pytest.raises(av.error.InvalidDataError):
@@ -234,7 +234,7 @@ def test_a_broken_file_has_the_right_type_and_size_and_is_no_video(caller: Calle
 
 
 def test_an_html_page_can_be_in_the_files_place(caller: Caller) -> None:
-    reply = httpx.get(caller.video("a cat [[html_file]]")["url"])
+    reply = caller.http.get(caller.video("a cat [[html_file]]")["url"])
     assert reply.status_code == 200
     assert reply.headers["content-type"].startswith("text/html")
     assert reply.text.startswith("<!DOCTYPE html>")
@@ -243,7 +243,7 @@ def test_an_html_page_can_be_in_the_files_place(caller: Caller) -> None:
 def test_a_slow_download_is_slow_and_whole(caller: Caller) -> None:
     video = caller.video("a cat [[slow_download bytes_per_second=500000]]")
     began = time.monotonic()
-    content = httpx.get(video["url"]).content
+    content = caller.http.get(video["url"]).content
     assert len(content) == video["file_size"]
     assert time.monotonic() - began > 0.5 * video["file_size"] / 500_000
 

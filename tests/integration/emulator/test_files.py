@@ -32,15 +32,15 @@ def measure(content: bytes) -> tuple[int, int, float]:
 )
 def test_the_clip_is_what_was_asked_for(caller: Caller, given: dict[str, Any], size: tuple[int, int, float]) -> None:
     video = caller.video("a cat", **{"resolution": "720p", **given})
-    content = httpx.get(video["url"]).content
+    content = caller.http.get(video["url"]).content
     assert len(content) == video["file_size"]
     assert measure(content) == size
 
 
 def test_the_same_request_makes_the_same_file(caller: Caller) -> None:
-    one, two = (httpx.get(caller.video("twins", seed=7)["url"]).content for _ in range(2))
+    one, two = (caller.http.get(caller.video("twins", seed=7)["url"]).content for _ in range(2))
     assert one == two
-    assert httpx.get(caller.video("twins", seed=8)["url"]).content != one
+    assert caller.http.get(caller.video("twins", seed=8)["url"]).content != one
 
 
 def test_anybody_with_the_url_gets_the_file(caller: Caller, finished: str, emulator: RunningEmulator) -> None:
@@ -54,8 +54,8 @@ def test_anybody_with_the_url_gets_the_file(caller: Caller, finished: str, emula
 
 def test_a_file_can_be_had_in_ranges(caller: Caller, finished: str) -> None:
     url = caller.result(finished).json()["video"]["url"]
-    whole = httpx.get(url)
-    part = httpx.get(url, headers={"Range": "bytes=100-199"})
+    whole = caller.http.get(url)
+    part = caller.http.get(url, headers={"Range": "bytes=100-199"})
     assert whole.headers["accept-ranges"] == "bytes"
     assert whole.headers["content-length"] == str(len(whole.content))
     assert part.status_code == 206
@@ -66,7 +66,7 @@ def test_a_file_can_be_had_in_ranges(caller: Caller, finished: str) -> None:
 
 def test_a_file_can_be_asked_about(caller: Caller, finished: str) -> None:
     video = caller.result(finished).json()["video"]
-    reply = httpx.head(video["url"])
+    reply = caller.http.head(video["url"])
     assert (reply.status_code, reply.headers["content-length"]) == (200, str(video["file_size"]))
 
 

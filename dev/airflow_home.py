@@ -16,9 +16,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = ROOT / "example_dags"
 
-#: Seconds between a process group's SIGTERM and its SIGKILL.
-_GRACE = 10.0
-
 
 @dataclass(frozen=True)
 class AirflowHome:
@@ -71,8 +68,11 @@ class AirflowHome:
             return process.wait()
 
     @contextlib.contextmanager
-    def started(self, command: Sequence[str], output: int) -> Iterator[subprocess.Popen[str]]:
-        """Run a command in the background; at the end of the block nothing of it is left."""
+    def started(self, command: Sequence[str], output: int, grace: float = 10.0) -> Iterator[subprocess.Popen[str]]:
+        """Run a command in the background; at the end of the block nothing of it is left.
+
+        :param grace: seconds between SIGTERM and SIGKILL.
+        """
         process = subprocess.Popen(
             command,
             env=self.environment,
@@ -86,21 +86,22 @@ class AirflowHome:
         try:
             yield process
         finally:
-            end_group(process)
+            end_group(process, grace)
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
+def end_group(process: subprocess.Popen[str], grace: float) -> None:
     """End a process and all that it started: Airflow's commands swallow a signal to the leader, or orphan the rest."""
-    for number, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _GRACE)):
-        until = time.monotonic() + patience
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        until = time.monotonic() + grace
         while time.monotonic() < until:
             process.poll()  # a zombie would count as alive
             try:
-                os.killpg(process.pid, number if patience else 0)
-            except (ProcessLookupError, PermissionError):
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
                 return
-            patience = 0.0
-            time.sleep(0.1)
+            time.sleep(0.05)
 
 
 def pika_connection(queue_url: str, key: str = "demo-key-id:demo-key-secret") -> dict[str, str]:

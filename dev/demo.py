@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.client import Account, FalQueue
 from dev.airflow_home import ROOT, AirflowHome, pika_connection
@@ -64,9 +65,16 @@ def _queue() -> Iterator[Queue]:
             # other people's requests, so that there is a queue to see: one that runs until we are in it, and a next
             running = others.submit(TEXT_TO_VIDEO, {"prompt": "Somebody else's clip [[never_finish]]"})
             others.submit(TEXT_TO_VIDEO, {"prompt": "And another one", "resolution": "480p"})
-            end = threading.Timer(2.0, others.cancel, (TEXT_TO_VIDEO, running))
-            yield Queue(pika_connection(emulator.queue_url), end.start)
-            end.cancel()
+            end = threading.Timer(2.0, _cancel, (others, running))
+            try:
+                yield Queue(pika_connection(emulator.queue_url), end.start)
+            finally:
+                end.cancel()
+
+
+def _cancel(queue: FalQueue, request_id: str) -> None:
+    with contextlib.suppress(PikaError, RuntimeError):  # Ctrl-C may have ended the emulator, and closed the client
+        queue.cancel(TEXT_TO_VIDEO, request_id)
 
 
 def _run(queue: Queue) -> int:
@@ -79,7 +87,7 @@ def _run(queue: Queue) -> int:
     if prompt := os.environ.get("PROMPT"):
         conf["prompt"] = prompt
     command = ["airflow", "dags", "test", DAG, "--conf", json.dumps(conf)]
-    with log.open("a") as output, home.started(command, subprocess.PIPE) as process:
+    with log.open("a") as output, home.started(command, subprocess.PIPE, grace=1.0) as process:
         path = _tell(process, output.write, queue.after_submit)
         failed = process.wait() != 0
     if failed or path is None:

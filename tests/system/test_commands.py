@@ -1,0 +1,150 @@
+"""The commands that README names, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import httpx
+import pytest
+
+from dev.airflow_home import ROOT, AirflowHome
+from tests.support.running_airflow import free_port, until
+
+
+def start(module: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a command of ours in a session of its own, so that what it leaves behind can be found."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes_with(marker: str) -> list[int]:
+    """Give the processes that have this in their environment: all that a command started, wherever they went."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if marker.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def nothing_left_of(marker: str) -> bool:
+    return not processes_with(marker)
+
+
+@pytest.fixture
+def marker(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A mark for the environment of a command; whatever is left with it at the end is killed."""
+    value = f"{request.node.name}-{os.getpid()}"
+    yield value
+    for pid in processes_with(value):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_the_demo_tells_the_story_and_ends_with_a_playable_video(marker: str) -> None:
+    prompt = f'A "quoted" whale\'s $HOME & {{{{ sky }}}} {marker}'
+    story, _ = start("dev.demo", PROMPT=prompt, MARKER=marker).communicate(timeout=300)
+    lines = story.splitlines()
+    assert "No FAL_KEY is set" in lines[0]
+    assert "airflow.log" in lines[1]
+    for step in ("Submitted to", "In the queue, position 1", "In the queue, position 0", "fal: ", "Finished: "):
+        assert any(step in line for line in lines), (step, story)
+    assert len(lines) < 30, story
+    with av.open(str(ROOT / lines[-1])) as container:
+        assert container.streams.video[0].width == 1280
+    assert nothing_left_of(marker)
+
+
+def test_an_interrupted_demo_leaves_nothing_behind(marker: str) -> None:
+    process = start("dev.demo", MARKER=marker)
+    assert process.stdout is not None
+    told = []
+    for line in process.stdout:
+        told.append(line)
+        if "In the queue" in line:
+            break
+    # Ctrl-C reaches everything in the terminal's foreground group
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130, told
+    rest = process.stdout.read()
+    assert "Traceback" not in rest
+    until(lambda: nothing_left_of(marker), "the demo's processes to end", 30)
+
+
+def test_the_demo_says_first_that_a_key_leads_to_fal(marker: str) -> None:
+    process = start("dev.demo", FAL_KEY="nobodys:key", MARKER=marker)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "FAL_KEY is set: this runs at fal itself, and fal may charge for it.\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130
+    until(lambda: nothing_left_of(marker), "the demo's processes to end", 30)
+
+
+def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down_again(marker: str) -> None:
+    port = str(free_port())
+    process = start("dev.standalone", PORT=port, MARKER=marker)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        until(lambda: sees_the_example(http), "standalone to list the example", 180)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    until(lambda: nothing_left_of(marker), "standalone's processes to end", 30)
+
+
+def sees_the_example(http: httpx.Client) -> bool:
+    try:
+        token = http.get("/auth/token").raise_for_status().json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        return http.get("/api/v2/dags/example_pika_text_to_video", headers=headers).is_success
+    except (httpx.HTTPError, json.JSONDecodeError):
+        time.sleep(1)
+        return False
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
+    made = AirflowHome(tmp_path_factory.mktemp("providers"))
+    made.migrate(made.folder / "migrate.log")
+    return made
+
+
+def airflow(home: AirflowHome, *command: str) -> str:
+    done = subprocess.run(
+        ["airflow", *command], env=home.environment, cwd=home.folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_airflow_lists_the_provider(home: AirflowHome) -> None:
+    listed = json.loads(airflow(home, "providers", "list", "--output", "json"))
+    [ours] = [provider for provider in listed if provider["package_name"] == "airflow-provider-pika"]
+    assert "Pika text-to-video" in ours["description"]
+    assert ours["version"] == "0.1.0"
+
+
+def test_airflow_lists_the_hook(home: AirflowHome) -> None:
+    listed = json.loads(airflow(home, "providers", "hooks", "--output", "json"))
+    [ours] = [hook for hook in listed if hook["connection_type"] == "pika"]
+    assert ours["class"] == "airflow_provider_pika.hooks.pika.PikaHook"
+    assert ours["conn_id_attribute_name"] == "pika_conn_id"
+
+
+def test_airflow_gets_the_provider_with_all_its_parts(home: AirflowHome) -> None:
+    full = airflow(home, "providers", "get", "airflow-provider-pika", "--full", "--output", "json")
+    assert "airflow_provider_pika.triggers.pika" in full

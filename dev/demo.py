@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,7 @@ def _queue() -> Iterator[Queue]:
         print("FAL_KEY is set: this runs at fal itself, and fal may charge for it.")
         yield Queue({}, lambda: None)
         return
+    shutil.rmtree(FOLDER / "emulator", ignore_errors=True)  # an interrupted demo's requests would still be in its queue
     with RunningEmulator.start(FOLDER / "emulator", runners=1, generation_time="6") as emulator:
         print(f"No FAL_KEY is set: this runs at the emulator, {emulator.queue_url}, and costs nothing.")
         with FalQueue(Account("Key somebody:else", emulator.queue_url)) as others:

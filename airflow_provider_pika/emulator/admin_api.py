@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry
 from airflow_provider_pika.emulator.faults import Fault
-from airflow_provider_pika.emulator.store import Job, Store
+from airflow_provider_pika.emulator.records import Job
+from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
 
 
@@ -26,9 +27,9 @@ class AdminApi:
         router = APIRouter(prefix="/_emulator")
         router.add_api_route("/faults", self.set_fault, methods=["POST"], status_code=201)
         router.add_api_route("/faults", self.list_faults, methods=["GET"])
-        router.add_api_route("/faults", self.clear_faults, methods=["DELETE"], status_code=204)
+        router.add_api_route("/faults", self.clear_faults, methods=["DELETE"])
         router.add_api_route("/counts", self.counts, methods=["GET"])
-        router.add_api_route("/counts", self.reset_counts, methods=["DELETE"], status_code=204)
+        router.add_api_route("/counts", self.reset_counts, methods=["DELETE"])
         router.add_api_route("/requests", self.requests, methods=["GET"])
         return router
 
@@ -41,17 +42,19 @@ class AdminApi:
         """The faults still to come."""
         return self.faults.pending()
 
-    async def clear_faults(self) -> None:
+    async def clear_faults(self) -> Response:
         """No more faults, except those in prompts."""
         self.faults.clear()
+        return Response(status_code=204)
 
     async def counts(self) -> dict[str, Any]:
         """How often each operation was called."""
         return self.tally.read()
 
-    async def reset_counts(self) -> None:
+    async def reset_counts(self) -> Response:
         """All counters to zero."""
         self.tally.reset()
+        return Response(status_code=204)
 
     async def requests(self, prompt: str = "") -> list[dict[str, Any]]:
         """Every request, oldest first; ``prompt`` keeps those whose prompt contains it."""

@@ -6,7 +6,7 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_pika.emulator.endpoints import EndpointId
-from airflow_provider_pika.emulator.store import Submission, Via
+from airflow_provider_pika.emulator.records import Submission, Via
 from airflow_provider_pika.emulator.wire import Keys, origin_of
 
 SHORTEST_START_TIMEOUT = 0.1

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from airflow_provider_pika.emulator.store import Outcome
+from airflow_provider_pika.emulator.records import Outcome
 
 DOCS = "https://docs.fal.ai/errors/#"
 

@@ -12,7 +12,8 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 
 from airflow_provider_pika.emulator.fault_registry import Subject
 from airflow_provider_pika.emulator.gate import Gate
-from airflow_provider_pika.emulator.store import Job, Store
+from airflow_provider_pika.emulator.records import Job
+from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
 
 

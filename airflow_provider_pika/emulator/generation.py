@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from airflow_provider_pika.emulator import errors
 from airflow_provider_pika.emulator.endpoints import ENDPOINTS, TextToVideoInput
+from airflow_provider_pika.emulator.records import Job, Outcome
 from airflow_provider_pika.emulator.render import Clip, render
-from airflow_provider_pika.emulator.store import Job, Outcome
 
 HTML_PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>\n"
 

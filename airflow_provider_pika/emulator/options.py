@@ -60,34 +60,27 @@ def _parser() -> argparse.ArgumentParser:
         description="A local stand-in for fal's queue that renders real MP4 files.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = parser.add_argument
+    _add_network(parser.add_argument_group("where it listens, and to whom"))
+    _add_behaviour(parser.add_argument_group("how it behaves"))
+    return parser
+
+
+def _add_network(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=_port, default=DEFAULT_PORT, help="the queue's port; 0 picks a free one")
     add("--run-port", type=_port, help="the synchronous run host's port; the queue's plus one unless given")
-    add("--runners", type=_count, default=2, help="how many requests run at once")
-    add(
-        "--generation-time",
-        type=_pace,
-        default="3-6",
-        help="seconds a generation takes: 3, or a range such as 2-6",
-    )
-    add(
-        "--key",
-        type=_key,
-        action="append",
-        default=[],
-        help="a key to accept (repeatable); without, any will do",
-    )
+    add("--key", type=_key, action="append", default=[], help="a key to accept (repeatable); without, any will do")
     add("--tls", action="store_true", help="serve https, with a CA made in the data folder")
+
+
+def _add_behaviour(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--data", type=Path, default=Path(".fal-emulator"), help="folder for state and files")
+    add("--runners", type=_count, default=2, help="how many requests run at once")
+    add("--generation-time", type=_pace, default="3-6", help="seconds a generation takes: 3, or a range such as 2-6")
     add("--result-ttl", type=_seconds, default=3600.0, help="seconds that a result is kept")
-    add(
-        "--history-lag",
-        type=_seconds,
-        default=0.0,
-        help="seconds until a started request is in the request history",
-    )
-    return parser
+    add("--history-lag", type=_seconds, default=0.0, help="seconds until a started request is in the request history")
 
 
 def _port(text: str) -> int:

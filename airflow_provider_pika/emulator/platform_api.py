@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field, field_validator
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_pika.emulator.database import Database
 from airflow_provider_pika.emulator.fault_registry import Subject
 from airflow_provider_pika.emulator.gate import Gate
-from airflow_provider_pika.emulator.store import Job, job_of
+from airflow_provider_pika.emulator.records import Job, job_of
 from airflow_provider_pika.emulator.tally import Tally
 from airflow_provider_pika.emulator.wire import Keys, timestamp
 
@@ -35,50 +36,58 @@ STATUS = {
 SORT_KEY = {"ended_at": "COALESCE(ended_at, 1e12)", "duration": "COALESCE(ended_at - started_at, 1e12)"}
 
 
-class HistoryQuery:
-    """The query's parameters, as FastAPI reads them. ``start`` and ``end`` hold for ``sent_at`` (not established)."""
+class HistoryQuery(BaseModel):
+    """The query's parameters; a wrong one is a 422. ``start`` and ``end`` hold for ``sent_at`` (not established)."""
 
-    def __init__(
-        self,
-        endpoint_id: Annotated[list[str], Query()],
-        start: datetime | None = None,
-        end: datetime | None = None,
-        status: Literal["success", "error", "user_error"] | None = None,
-        request_id: str | None = None,
-        expand: Annotated[list[str], Query()] = [],  # noqa: B006  (FastAPI copies it)
-        sort_by: Literal["ended_at", "duration"] = "ended_at",
-        limit: Annotated[int, Query(ge=1, le=100)] = 50,
-        cursor: str | None = None,
-    ) -> None:
-        self.endpoints = [part.strip() for value in endpoint_id for part in value.split(",") if part.strip()]
-        self.start = time.time() - DEFAULT_SPAN if start is None else _seconds(start)
-        self.end = None if end is None else _seconds(end)
-        self.status = status
-        self.request_id = request_id
-        self.with_payloads = "payloads" in [part for value in expand for part in value.split(",")]
-        self.sort_key = SORT_KEY[sort_by]
-        self.limit = limit
-        self.cursor = cursor
+    endpoint_id: list[str]
+    start: datetime | None = None
+    end: datetime | None = None
+    status: Literal["success", "error", "user_error"] | None = None
+    request_id: str | None = None
+    expand: list[str] = Field(default_factory=list)
+    sort_by: Literal["ended_at", "duration"] = "ended_at"
+    limit: int = Field(default=50, ge=1, le=100)
+    cursor: str | None = None
 
-    def problem(self) -> str | None:
-        """What is wrong with it, if FastAPI did not notice."""
-        if not 1 <= len(self.endpoints) <= MAX_ENDPOINTS:
-            return f"endpoint_id takes 1 to {MAX_ENDPOINTS} endpoints"
-        return "cursor is not one of ours" if self.cursor and _decode(self.cursor) is None else None
+    @field_validator("endpoint_id")
+    @classmethod
+    def _split_endpoints(cls, values: list[str]) -> list[str]:
+        endpoints = _split(values)
+        if not 1 <= len(endpoints) <= MAX_ENDPOINTS:
+            raise ValueError(f"1 to {MAX_ENDPOINTS} endpoints, please")
+        return endpoints
+
+    @field_validator("cursor")
+    @classmethod
+    def _check_cursor(cls, cursor: str | None) -> str | None:
+        if cursor is not None:
+            _decode(cursor)
+        return cursor
+
+    @property
+    def with_payloads(self) -> bool:
+        """Whether inputs and outputs are asked for."""
+        return "payloads" in _split(self.expand)
+
+    @property
+    def sort_key(self) -> str:
+        """What the rows are sorted by, as SQL."""
+        return SORT_KEY[self.sort_by]
 
     def conditions(self, lag: float) -> tuple[list[str], list[Any]]:
         """The SQL conditions and their values. A request is listed ``lag`` seconds after its start, not before."""
-        marks = ", ".join("?" * len(self.endpoints))
+        marks = ", ".join("?" * len(self.endpoint_id))
         sql = [f"endpoint IN ({marks})", "COALESCE(started_at, ended_at) <= ?", "sent_at >= ?"]
-        values: list[Any] = [*self.endpoints, time.time() - lag, self.start]
+        since = time.time() - DEFAULT_SPAN if self.start is None else _seconds(self.start)
+        values: list[Any] = [*self.endpoint_id, time.time() - lag, since]
         if self.end is not None:
-            sql, values = [*sql, "sent_at < ?"], [*values, self.end]
+            sql, values = [*sql, "sent_at < ?"], [*values, _seconds(self.end)]
         if self.status is not None:
             sql.append(STATUS[self.status])
         if self.request_id is not None:
             sql, values = [*sql, "id = ?"], [*values, self.request_id]
-        if self.cursor is not None and (position := _decode(self.cursor)) is not None:
-            sql, values = [*sql, f"({self.sort_key}, seq) < (?, ?)"], [*values, *position]
+        if self.cursor is not None:
+            sql, values = [*sql, f"({self.sort_key}, seq) < (?, ?)"], [*values, *_decode(self.cursor)]
         return sql, values
 
 
@@ -98,17 +107,15 @@ class PlatformApi:
         router.add_api_route("/models/requests/by-endpoint", self.by_endpoint, methods=["GET"])
         return router
 
-    async def by_endpoint(self, request: Request, query: Annotated[HistoryQuery, Depends()]) -> Response:
+    async def by_endpoint(self, request: Request, query: Annotated[HistoryQuery, Query()]) -> Response:
         """The requests of these endpoints that have started or finished, newest end first, a page at a time."""
         self.tally.add("history")
         rows, has_more = self._page(query)
         jobs = [job_of(row) for row in rows]
 
         async def process() -> Response:
-            if (refused := self.keys.refuse(request, ",".join(query.endpoints))) is not None:
+            if (refused := self.keys.refuse(request, ",".join(query.endpoint_id))) is not None:
                 return refused
-            if (problem := query.problem()) is not None:
-                return JSONResponse({"detail": problem}, 422)
             items = [_item(job, query.with_payloads) for job in jobs]
             cursor = _encode(rows[-1]["sort_key"], rows[-1]["seq"]) if has_more else None
             return JSONResponse({"items": items, "next_cursor": cursor, "has_more": has_more})
@@ -155,9 +162,14 @@ def _encode(sort_key: float, seq: int) -> str:
     return base64.urlsafe_b64encode(json.dumps([sort_key, seq]).encode()).decode()
 
 
-def _decode(cursor: str) -> tuple[float, int] | None:
+def _decode(cursor: str) -> tuple[float, int]:
     try:
         sort_key, seq = json.loads(base64.urlsafe_b64decode(cursor))
         return float(sort_key), int(seq)
     except (ValueError, TypeError):
-        return None
+        raise ValueError("not a cursor of ours") from None
+
+
+def _split(values: list[str]) -> list[str]:
+    """Parameters that may be repeated, separated by commas, or both."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]

@@ -17,8 +17,9 @@ from airflow_provider_pika.emulator.endpoints import EndpointId
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry, Subject, body_key
 from airflow_provider_pika.emulator.faults import Operation
 from airflow_provider_pika.emulator.gate import Gate
+from airflow_provider_pika.emulator.records import Job, Submission
 from airflow_provider_pika.emulator.runners import Runners
-from airflow_provider_pika.emulator.store import Job, Store, Submission
+from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
 
 STREAM_EVERY = 0.1

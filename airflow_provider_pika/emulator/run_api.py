@@ -12,8 +12,9 @@ from airflow_provider_pika.emulator import errors, wire
 from airflow_provider_pika.emulator.admission import read_submission, refuse_submission
 from airflow_provider_pika.emulator.gate import Gate
 from airflow_provider_pika.emulator.queue_api import subject_of
+from airflow_provider_pika.emulator.records import Job, Submission
 from airflow_provider_pika.emulator.runners import Runners
-from airflow_provider_pika.emulator.store import Job, Store, Submission
+from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
 from airflow_provider_pika.emulator.transport import Dropped, client_gone
 

@@ -9,7 +9,8 @@ import logging
 from airflow_provider_pika.emulator import errors
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry
 from airflow_provider_pika.emulator.generation import Generator, Made, RequeueError
-from airflow_provider_pika.emulator.store import Job, Outcome, Store
+from airflow_provider_pika.emulator.records import Job, Outcome
+from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)

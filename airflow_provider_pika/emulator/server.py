@@ -56,7 +56,6 @@ def listen(host: str, port: int) -> socket.socket:
 def create_server(app: ASGIApp, certificate: ServerCertificate | None, on_ready: Callable[[], None]) -> Server:
     """A server of this app, over https if there is a certificate; its own log is for warnings."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    factory = None if certificate is None else (lambda _config, _default: certificate.context())
     config = uvicorn.Config(
         app,
         http=AbortableProtocol,
@@ -68,6 +67,7 @@ def create_server(app: ASGIApp, certificate: ServerCertificate | None, on_ready:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=LAST_RESORT,
-        ssl_context_factory=factory,
+        ssl_certfile=None if certificate is None else certificate.certificate,
+        ssl_keyfile=None if certificate is None else certificate.key,
     )
     return Server(config, on_ready)

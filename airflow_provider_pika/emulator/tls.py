@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -84,12 +83,6 @@ class ServerCertificate:
         made = cls(folder / "ca.pem", folder / "server.pem", folder / "server-key.pem")
         Authority.load(made.ca, folder / "ca-key.pem").issue(host, made.certificate, made.key)
         return made
-
-    def context(self) -> ssl.SSLContext:
-        """For a server; asks no certificate of its clients."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, self.key)
-        return context
 
 
 def _builder(

@@ -17,8 +17,8 @@ import httpx
 from fastapi import APIRouter
 
 from airflow_provider_pika.emulator.database import Database
+from airflow_provider_pika.emulator.records import Job
 from airflow_provider_pika.emulator.signing import Signer
-from airflow_provider_pika.emulator.store import Job
 
 FIRST_TIMEOUT, RETRY_TIMEOUT = 15.0, 120.0
 """Seconds that a receiver has to answer."""

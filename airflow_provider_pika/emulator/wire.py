@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_pika.emulator.endpoints import EndpointId
-from airflow_provider_pika.emulator.store import Job, Outcome, Store
+from airflow_provider_pika.emulator.records import Job, Outcome
+from airflow_provider_pika.emulator.store import Store
 
 
 class Keys:

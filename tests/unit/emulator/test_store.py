@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_pika.emulator import errors
 from airflow_provider_pika.emulator.database import Database, DataFolderBusyError
 from airflow_provider_pika.emulator.faults import Fault
-from airflow_provider_pika.emulator.store import LOG_WINDOW, Job, Outcome, Store, Submission, new_request_id
+from airflow_provider_pika.emulator.records import Job, Outcome, Submission, new_request_id
+from airflow_provider_pika.emulator.store import LOG_WINDOW, Store
 from airflow_provider_pika.emulator.tally import Tally
 
 ENDPOINT = "fal-ai/pika/v2.5/text-to-video"

@@ -1,0 +1,168 @@
+"""README is run, not believed: its snippets, its commands, its tables."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, answers
+from airflow_provider_pika.fal.models import Video
+from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from dev.airflow_home import ROOT, AirflowHome, pika_connection
+from tests.support.emulator import RunningEmulator
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """Give the table below a heading: the other cells by the first."""
+    section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    return {row[0]: row[1:] for row in rows[2:]}
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowHome]:
+    """An Airflow whose only Dags are those of README, and an emulator behind its connection."""
+    folder = tmp_path_factory.mktemp("readme")
+    dags = folder / "dags"
+    dags.mkdir()
+    for number, snippet in enumerate(blocks("python")):
+        (dags / f"snippet_{number}.py").write_text(snippet)
+    with RunningEmulator.start(folder / "emulator") as emulator:
+        made = AirflowHome(folder, dags, pika_connection(emulator.queue_url))
+        made.migrate(folder / "migrate.log")
+        yield made
+
+
+def run(home: AirflowHome, command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = {**home.environment, **environment}
+    return subprocess.run(command, env=environment, cwd=home.folder, capture_output=True, text=True, check=False)
+
+
+def test_every_snippet_is_a_dag_that_makes_a_video(home: AirflowHome) -> None:
+    snippets = blocks("python")
+    assert snippets
+    for snippet in snippets:
+        [dag_id] = re.findall(r"DAG\(\W(\w+)", snippet)
+        done = run(home, ["airflow", "dags", "test", dag_id])
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert re.search(r"Here it is: http://\S+\.mp4, for request [0-9a-f-]{36}", done.stdout)
+
+
+def test_the_first_snippet_is_as_short_as_it_says() -> None:
+    code = [line for line in blocks("python")[0].splitlines() if line.strip()]
+    assert len(code) == 10
+
+
+def test_every_command_of_readme_is_run_by_a_test() -> None:
+    known = ("make ", "pip install .", "airflow connections add ", "python -m airflow_provider_pika.emulator")
+    assert [command for command in COMMANDS if not command.startswith(known)] == []
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
+def test_the_make_command_exists(command: str) -> None:
+    # what demo and standalone do is run in test_commands.py, and this is part of `make test`
+    targets = re.findall(r"^([a-z ]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert command.removeprefix("make ") in " ".join(targets).split()
+
+
+def test_the_connection_is_added(home: AirflowHome) -> None:
+    [command] = [command for command in COMMANDS if command.startswith("airflow connections add")]
+    script = command.replace("pika_default", "pika_added")  # the default one is there already
+    added = run(home, ["bash", "-c", script], FAL_KEY="id:sec/ret+1")
+    assert added.returncode == 0, added.stderr
+    shown = json.loads(run(home, ["airflow", "connections", "get", "pika_added", "--output", "json"]).stdout)
+    assert (shown[0]["conn_type"], shown[0]["password"]) == ("pika", "id:sec/ret+1")
+
+
+def test_the_emulator_starts_where_readme_says(tmp_path: Path) -> None:
+    [command] = [command for command in COMMANDS if "emulator" in command and command.startswith("python")]
+    words = [sys.executable, *shlex.split(command)[1:], "--port", "0"]  # the default port may be taken here
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "fal emulator ready\n"
+        assert "http://127.0.0.1:" in process.stdout.readline()
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_the_package_installs_from_the_checkout(tmp_path: Path) -> None:
+    # what it needs is here already; dev/check_wheel installs it with everything, into an empty environment
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", str(tmp_path)]
+    [command] = [command for command in COMMANDS if command.startswith("pip install")]
+    words = [sys.executable, "-m", *shlex.split(command), *options]
+    subprocess.run(words, cwd=ROOT, check=True)
+    assert (tmp_path / "airflow_provider_pika" / "py.typed").exists()
+
+
+@pytest.mark.parametrize("kind", [PikaTextToVideoOperator, PikaVideoSensor], ids=lambda kind: kind.__name__)
+def test_the_table_of_parameters_is_complete_and_has_the_real_defaults(kind: Any) -> None:
+    rows = table(kind.__name__)
+    parameters = inspect.signature(kind.__init__).parameters
+    own = [name for name in parameters if name not in ("self", "kwargs", "poke_interval")]
+    documented = {name.strip("`"): cells[0].strip("`") for name, cells in rows.items()}
+    for name in own:
+        default = parameters[name].default
+        if kind is PikaVideoSensor and name == "poll_interval":
+            default = int(parameters["poke_interval"].default)
+        written = "" if default is inspect.Parameter.empty else json.dumps(default) if default else str(default)
+        assert documented[name].strip("`") in (written, str(default)), name
+    assert set(documented) - set(own) <= {"mode", "timeout", "soft_fail"}
+
+
+def test_every_error_a_user_can_meet_is_in_the_table_of_failures() -> None:
+    named = {
+        name for cells in table("What each failure looks like").values() for name in re.findall(r"`(\w+)`", cells[1])
+    }
+    bases = {"PikaError", "TryLater", "GenerationFailed", "RequestRejected", "UnexpectedAnswer"}
+    assert named == set(errors.__all__) - bases
+
+
+def test_the_message_shown_is_the_real_one() -> None:
+    flagged = "The content could not be processed because it contained material flagged by a content checker."
+    detail = [{"loc": ["body", "prompt"], "msg": flagged, "type": "content_policy_violation"}]
+    request_id = "019e1951-c778-7120-9c82-16efcf40ec82"
+    answer = answers.Answer.read(422, {}, json.dumps({"detail": detail}))
+    with pytest.raises(errors.ContentPolicyViolation) as refused:
+        answers.result(answer, TEXT_TO_VIDEO, request_id)
+    [shown] = blocks("text")
+    assert " ".join(shown.split()) == str(refused.value)
+
+
+def test_the_video_shown_has_the_real_keys() -> None:
+    [shown] = blocks("json")
+    assert list(json.loads(shown)) == list(Video.model_fields)
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_versions_named_are_those_that_are_tested() -> None:
+    pinned = {path.stem.removeprefix("airflow-") for path in (ROOT / "dev" / "constraints").glob("*.txt")}
+    assert pinned == set(re.findall(r"\d+\.\d+\.\d+", " ".join(table("Which Airflow gives what")["tested here"])))
+    assert all(f"AIRFLOW={version}" in (ROOT / ".ci" / "run").read_text() or version == "3.3.2" for version in pinned)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)

@@ -11,10 +11,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = ROOT / "example_dags"
+
+#: Where the commands keep their Airflows; one database is of no use to two versions.
+HOMES = ROOT / ".airflow" / version("apache-airflow")
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,6 @@ class AirflowHome:
 
         :raises RuntimeError: it failed; ``log`` says why.
         """
-        from importlib.metadata import version
-
         done = self.folder / f"migrated-{version('apache-airflow')}"
         if done.exists():
             return

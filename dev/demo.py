@@ -19,11 +19,11 @@ from pathlib import Path
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.client import Account, FalQueue
-from dev.airflow_home import ROOT, AirflowHome, pika_connection
+from dev.airflow_home import HOMES, AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 
 DAG = "example_pika_text_to_video"
-FOLDER = ROOT / ".airflow" / "demo"
+FOLDER = HOMES / "demo"
 
 #: A line of Airflow's console log: time, level, message, and the logger that wrote it.
 _LOGGED = re.compile(r"^\S+ \[(?P<level>\w+)\s*\] (?P<message>.*?)\s+\[(?P<logger>[\w.]+)\]")

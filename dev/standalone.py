@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 
-from dev.airflow_home import ROOT, AirflowHome, pika_connection
+from dev.airflow_home import HOMES, AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 
-FOLDER = ROOT / ".airflow" / "standalone"
+FOLDER = HOMES / "standalone"
 
 
 def main() -> int:

@@ -134,11 +134,11 @@ class PikaHook(BaseHook):
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Give the form's own fields to Airflow 3.1; 3.2 and newer read the provider info."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import FloatField
+        from wtforms import IntegerField  # 3.1 takes text, whole numbers, passwords and switches, no other field
 
         return {
-            name: FloatField(form["label"], widget=BS3TextFieldWidget(), description=form["description"])
-            for name, form in CONNECTION_FIELDS.items()
+            name: IntegerField(field["label"], widget=BS3TextFieldWidget(), description=field["description"])
+            for name, field in CONNECTION_FIELDS.items()
         }
 
     def _account_without_connection(self) -> Account:

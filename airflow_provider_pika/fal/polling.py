@@ -7,7 +7,8 @@ cannot drift apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+
+import pendulum
 
 from airflow_provider_pika.exceptions import GenerationFailed, PikaError
 
@@ -27,11 +28,18 @@ class Look:
 
 @dataclass(frozen=True)
 class Wait:
-    """A wait for one request, as far as it has come. ``deadline`` is in unix seconds, ``poll_interval`` in seconds."""
+    """A wait for one request, as far as it has come.
+
+    :param deadline: unix seconds.
+    :param poll_interval: seconds between two looks.
+    :param timeout: seconds from the first look to the deadline, as the user set it.
+    :param failures: looks in a row that brought nothing.
+    """
 
     request_id: str
     deadline: float
     poll_interval: float
+    timeout: float
     failures: int = 0
 
 
@@ -96,11 +104,12 @@ def _pause(wait: Wait, trouble: PikaError | None) -> float:
 
 
 def _too_late(wait: Wait, look: Look) -> str:
-    deadline = datetime.fromtimestamp(wait.deadline, UTC).isoformat(timespec="seconds")
+    deadline = pendulum.from_timestamp(wait.deadline).start_of("second").isoformat()
+    timeout = pendulum.duration(seconds=wait.timeout).in_words()
     last = _last_seen(look.status) if look.status else f"the last look failed: {look.outcome}"
     return (
-        f"Request {wait.request_id} did not end before the deadline, {deadline}; {last}. It was not cancelled: it may "
-        "still run, and be charged. Clear this task to wait for the same request again, which submits nothing."
+        f"Request {wait.request_id} did not end within {timeout}, until {deadline}; {last}. It was not cancelled: it "
+        "may still run, and be charged. Clear this task to wait for the same request again, which submits nothing."
     )
 
 

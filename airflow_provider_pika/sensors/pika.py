@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+import pendulum
 from airflow.exceptions import AirflowRescheduleException  # the one path that 3.1 and 3.3 share
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -102,7 +103,7 @@ class PikaVideoSensor(BaseSensorOperator):
 
         store: Any = context.get("task_state_store") if self._rescheduling else None  # from Airflow 3.3 on
         progress = Progress(store.get(_PROGRESS_KEY) if store else None)
-        wait = Wait(self.request_id, self._deadline(context), self.poll_interval)
+        wait = Wait(self.request_id, self._deadline(context), self.poll_interval, self.timeout)
         with PikaHook(self.pika_conn_id).get_conn() as queue:
             while True:
                 look = queue.look(self.endpoint, self.request_id)
@@ -128,7 +129,7 @@ class PikaVideoSensor(BaseSensorOperator):
         if self.deferrable:
             self._defer(step, progress)
         if self._rescheduling:
-            raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=step.after))
+            raise AirflowRescheduleException(pendulum.now("UTC").add(seconds=step.after))
         time.sleep(step.after)
 
     def _defer(self, step: LookAgain, progress: Progress) -> None:
@@ -142,6 +143,7 @@ class PikaVideoSensor(BaseSensorOperator):
                 pika_conn_id=self.pika_conn_id,
                 poll_interval=self.poll_interval,
                 deadline=deadline,
+                timeout=self.timeout,
                 told=progress.memory(),
             ),
             method_name="execute_complete",

@@ -28,6 +28,7 @@ class PikaVideoTrigger(BaseTrigger):
     :param pika_conn_id: the connection's id.
     :param poll_interval: seconds between two looks.
     :param deadline: unix seconds; it stands still when the triggerer is restarted.
+    :param timeout: seconds that lie before the deadline, for the message.
     :param told: what the worker has told of the wait before it deferred (``Progress.memory``).
     """
 
@@ -39,6 +40,7 @@ class PikaVideoTrigger(BaseTrigger):
         pika_conn_id: str,
         poll_interval: float,
         deadline: float,
+        timeout: float,
         told: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -47,11 +49,12 @@ class PikaVideoTrigger(BaseTrigger):
         self.pika_conn_id = pika_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.timeout = timeout
         self.told = told
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the class path and the arguments, JSON only."""
-        names = ("request_id", "endpoint", "pika_conn_id", "poll_interval", "deadline", "told")
+        names = ("request_id", "endpoint", "pika_conn_id", "poll_interval", "deadline", "timeout", "told")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -68,7 +71,7 @@ class PikaVideoTrigger(BaseTrigger):
     async def _wait(self, progress: Progress) -> Ending:
         from airflow_provider_pika.fal.polling import LookAgain, Wait, decide
 
-        wait = Wait(self.request_id, self.deadline, self.poll_interval)
+        wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout)
         async with await PikaHook(self.pika_conn_id).aget_conn() as queue:
             while True:
                 look = await queue.look(self.endpoint, self.request_id)

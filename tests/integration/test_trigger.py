@@ -16,8 +16,8 @@ from tests.support.emulator import RunningEmulator
 
 
 def trigger(request_id: str, **arguments: Any) -> PikaVideoTrigger:
-    arguments = {"poll_interval": 0.1, "deadline": time.time() + 20, "pika_conn_id": "pika_default", **arguments}
-    return PikaVideoTrigger(request_id=request_id, endpoint=TEXT_TO_VIDEO, **arguments)
+    waiting = {"poll_interval": 0.1, "deadline": time.time() + 20, "timeout": 20, "pika_conn_id": "pika_default"}
+    return PikaVideoTrigger(request_id=request_id, endpoint=TEXT_TO_VIDEO, **{**waiting, **arguments})
 
 
 def test_a_broken_wait_is_an_event_that_says_so_and_not_an_exception(airflow_db: None) -> None:

@@ -7,7 +7,7 @@ from airflow_provider_pika.fal.models import QueueStatus
 from airflow_provider_pika.fal.polling import Look, LookAgain, Wait
 from airflow_provider_pika.fal.progress import LINE_LENGTH, TAIL_LINES, Progress
 
-AGAIN = LookAgain(5.0, Wait("r", 0.0, 5.0))
+AGAIN = LookAgain(5.0, Wait("r", 0.0, 5.0, 60.0))
 
 
 def queued(position: int) -> Look:
@@ -40,7 +40,7 @@ def test_each_log_line_is_told_once_though_the_window_slides() -> None:
 
 def test_trouble_is_told_with_the_time_of_the_next_look() -> None:
     trouble = errors.ServerUnavailable("busy.")
-    lines = Progress().news(Look(outcome=trouble), LookAgain(20.0, Wait("r", 0.0, 5.0), trouble))
+    lines = Progress().news(Look(outcome=trouble), LookAgain(20.0, Wait("r", 0.0, 5.0, 60.0), trouble))
     assert lines == ["busy. Looking again in 20 s."]
 
 

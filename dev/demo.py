@@ -32,7 +32,8 @@ _SAVED = re.compile(r"Saved (?P<path>\S.*\.mp4)$")
 
 def main() -> int:
     """Run the demo; give the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job inherits SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         with contextlib.ExitStack() as stack:

@@ -14,7 +14,8 @@ FOLDER = HOMES / "standalone"
 
 def main() -> int:
     """Run until interrupted; give the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job inherits SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     FOLDER.mkdir(parents=True, exist_ok=True)
     port = os.environ.get("PORT", "8080")
     try:

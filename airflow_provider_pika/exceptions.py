@@ -14,13 +14,14 @@ class PikaError(Exception):
     """Something went wrong between this provider and fal.
 
     :param message: what happened, in fal's own words where it said any.
+    :param consequence: what it means for the request: whether it was accepted, whether it may still run.
     :param request_id: the request it happened to; None where there is none, or none is known.
     :param error_type: fal's machine-readable type, such as ``content_policy_violation``; None if fal gave none.
     :param status_code: the HTTP status of fal's answer; None if there was no answer.
     :param retry_after: seconds that fal asked to wait before the next try; None if it did not.
 
-    ``str()`` gives the message, then what identifies it, then what to do. Every error pickles, and survives the
-    way through a trigger's event (:meth:`as_json`, :meth:`from_json`).
+    ``str()`` gives the message, then what identifies it, what follows from it, and what to do. Every error pickles, and
+    survives the way through a trigger's event (:meth:`as_json`, :meth:`from_json`).
     """
 
     #: Whether the same call, made again later with nothing changed, may succeed.
@@ -32,6 +33,7 @@ class PikaError(Exception):
         self,
         message: str,
         *,
+        consequence: str | None = None,
         request_id: str | None = None,
         error_type: str | None = None,
         status_code: int | None = None,
@@ -39,6 +41,7 @@ class PikaError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.consequence = consequence
         self.request_id = request_id
         self.error_type = error_type
         self.status_code = status_code
@@ -47,7 +50,8 @@ class PikaError(Exception):
     def __str__(self) -> str:
         known = {"request id": self.request_id, "type": self.error_type, "HTTP": self.status_code}
         facts = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
-        return " ".join(part for part in (self.message, f"({facts})" if facts else "", self.advice) if part)
+        parts = (self.message, f"({facts})" if facts else "", self.consequence, self.advice)
+        return " ".join(part for part in parts if part)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _from_json, (self.as_json(),)
@@ -93,7 +97,7 @@ class MissingKey(PikaError):
 class InvalidKey(PikaError):
     """fal refused the key (401)."""
 
-    advice = "Correct the key, then clear the task. A request that was submitted before goes on at fal meanwhile."
+    advice = "Correct the key, then clear the task."
 
 
 class AccessDenied(PikaError):
@@ -105,7 +109,7 @@ class AccessDenied(PikaError):
 class ExhaustedBalance(AccessDenied):
     """fal locked the account because its balance is used up (403); every submit is refused."""
 
-    advice = "Top up the balance at fal, then clear the task. A refused submit is not charged."
+    advice = "Top up the balance at fal, then clear the task."
 
 
 class UnknownEndpoint(PikaError):
@@ -129,10 +133,28 @@ class RequestRejected(PikaError):
     advice = "Check the connection's queue URL; a retry is answered the same way."
 
 
+class UnknownStatus(PikaError):
+    """fal says that a request is in a state that this version does not know; never taken for success."""
+
+    advice = (
+        "The request may be running or ended, and may be charged: look at it in your fal account. Clear this task to "
+        "look again, which submits nothing."
+    )
+
+
 class TryLater(PikaError):
-    """A call failed in a way that passes: it certainly had no effect, or it only read."""
+    """Something failed in a way that passes; nothing was submitted by it."""
 
     retry_helps = True
+
+
+class MissingConnection(TryLater):
+    """The default connection is not there, or could not be read just now, and the environment has no key either.
+
+    Airflow answers both in the same way, so this is retried, where a connection without a key is not.
+    """
+
+    advice = MissingKey.advice
 
 
 class RateLimited(TryLater):
@@ -166,7 +188,10 @@ class SubmitUnknown(PikaError):
 class GenerationFailed(PikaError):
     """The request ran to its end at fal and brought no video."""
 
-    advice = "The same input fails the same way."
+    advice = (
+        "fal gives no reason to try the same again, and may charge for a request that ran. To try all the same, clear "
+        "the task that submitted it."
+    )
 
 
 class InputRejected(GenerationFailed):
@@ -197,7 +222,7 @@ class GenerationInterrupted(GenerationFailed):
 class StartTimeout(GenerationInterrupted):
     """fal did not start the request within its ``start_timeout``, and dropped it."""
 
-    advice = "It never ran and is not charged. A new submission may start in time; or allow a longer start_timeout."
+    advice = "fal does not charge for it. A new submission may start in time; or allow a longer start_timeout."
 
 
 __all__ = [error.__name__ for error in _tree(PikaError)]

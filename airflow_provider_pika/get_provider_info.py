@@ -20,7 +20,7 @@ CONNECTION_FIELDS: dict[str, Any] = {
         "label": "HTTP timeout",
         "description": "Seconds that one call to the queue may take; empty: 60. "
         "How long a video may take is the sensor's timeout, not this.",
-        "schema": {"type": ["integer", "null"], "minimum": 1},
+        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 120},
     }
 }
 

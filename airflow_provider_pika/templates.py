@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
@@ -22,3 +24,14 @@ def _comes_later(value: Any) -> bool:
     if isinstance(value, str):
         return "{{" in value or "{%" in value
     return hasattr(value, "resolve")  # XComArg and the other lazy arguments of Airflow's SDK
+
+
+def check_known_endpoint(endpoint: str) -> None:
+    """Refuse an endpoint's id that is known now and cannot be one.
+
+    :raises InvalidInput: as ``app_of``.
+    """
+    if endpoint != TEXT_TO_VIDEO and known_now({"endpoint": endpoint}):  # the usual one costs no import
+        from airflow_provider_pika.fal.calls import app_of
+
+        app_of(endpoint)

@@ -40,6 +40,9 @@ GENERATION_FAULTS = frozenset(get_args(GenerationName))
 OPTIONS: dict[str, frozenset[str]] = {
     "stall": frozenset({"seconds"}),
     "http_429": frozenset({"retry_after"}),
+    "http_502": frozenset({"accepted"}),
+    "http_504": frozenset({"accepted"}),
+    "reset": frozenset({"accepted"}),
     "generation_error": frozenset({"retryable"}),
     "downstream_error": frozenset({"retryable"}),
     "slow_download": frozenset({"bytes_per_second"}),
@@ -61,6 +64,7 @@ class Fault(BaseModel):
     seconds: float = Field(default=600, gt=0)
     retry_after: int | None = Field(default=None, ge=0)
     retryable: bool = False
+    accepted: bool = False
     bytes_per_second: int = Field(default=65536, ge=1)
 
     @model_validator(mode="after")
@@ -80,7 +84,7 @@ class Fault(BaseModel):
     @property
     def is_refusal(self) -> bool:
         """Whether it strikes before anything is processed."""
-        return self.fault in REFUSALS
+        return self.fault in REFUSALS and not self.accepted
 
 
 def parse_prompt(prompt: str) -> list[Fault]:

@@ -61,14 +61,16 @@ def refusal(fault: Fault) -> Response:
 
 
 def spoiled(fault: Fault, reply: Response) -> Response:
-    """What is left of a good reply."""
+    """What is left of a good reply: by the fault, or by a refusal that came after the acceptance."""
     match fault.fault:
         case "lost_reply":
             return Dropped()
         case "stall":
             return Stalled(reply, fault.seconds)
-        case _:
+        case "malformed":
             return PlainTextResponse("upstream connect error or disconnect/reset before headers", 200)
+        case _:
+            return refusal(fault)
 
 
 def ingress_error(status: int) -> Response:

@@ -51,6 +51,10 @@ class _Layer:
         return picture.tobytes()
 
 
+LEGIBLE = 2000
+"""Characters of a prompt that are looked at: more than fit on half a picture; measuring a longer text takes seconds."""
+
+
 def render(clip: Clip, path: Path, progress: Progress = lambda done, total: None) -> None:
     """Write the clip to ``path``. Takes some 0.6 s of CPU for five seconds of 720p, so call it in a thread."""
     background, caption = _background(clip), _caption(clip)
@@ -124,7 +128,7 @@ def _caption(clip: Clip) -> Image.Image:
     margin = clip.width // 20
     for divisor in (14, 18, 24, 30):
         font = ImageFont.load_default(size=max(clip.height // divisor, 10))
-        lines = _wrap(clip.prompt, font, clip.width - 2 * margin)
+        lines = _wrap(clip.prompt[:LEGIBLE], font, clip.width - 2 * margin)
         line_height = round(font.getbbox("Ag")[3] * 1.3)
         room = clip.height // 2 // line_height - 1
         if len(lines) <= room:

@@ -18,10 +18,12 @@ from pydantic import ValidationError
 
 from airflow_provider_pika import exceptions as errors
 
-from .models import QueueStatus, Video
+from .models import REQUEST_ID, QueueStatus, Video
 
-#: Answers to a submit after which fal may have accepted it all the same: the gateway lost sight of it.
-_MAYBE_ACCEPTED = {408, 502, 504}
+#: Answers above 499 to a submit that are fal's own refusals (fal-protocol.md, 4.4); after any other, such as 502, 504
+#: and those of gateways that fal does not document, fal may have accepted it all the same. So with 408 and 499.
+_REFUSED = {500, 503}
+_GATEWAY_LOST_SIGHT = {408, 499}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Answer:
         """Make an answer of what an HTTP client received."""
         try:
             body = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = text
         return cls(status_code, {name.lower(): value for name, value in headers.items()}, body)
 
@@ -56,17 +58,19 @@ def submitted(answer: Answer, endpoint: str) -> str:
 
     :raises PikaError: ``SubmitUnknown`` where fal may have accepted it without telling the id.
     """
-    if answer.ok or answer.status_code in _MAYBE_ACCEPTED:
-        request_id = answer.get("request_id")
-        if answer.ok and isinstance(request_id, str) and request_id:
-            return request_id
+    request_id = answer.get("request_id")
+    if answer.ok and isinstance(request_id, str) and REQUEST_ID.fullmatch(request_id):
+        return request_id
+    if not _is_refusal(answer):
         raise errors.SubmitUnknown(
             f"fal answered the submit to {endpoint} with no request id: {_words(answer)}.",
             status_code=answer.status_code,
         )
     if answer.status_code == 404:
         raise errors.UnknownEndpoint(f"fal knows no endpoint {endpoint!r}: {_words(answer)}.", status_code=404)
-    raise _refusal(answer, f"the submit to {endpoint}", "Nothing was accepted; a retry submits again.")
+    error = _refusal(answer, f"the submit to {endpoint}")
+    error.consequence = "Nothing was accepted; a retry submits again." if error.retry_helps else "Nothing was accepted."
+    raise error
 
 
 def status(answer: Answer, request_id: str) -> QueueStatus:
@@ -79,8 +83,10 @@ def status(answer: Answer, request_id: str) -> QueueStatus:
     try:
         return QueueStatus.model_validate(answer.body)
     except ValidationError:
-        raise errors.UnexpectedAnswer(
-            f"fal answered with a status that is not known here: {_words(answer)}.", request_id=request_id
+        known = isinstance(answer.get("status"), str)
+        error: type[errors.PikaError] = errors.UnknownStatus if known else errors.UnexpectedAnswer
+        raise error(
+            f"fal answered with no status that is known here: {_words(answer)}.", request_id=request_id
         ) from None
 
 
@@ -90,7 +96,7 @@ def result(answer: Answer, endpoint: str, request_id: str) -> Video:
     :raises GenerationFailed: the request ended without one.
     :raises PikaError: the result could not be read.
     """
-    if answer.status_code == 400 and answer.get("detail") == "Request is still in progress":
+    if answer.status_code == 400 and str(answer.get("detail")).startswith("Request is still in progress"):
         raise errors.ServerUnavailable("fal has not got the result yet.", request_id=request_id, status_code=400)
     if not answer.ok:
         raise (_failure(answer, request_id) if _is_outcome(answer) else _read_failure(answer, request_id))
@@ -131,7 +137,14 @@ def cancelled(answer: Answer, request_id: str) -> bool:
     return True
 
 
-def _refusal(answer: Answer, what: str, consequence: str, request_id: str | None = None) -> errors.PikaError:
+def _is_refusal(answer: Answer) -> bool:
+    if answer.status_code == 503 and "upstream connect error or disconnect" in _words(answer):
+        return False  # a proxy's words for a connection that broke, perhaps after the request had passed
+    code = answer.status_code
+    return (300 <= code < 500 and code not in _GATEWAY_LOST_SIGHT) or code in _REFUSED
+
+
+def _refusal(answer: Answer, what: str, request_id: str | None = None) -> errors.PikaError:
     words = _words(answer)
     error: type[errors.PikaError] = errors.RequestRejected
     if answer.status_code == 401:
@@ -141,11 +154,10 @@ def _refusal(answer: Answer, what: str, consequence: str, request_id: str | None
         error = errors.ExhaustedBalance if spent else errors.AccessDenied
     elif answer.status_code == 429:
         error = errors.RateLimited
-    elif answer.status_code == 408 or answer.status_code >= 500:
+    elif answer.status_code in (408, 425) or answer.status_code >= 500:
         error = errors.ServerUnavailable
-    message = f"fal refused {what}: {words}."
     return error(
-        f"{message} {consequence}" if error.retry_helps else message,
+        f"fal refused {what}: {words}.",
         request_id=request_id,
         status_code=answer.status_code,
         error_type=_error_type(answer),
@@ -158,33 +170,34 @@ def _read_failure(answer: Answer, request_id: str) -> errors.PikaError:
         return errors.UnknownRequest(
             f"fal does not know this request: {_words(answer)}.", request_id=request_id, status_code=404
         )
-    return _refusal(answer, "to tell about a request", "The request itself goes on at fal.", request_id)
+    error = _refusal(answer, "to tell about a request", request_id)
+    error.consequence = "The request itself goes on at fal, and may be charged."
+    return error
 
 
 def _is_outcome(answer: Answer) -> bool:
     """Tell the request's own failure from trouble on the way to it.
 
-    fal's queue marks what it hands on; an answer without any mark comes from a gateway, and passes. ``internal_error``
-    may be either: as the request's own failure it stands in the status, too, and :func:`outcome` finds it there.
+    A failure is typed, in fal's body or headers, or comes through fal's queue, which names the request in a header;
+    what has neither comes from a gateway. fal's answers to a bad key, to an unknown id and to too many calls may name
+    the request, too, so there only the type counts. ``internal_error`` may be either: as the request's own failure it
+    stands in the status as well, and :func:`outcome` finds it there.
     """
-    if answer.status_code in (401, 403, 429) or _error_type(answer) == "internal_error":
+    if _error_type(answer) == "internal_error":
         return False
-    marks = (
-        "x-fal-request-id",
-        "x-fal-error-type",
-        "x-fal-retryable",
-        "x-fal-needs-retry",
-        "x-fal-billable-units",
-    )
-    marked = any(mark in answer.headers for mark in marks) or answer.get("error_type") is not None
+    marks = ("x-fal-retryable", "x-fal-needs-retry", "x-fal-billable-units", "x-fal-request-timeout-type")
+    if _error_type(answer) is not None or any(mark in answer.headers for mark in marks):
+        return True
     explained = answer.get("detail") is not None
-    return explained and (marked or isinstance(answer.get("detail"), list) or 400 <= answer.status_code < 500)
+    if answer.status_code in (422, 499):
+        return explained
+    return explained and "x-fal-request-id" in answer.headers and answer.status_code not in (401, 403, 404, 429)
 
 
 def _failure(answer: Answer, request_id: str) -> errors.GenerationFailed:
     error_type = _error_type(answer)
     error: type[errors.GenerationFailed] = errors.GenerationFailed
-    if answer.headers.get("x-fal-request-timeout-type") == "user" or error_type == "startup_timeout":
+    if answer.headers.get("x-fal-request-timeout-type") == "user":
         error = errors.StartTimeout
     elif error_type == "content_policy_violation":
         error = errors.ContentPolicyViolation
@@ -208,7 +221,7 @@ def _may_pass(answer: Answer, error_type: str | None) -> bool:
     for header in ("x-fal-retryable", "x-fal-needs-retry"):
         if (value := answer.headers.get(header)) is not None:
             return value.strip().lower() in ("true", "1", "yes")
-    passing = ("request_timeout", "internal_error", "runner_")
+    passing = ("request_timeout", "startup_timeout", "internal_error", "runner_")
     return answer.status_code >= 500 or (error_type or "").startswith(passing)
 
 
@@ -231,7 +244,8 @@ def _words(answer: Answer) -> str:
 
 
 def _entry_words(entry: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in entry.get("loc") or () if part != "body")
+    loc = entry.get("loc")
+    place = ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else ""
     return f"{place}: {entry.get('msg')}" if place else str(entry.get("msg"))
 
 

@@ -5,6 +5,7 @@ What the answers mean stands in ``answers.py``; who sends the calls in ``client.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from airflow_provider_pika import exceptions as errors
 
 from . import answers
 from .answers import Answer
-from .models import QueueStatus, SubmitControls, Video
+from .models import REQUEST_ID, QueueStatus, SubmitControls, Video
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ _NEVER_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
+    httpx.InvalidURL,
 )
 
 
@@ -39,7 +41,7 @@ class Call(Generic[T]):
     method: str
     path: str
     understand: Callable[[Answer], T]
-    lost: Callable[[httpx.HTTPError], errors.PikaError]
+    lost: Callable[[Exception], errors.PikaError]
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -47,7 +49,7 @@ def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls
     """Ask for a generation; the answer is its request id."""
     app_of(endpoint)
 
-    def lost(error: httpx.HTTPError) -> errors.PikaError:
+    def lost(error: Exception) -> errors.PikaError:
         if isinstance(error, _NEVER_SENT):
             return _unreachable(error, "Nothing was submitted; a retry submits again.")
         return errors.SubmitUnknown(f"The submit to {endpoint} was sent, but its reply was lost: {_what(error)}.")
@@ -85,8 +87,9 @@ def app_of(endpoint: str) -> str:
     :raises InvalidInput: for what cannot be an endpoint's id.
     """
     if isinstance(endpoint, str) and re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)+", endpoint, re.ASCII):
-        app = AppId.from_endpoint_id(endpoint)
-        return "/".join(part for part in (app.namespace, app.owner, app.alias) if part)
+        with contextlib.suppress(ValueError, IndexError):  # fal_client trips over a namespace without an app
+            app = AppId.from_endpoint_id(endpoint)
+            return "/".join(part for part in (app.namespace, app.owner, app.alias) if part)
     raise errors.InvalidInput(
         f"endpoint={endpoint!r} is not allowed: it takes an id such as 'fal-ai/pika/v2.5/text-to-video'."
     )
@@ -97,7 +100,7 @@ def check_request_id(request_id: object) -> None:
 
     :raises InvalidInput: for None, the text "None", an empty text, or what has no place in a URL.
     """
-    if not isinstance(request_id, str) or request_id == "None" or not re.fullmatch(r"[\w-]+", request_id, re.ASCII):
+    if not isinstance(request_id, str) or request_id == "None" or not REQUEST_ID.fullmatch(request_id):
         raise errors.InvalidInput(
             f"request_id={request_id!r} is not allowed: it takes the id that the submit returned. Did the submitting "
             "task succeed, and is it its output that is read here?"
@@ -110,16 +113,17 @@ def _request_path(endpoint: str, request_id: str) -> str:
     return f"{app_of(endpoint)}/requests/{request_id}"
 
 
-def _lost_read(request_id: str) -> Callable[[httpx.HTTPError], errors.PikaError]:
-    def lost(error: httpx.HTTPError) -> errors.PikaError:
-        return _unreachable(error, "The request itself goes on at fal.", request_id)
+def _lost_read(request_id: str) -> Callable[[Exception], errors.PikaError]:
+    def lost(error: Exception) -> errors.PikaError:
+        return _unreachable(error, "The request itself goes on at fal, and may be charged.", request_id)
 
     return lost
 
 
-def _unreachable(error: httpx.HTTPError, consequence: str, request_id: str | None = None) -> errors.Unreachable:
-    return errors.Unreachable(f"The queue cannot be reached: {_what(error)}. {consequence}", request_id=request_id)
+def _unreachable(error: Exception, consequence: str, request_id: str | None = None) -> errors.Unreachable:
+    message = f"The queue cannot be reached: {_what(error)}."
+    return errors.Unreachable(message, consequence=consequence, request_id=request_id)
 
 
-def _what(error: httpx.HTTPError) -> str:
+def _what(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ").rstrip(".")

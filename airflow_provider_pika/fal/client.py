@@ -7,6 +7,8 @@ request handles: they repeat a read for up to 20 minutes out of our sight, and b
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -33,7 +35,7 @@ class Account:
 
     :param authorization: the header's whole value, such as ``Key id:secret``; never part of a repr.
     :param queue_url: where the endpoints' ids are appended to.
-    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param timeout: seconds that one call may take.
     """
 
     authorization: str = field(repr=False)
@@ -52,11 +54,17 @@ class Account:
             "follow_redirects": False,
         }
 
+    def answer(self, response: httpx.Response, content: bytes) -> Answer:
+        """Take in a response; a server that echoes what it was sent must not get the key into a message."""
+        text = content.decode("utf-8", "replace").replace(self.authorization.partition(" ")[2], "***")
+        return Answer.read(response.status_code, response.headers, text)
+
 
 class FalQueue:
     """A blocking client of the queue; close it, or use it in a ``with``. Every method may raise ``PikaError``."""
 
     def __init__(self, account: Account) -> None:
+        self._account = account
         self._http = httpx.Client(**account.client_options())
 
     def __enter__(self) -> FalQueue:
@@ -97,16 +105,29 @@ class FalQueue:
         if seen.status != "COMPLETED":
             return Look(seen)
         try:
-            return Look(seen, outcome(seen, self.result(endpoint, request_id), request_id))
+            brought: Video | PikaError = self.result(endpoint, request_id)
         except PikaError as error:
-            return Look(seen, outcome(seen, error, request_id))
+            brought = error
+        return Look(seen, outcome(seen, brought, request_id))
 
     def _send(self, call: Call[T]) -> T:
         try:
-            response = self._http.request(call.method, call.path, **call.options)
-        except httpx.HTTPError as error:
+            with self._http.stream(call.method, call.path, **call.options) as response:
+                content = self._read(response)
+            return call.understand(self._account.answer(response, content))
+        except PikaError:
+            raise
+        except Exception as error:  # whatever it was, a submit may have been accepted
             raise call.lost(error) from None
-        return call.understand(Answer.read(response.status_code, response.headers, response.text))
+
+    def _read(self, response: httpx.Response) -> bytes:
+        """Read the body, but no longer than the timeout: httpx applies its own to each part of a body that trickles."""
+        parts, deadline = [], time.monotonic() + self._account.timeout
+        for part in response.iter_bytes():
+            parts.append(part)
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer took too long")
+        return b"".join(parts)
 
 
 class AsyncFalQueue:
@@ -116,6 +137,7 @@ class AsyncFalQueue:
     """
 
     def __init__(self, account: Account) -> None:
+        self._account = account
         self._http = httpx.AsyncClient(**account.client_options())
 
     async def __aenter__(self) -> AsyncFalQueue:
@@ -153,13 +175,17 @@ class AsyncFalQueue:
         if seen.status != "COMPLETED":
             return Look(seen)
         try:
-            return Look(seen, outcome(seen, await self.result(endpoint, request_id), request_id))
+            brought: Video | PikaError = await self.result(endpoint, request_id)
         except PikaError as error:
-            return Look(seen, outcome(seen, error, request_id))
+            brought = error
+        return Look(seen, outcome(seen, brought, request_id))
 
     async def _send(self, call: Call[T]) -> T:
         try:
-            response = await self._http.request(call.method, call.path, **call.options)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self._account.timeout):
+                response = await self._http.request(call.method, call.path, **call.options)
+            return call.understand(self._account.answer(response, response.content))
+        except PikaError:
+            raise
+        except Exception as error:  # whatever it was, a submit may have been accepted
             raise call.lost(error) from None
-        return call.understand(Answer.read(response.status_code, response.headers, response.text))

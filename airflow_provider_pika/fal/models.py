@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from airflow_provider_pika.exceptions import InvalidInput
+
+#: What a request's id may look like to have a place in a URL; fal's own are UUIDs.
+REQUEST_ID = re.compile(r"[\w-]+", re.ASCII)
 
 
 def _plain_number(value: Any) -> Any:
     """Take "5" for 5, since a rendered template is text; leave everything else to the type."""
-    try:
-        return float(value) if "." in value else int(value)
-    except (TypeError, ValueError):
+    if not isinstance(value, str) or not re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", value, re.ASCII):
         return value
+    return float(value) if "." in value else int(value)
 
 
 def _or_none(value: Any) -> Any:
@@ -80,7 +92,7 @@ class SubmitControls(_Request):
     waits behind everybody's "normal", which is fal's default.
     """
 
-    start_timeout: Annotated[float | None, Field(gt=0.1), _Number, _OrNone] = None
+    start_timeout: Annotated[float | None, Field(gt=0.1, allow_inf_nan=False), _Number, _OrNone] = None
     priority: Annotated[Literal["normal", "low"] | None, _OrNone] = None
 
     def headers(self) -> dict[str, str]:
@@ -121,12 +133,26 @@ class _Reply(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+def _or_nothing(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Take what cannot be read for not said: no cosmetic field may cost a healthy wait or a paid video."""
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+def _as_text(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+_Unless = WrapValidator(_or_nothing)
+
+
 class LogLine(_Reply):
     """One line of a request's log. ``timestamp`` is ISO 8601, UTC, and not unique."""
 
     message: str
-    timestamp: str = ""
-    level: str | None = None
+    timestamp: Annotated[str | None, _Unless] = None
 
 
 def _readable_lines(value: Any) -> Any:
@@ -138,7 +164,11 @@ def _readable_lines(value: Any) -> Any:
 class Metrics(_Reply):
     """What fal measured. ``inference_time`` is in seconds, on completed requests only."""
 
-    inference_time: float | None = None
+    inference_time: Annotated[float | None, _Unless] = None
+
+
+def _readable_metrics(value: Any) -> Any:
+    return value if isinstance(value, dict | Metrics) else {}
 
 
 class QueueStatus(_Reply):
@@ -149,11 +179,11 @@ class QueueStatus(_Reply):
     """
 
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
-    queue_position: int | None = None
+    queue_position: Annotated[int | None, _Unless] = None
     logs: Annotated[tuple[LogLine, ...], BeforeValidator(_readable_lines)] = ()
-    metrics: Annotated[Metrics, BeforeValidator(lambda value: value or {})] = Metrics()
-    error: str | None = None
-    error_type: str | None = None
+    metrics: Annotated[Metrics, BeforeValidator(_readable_metrics)] = Metrics()
+    error: Annotated[str | None, BeforeValidator(_as_text)] = None
+    error_type: Annotated[str | None, BeforeValidator(_as_text)] = None
 
 
 class Video(_Reply):
@@ -164,9 +194,9 @@ class Video(_Reply):
     """
 
     url: Annotated[str, Field(pattern=r"^https?://")]
-    content_type: str | None = None
-    file_name: str | None = None
-    file_size: int | None = None
+    content_type: Annotated[str | None, _Unless] = None
+    file_name: Annotated[str | None, _Unless] = None
+    file_size: Annotated[int | None, _Unless] = None
     request_id: str
     endpoint: str
     inference_time: float | None = None

@@ -14,8 +14,10 @@ from airflow_provider_pika.exceptions import GenerationFailed, PikaError
 
 from .models import QueueStatus, Video
 
-#: Seconds between two looks, at most, while fal does not answer.
+#: Seconds between two looks, at most, while fal does not answer; and where fal itself asked for a pause, since it keeps
+#: a result for an hour, and a large one for minutes (fal-protocol.md, section 3).
 LONGEST_BACKOFF = 60.0
+LONGEST_RETRY_AFTER = 300.0
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,20 @@ def _pause(wait: Wait, trouble: PikaError | None) -> float:
     if trouble is None:
         return wait.poll_interval
     backoff = min(wait.poll_interval * 2.0 ** min(wait.failures, 10), LONGEST_BACKOFF)
-    return max(backoff, wait.poll_interval, trouble.retry_after or 0.0)
+    return max(backoff, wait.poll_interval, min(trouble.retry_after or 0.0, LONGEST_RETRY_AFTER))
 
 
 def _too_late(wait: Wait, look: Look) -> str:
     deadline = pendulum.from_timestamp(wait.deadline).start_of("second").isoformat()
     timeout = pendulum.duration(seconds=wait.timeout).in_words()
-    last = _last_seen(look.status) if look.status else f"the last look failed: {look.outcome}"
+    trouble = f"the last look failed: {look.outcome.message}" if isinstance(look.outcome, PikaError) else ""
+    last = "; ".join(part for part in (_last_seen(look.status) if look.status else "", trouble) if part).rstrip(".")
+    if look.status and look.status.status == "COMPLETED":
+        return (
+            f"Request {wait.request_id} has ended, but its result could not be read within {timeout}, until "
+            f"{deadline}; {last}. fal keeps results for about an hour. Clear this task soon to read it again, which "
+            "submits nothing."
+        )
     return (
         f"Request {wait.request_id} did not end within {timeout}, until {deadline}; {last}. It was not cancelled: it "
         "may still run, and be charged. Clear this task to wait for the same request again, which submits nothing."

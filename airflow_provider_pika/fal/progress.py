@@ -14,15 +14,15 @@ from .polling import Ending, Look, LookAgain
 TAIL_LINES = 20
 LINE_LENGTH = 500
 
-#: Lines of fal's log that are remembered as told, in this process and across processes; its window is far shorter.
-_REMEMBERED = 1000
-_REMEMBERED_ELSEWHERE = 100
+#: Lines that are remembered across processes: a value of Airflow's task state has 64 KiB at most.
+_REMEMBERED_ELSEWHERE = 2000
 
 
 class Progress:
     """The story of one request so far.
 
-    fal's log is a sliding window, so a line is known by its time and text, never by its place (fal-protocol.md, 2.2).
+    fal's log is a sliding window, so a line is known by its time and text, never by its place (fal-protocol.md, 2.2),
+    and what has left the window need not be remembered.
 
     :param memory: what an earlier process told of the same wait (:meth:`memory`), so that nothing is told twice.
     """
@@ -30,7 +30,7 @@ class Progress:
     def __init__(self, memory: Mapping[str, Any] | None = None) -> None:
         memory = memory or {}
         self._headline: str = memory.get("headline", "")
-        self._told: deque[str] = deque(memory.get("told", ()), maxlen=_REMEMBERED)
+        self._told: list[str] = list(memory.get("told", ()))
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     def news(self, look: Look, step: LookAgain | Ending) -> list[str]:
@@ -46,14 +46,14 @@ class Progress:
         if headline and headline != self._headline:
             self._headline = headline
             yield headline
-        for line in status.logs:
-            if (key := _key(line)) not in self._told:
-                self._told.append(key)
-                yield f"fal: {line.message}"[:LINE_LENGTH]
+        window = {_key(line): f"fal: {line.message}"[:LINE_LENGTH] for line in status.logs}
+        told = set(self._told)
+        yield from (text for key, text in window.items() if key not in told)
+        self._told = list(window) or self._told
 
     def memory(self) -> dict[str, Any]:
         """Give what has been told, as JSON that is small enough for Airflow's task state."""
-        return {"headline": self._headline, "told": list(self._told)[-_REMEMBERED_ELSEWHERE:]}
+        return {"headline": self._headline, "told": self._told[-_REMEMBERED_ELSEWHERE:]}
 
     def tail(self) -> list[str]:
         """Give the last lines of the story, at most :data:`TAIL_LINES`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_pika.fal.client import Account, AsyncFalQueue, FalQueue
     from airflow_provider_pika.fal.models import QueueStatus, SubmitControls, Video
+
+
+#: Seconds that a connection may allow for one call: a wait that is deferred stands behind its last look only so long.
+LONGEST_CALL = 120.0
 
 
 class PikaHook(BaseHook):
@@ -55,8 +59,11 @@ class PikaHook(BaseHook):
         try:
             connection = self.get_connection(self.pika_conn_id)
         except AirflowNotFoundException:
-            return FalQueue(self._account_without_connection())
-        return FalQueue(_account(connection, connection.extra_dejson))
+            account = self._account_without_connection()
+        else:
+            account = _account(connection, connection.extra_dejson)
+        mask_secret(account.authorization.partition(" ")[2])  # Airflow knows a connection's password, not FAL_KEY
+        return FalQueue(account)
 
     async def aget_conn(self) -> AsyncFalQueue:
         """Build a client for an event loop without blocking it; the caller closes it. Raises as :meth:`get_conn`."""
@@ -122,7 +129,7 @@ class PikaHook(BaseHook):
         except errors.InvalidKey:
             return False, "The queue answered, and refused the key."
         except errors.PikaError as error:
-            return False, error.message
+            return False, error.message  # without its consequence: there is no request
         return False, "The queue claims to know a request that does not exist: this is not fal's queue."
 
     @classmethod
@@ -147,7 +154,12 @@ class PikaHook(BaseHook):
                 f"There is no connection {self.pika_conn_id!r}. Create it with type 'pika', or leave pika_conn_id out "
                 "to use FAL_KEY."
             )
-        return _account(None, {})
+        try:
+            account = _account(None, {})
+        except errors.MissingKey:
+            raise errors.MissingConnection(f"There is no connection {self.pika_conn_id!r}, and no fal key.") from None
+        self.log.info("There is no connection %r: using the environment's key, at fal itself.", self.pika_conn_id)
+        return account
 
 
 def _async_queue(account: Account) -> AsyncFalQueue:
@@ -187,13 +199,20 @@ def _queue_url(connection: Connection) -> str:
     if not host:
         return ""
     url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
-    parts = urlsplit(url if not connection.port else f"{url}:{connection.port}")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+    try:
+        parts = urlsplit(url)
+        parts.netloc.encode("idna")
+        netloc = parts.netloc if parts.port or not connection.port else f"{parts.netloc}:{connection.port}"
+    except ValueError:
+        parts, netloc = urlsplit(""), ""
+    # a user or a password in the URL would be a second place for the key
+    unwanted = "@" in netloc or parts.query or parts.fragment
+    if parts.scheme not in ("http", "https") or not parts.hostname or unwanted:
         raise errors.InvalidInput(
             f"The queue URL of connection {connection.conn_id!r} is not allowed: it takes "
             "http(s)://host[:port][/path], and the key goes into the password."
         )
-    return parts.geturl().rstrip("/")
+    return f"{parts.scheme}://{netloc}{parts.path}".rstrip("/")
 
 
 def _timeout(value: Any) -> float:
@@ -201,6 +220,6 @@ def _timeout(value: Any) -> float:
         seconds = 60.0 if value in (None, "") else float(value)
     except (TypeError, ValueError):
         seconds = 0
-    if seconds < 1:
-        raise errors.InvalidInput(f"http_timeout={value!r} is not allowed: it takes a number of seconds, 1 or more.")
+    if not 1 <= seconds <= LONGEST_CALL:
+        raise errors.InvalidInput(f"http_timeout={value!r} is not allowed: it takes seconds, 1 to {LONGEST_CALL:.0f}.")
     return seconds

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_pika.exceptions import InvalidInput
+from airflow_provider_pika.exceptions import InvalidInput, SubmitUnknown
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
-from airflow_provider_pika.templates import known_now
+from airflow_provider_pika.templates import check_known_endpoint, known_now
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -89,27 +89,41 @@ class PikaTextToVideoOperator(BaseOperator):
         """Submit, and give the request id."""
         with failing_when_a_submit_cannot_help():
             arguments, controls = self._arguments(), self._controls()
-            request_id = PikaHook(self.pika_conn_id).submit(self.endpoint, arguments, controls)
+            request_id = self._submit(arguments, controls)
         self.log.info("Submitted to %s: request %s", self.endpoint, request_id)
         return request_id
+
+    def _submit(self, arguments: Mapping[str, Any], controls: SubmitControls) -> str:
+        try:
+            return PikaHook(self.pika_conn_id).submit(self.endpoint, arguments, controls)
+        except AirflowTaskTimeout as error:  # execution_timeout, which Airflow would retry
+            raise SubmitUnknown(f"The submit to {self.endpoint} was cut off: {error}.") from None
 
     def _check_what_is_known(self) -> None:
         from airflow_provider_pika.fal.models import SubmitControls, TextToVideoInput
 
         TextToVideoInput.check_known(known_now(self._fields(TextToVideoInput)))
         SubmitControls.check_known(known_now(self._fields(SubmitControls)))
+        if known_now({"extra_arguments": self.extra_arguments}):
+            self._check_extra_arguments()
+        check_known_endpoint(self.endpoint)
 
     def _arguments(self) -> dict[str, Any]:
         from airflow_provider_pika.fal.models import TextToVideoInput
 
         arguments = TextToVideoInput.checked(self._fields(TextToVideoInput)).arguments()
+        self._check_extra_arguments()
+        return arguments | dict(cast(Mapping[str, Any], self.extra_arguments or {}))
+
+    def _check_extra_arguments(self) -> None:
+        from airflow_provider_pika.fal.models import TextToVideoInput
+
         extra = self.extra_arguments or {}
         if not isinstance(extra, Mapping) or TextToVideoInput.model_fields.keys() & extra.keys() or not _is_json(extra):
             raise InvalidInput(
                 f"extra_arguments={extra!r} is not allowed: it takes a dict of JSON values, for inputs that the "
                 "operator has no parameter for."
             )
-        return {**arguments, **extra}
 
     def _controls(self) -> SubmitControls:
         from airflow_provider_pika.fal.models import SubmitControls

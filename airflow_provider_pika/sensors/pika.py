@@ -14,13 +14,14 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
 )
 
 from airflow_provider_pika.failures import failing_when_a_look_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.hooks.pika import PikaHook
-from airflow_provider_pika.templates import known_now
+from airflow_provider_pika.hooks.pika import LONGEST_CALL, PikaHook
+from airflow_provider_pika.templates import check_known_endpoint, known_now
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.progress import Progress
     from airflow_provider_pika.templates import Templated
 
-#: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline; it checks every 15 s.
-BACKSTOP = 120.0
+#: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline: it checks every 15 s, and a
+#: last look is two calls.
+BACKSTOP = 2 * LONGEST_CALL + 60.0
 
 #: Where the progress of a rescheduled wait is kept between two looks, on Airflow 3.3 and newer.
 _PROGRESS_KEY = "pika_progress"
@@ -101,9 +103,9 @@ class PikaVideoSensor(BaseSensorOperator):
         from airflow_provider_pika.fal.polling import LookAgain, Wait, decide
         from airflow_provider_pika.fal.progress import Progress
 
-        store: Any = context.get("task_state_store") if self._rescheduling else None  # from Airflow 3.3 on
-        progress = Progress(store.get(_PROGRESS_KEY) if store else None)
-        wait = Wait(self.request_id, self._deadline(context), self.poll_interval, self.timeout)
+        told = self._memory(context)
+        progress = Progress(told)
+        wait = Wait(self.request_id, self._deadline(context), self.poll_interval, self.timeout, told.get("failures", 0))
         with PikaHook(self.pika_conn_id).get_conn() as queue:
             while True:
                 look = queue.look(self.endpoint, self.request_id)
@@ -112,14 +114,36 @@ class PikaVideoSensor(BaseSensorOperator):
                     self.log.info(line)
                 if not isinstance(step, LookAgain):
                     return step
-                if store:
-                    store.set(_PROGRESS_KEY, progress.memory())
+                self._remember(context, step, progress)
                 self._pause(step, progress)
                 wait = step.wait
 
     @property
     def _rescheduling(self) -> bool:
         return self.reschedule and not self.deferrable
+
+    def _memory(self, context: Context) -> dict[str, Any]:
+        """Give what an earlier look of a rescheduled wait left; nothing, if that was for another request."""
+        store: Any = context.get("task_state_store") if self._rescheduling else None
+        with self._cosmetic():
+            told = store.get(_PROGRESS_KEY) if store else None
+            return told if told and told["request_id"] == self.request_id else {}
+        return {}
+
+    def _remember(self, context: Context, step: LookAgain, progress: Progress) -> None:
+        store: Any = context.get("task_state_store") if self._rescheduling else None
+        with self._cosmetic():
+            if store:
+                state = {"request_id": self.request_id, "failures": step.wait.failures, **progress.memory()}
+                store.set(_PROGRESS_KEY, state)
+
+    @contextmanager
+    def _cosmetic(self) -> Iterator[None]:
+        """Run what only keeps the log tidy: its failure must not fail a healthy wait."""
+        try:
+            yield
+        except Exception:
+            self.log.warning("What was logged before is not known; lines may be logged again", exc_info=True)
 
     def _deadline(self, context: Context) -> float:
         start = context["ti"].get_first_reschedule_date(context) if self._rescheduling else None
@@ -155,6 +179,7 @@ class PikaVideoSensor(BaseSensorOperator):
             from airflow_provider_pika.fal.calls import check_request_id
 
             check_request_id(self.request_id)
+        check_known_endpoint(self.endpoint)
 
     def _finish(self, ending: Ending) -> dict[str, Any]:
         video = conclude(ending)
@@ -168,8 +193,8 @@ class PikaVideoSensor(BaseSensorOperator):
             yield
         except (AirflowRescheduleException, AirflowSkipException):
             raise
-        except Exception as error:
-            final = isinstance(error, AirflowSensorTimeout | AirflowFailException)
+        except (Exception, AirflowTaskTimeout) as error:  # which is a BaseException
+            final = isinstance(error, AirflowSensorTimeout | AirflowFailException | AirflowTaskTimeout)
             if self.never_fail or (self.soft_fail and final):
                 self.log.warning("Skipping: %s", error)  # Airflow logs a skip without its reason
                 raise AirflowSkipException(str(error)) from error

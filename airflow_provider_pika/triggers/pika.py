@@ -88,8 +88,11 @@ class PikaVideoTrigger(BaseTrigger):
 
         if not isinstance(error, PikaError):
             self.log.exception("The wait broke")
-            words = f"The wait broke: {type(error).__name__}: {error}. The request itself goes on at fal."
-            error = TryLater(words, request_id=self.request_id)
+            error = TryLater(
+                f"The wait broke: {type(error).__name__}: {error}".rstrip(".") + ".",
+                consequence="If fal has the request, it goes on there; a retry looks at it again, and submits nothing.",
+                request_id=self.request_id,
+            )
         return Failed(error)
 
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+import time
 import uuid
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -15,6 +19,7 @@ from airflow_provider_pika.fal.models import SubmitControls
 from airflow_provider_pika.hooks.pika import PikaHook
 from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
+from tests.support.strange_server import StrangeServer, reply
 
 INPUT = {"prompt": "a fox", "resolution": "480p"}
 
@@ -77,14 +82,23 @@ def test_fals_controls_reach_fal(emulator: RunningEmulator) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "accepted"),
-    [("lost_reply", 1), ("reset", 0), ("http_502", 0), ("http_504", 0), ("malformed", 1)],
+    [
+        ({"name": "lost_reply"}, 1),
+        ({"name": "malformed"}, 1),
+        ({"name": "reset"}, 0),
+        ({"name": "reset", "accepted": True}, 1),
+        ({"name": "http_502"}, 0),
+        ({"name": "http_502", "accepted": True}, 1),
+        ({"name": "http_504", "accepted": True}, 1),
+    ],
+    ids=str,
 )
-def test_a_lost_reply_is_not_posted_again(emulator: RunningEmulator, fault: str, accepted: int) -> None:
-    emulator.fault(fault)
+def test_a_lost_reply_is_not_posted_again(emulator: RunningEmulator, fault: dict[str, Any], accepted: int) -> None:
+    emulator.fault(**fault)
     with pytest.raises(errors.SubmitUnknown, match="clear the task to submit again"):
         PikaHook().submit(TEXT_TO_VIDEO, INPUT)
     submits = emulator.counts()["submit"]
-    assert submits["received"] <= 1  # a reset comes before anything is read
+    assert submits["received"] <= 1
     assert submits["accepted"] == accepted
 
 
@@ -218,6 +232,43 @@ def test_the_key_is_in_no_repr(emulator: RunningEmulator) -> None:
         assert KEY not in repr(vars(queue))
 
 
+def test_a_connection_that_cannot_be_found_is_tried_again_since_airflow_says_so_of_a_moments_trouble_too(
+    airflow_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_PIKA_DEFAULT", raising=False)
+    with pytest.raises(errors.MissingConnection) as missing:
+        PikaHook().get_conn()
+    assert missing.value.retry_helps
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_redirect_takes_the_key_to_another_host(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    with StrangeServer(reply(200, "{}")) as other:
+        with StrangeServer(reply(status, "", Location=f"{other.url}/elsewhere")) as server:
+            connect(monkeypatch, server.url)
+            with pytest.raises(errors.RequestRejected):
+                PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+            with pytest.raises(errors.RequestRejected):
+                asyncio.run(PikaHook().astatus(TEXT_TO_VIDEO, "r-1"))
+            assert server.authorizations == [f"Key {KEY}"] * 2
+        assert other.authorizations == []
+
+
+def test_a_server_that_echoes_the_key_gets_it_into_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def echo(handler: BaseHTTPRequestHandler) -> None:
+        reply(500, json.dumps({"headers": dict(handler.headers)}))(handler)
+
+    with StrangeServer(echo) as server:
+        connect(monkeypatch, server.url)
+        good, message = PikaHook().test_connection()
+        assert not good
+        assert "Authorization" in message
+        assert KEY not in message
+        with pytest.raises(errors.ServerUnavailable) as refused:
+            PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+        assert KEY not in str(refused.value)
+
+
 # --- the address
 
 
@@ -227,6 +278,9 @@ def test_the_key_is_in_no_repr(emulator: RunningEmulator) -> None:
         ({"host": "https://gateway.example/fal/"}, "https://gateway.example/fal/"),
         ({"host": "gateway.example"}, "https://gateway.example/"),
         ({"host": "127.0.0.1", "schema": "http", "port": 8188}, "http://127.0.0.1:8188/"),
+        ({"host": "https://gateway.example/fal", "port": 8443}, "https://gateway.example:8443/fal/"),
+        ({"host": "http://h:80", "port": 81}, "http://h/"),
+        ({"host": "http://[::1]:8188"}, "http://[::1]:8188/"),
         ({"host": ""}, "https://queue.fal.run/"),
         ({}, "https://queue.fal.run/"),
     ],
@@ -239,14 +293,27 @@ def test_the_queue_is_where_the_connection_says(
         assert f"{str(queue._http.base_url).rstrip('/')}/" == url
 
 
-@pytest.mark.parametrize("host", ["ftp://x", "https://", "https://user:pass@x", "https://x?token=1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "ftp://x",
+        "https://",
+        "https://user:pass@x",
+        "https://:pass@x",
+        "https://x?token=1",
+        "https://x#y",
+        "http://localhost:abc",
+        "http://[::1",
+        f"https://{'x' * 64}.example",
+    ],
+)
 def test_what_cannot_be_a_queue_url_is_refused(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     connect(monkeypatch, host)
     with pytest.raises(errors.InvalidInput, match="queue URL of connection 'pika_default'"):
         PikaHook().get_conn()
 
 
-@pytest.mark.parametrize("seconds", [0, -1, "soon"])
+@pytest.mark.parametrize("seconds", [0, -1, "soon", "inf", "nan", 121])
 def test_what_cannot_be_an_http_timeout_is_refused(monkeypatch: pytest.MonkeyPatch, seconds: object) -> None:
     connect(monkeypatch, "http://127.0.0.1:1", http_timeout=seconds)
     with pytest.raises(errors.InvalidInput, match="http_timeout"):
@@ -263,6 +330,28 @@ def test_a_host_that_does_not_answer_is_unreachable_and_nothing_was_submitted(
             PikaHook().submit(TEXT_TO_VIDEO, INPUT)
 
 
+def trickle(handler: BaseHTTPRequestHandler) -> None:
+    """Answer with a byte each quarter of a second, for long."""
+    handler.send_response(200)
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        for _ in range(80):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.25)
+
+
+def test_an_answer_that_trickles_takes_no_longer_than_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    with StrangeServer(trickle) as server:
+        connect(monkeypatch, server.url, http_timeout=1)
+        before = time.monotonic()
+        with pytest.raises(errors.SubmitUnknown, match="ReadTimeout"):
+            PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+        with pytest.raises(errors.Unreachable, match="Timeout"):
+            asyncio.run(PikaHook().astatus(TEXT_TO_VIDEO, "r-1"))
+        assert time.monotonic() - before < 10
+
+
 # --- the Test button
 
 
@@ -276,4 +365,5 @@ def test_the_connection_test_costs_nothing_and_tells_a_good_key_from_a_bad_one(
     good, message = PikaHook().test_connection()
     assert not good
     assert "cannot be reached" in message
+    assert "request" not in message
     assert emulator.counts()["submit"]["received"] == 0

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
@@ -40,7 +41,19 @@ def test_another_model_gets_what_it_takes_besides(emulator: RunningEmulator) -> 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"prompt": " "}, {"resolution": "4k"}, {"duration": 6}, {"seed": "x"}, {"priority": "high"}, {"start_timeout": 0}],
+    [
+        {"prompt": " "},
+        {"resolution": "4k"},
+        {"duration": 6},
+        {"seed": "x"},
+        {"seed": "1_000"},
+        {"priority": "high"},
+        {"start_timeout": 0},
+        {"start_timeout": float("inf")},
+        {"endpoint": "no endpoint"},
+        {"endpoint": "workflows/x"},
+        {"extra_arguments": {"seed": 1}},
+    ],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_wrong_literal_fails_when_the_dag_is_parsed(wrong: dict[str, Any]) -> None:
@@ -108,4 +121,22 @@ def test_what_passes_is_retried_as_usual(emulator: RunningEmulator, fault: str) 
     with pytest.raises(errors.TryLater):
         task.execute(context())
     assert task.execute(context())
+    assert emulator.counts()["submit"]["accepted"] == 1
+
+
+def test_an_execution_timeout_during_the_submit_is_not_retried(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_is_up(*_: object) -> None:  # as Airflow enforces execution_timeout: by a signal
+        raise AirflowTaskTimeout("execution_timeout")
+
+    emulator.fault("stall")
+    before = signal.signal(signal.SIGALRM, time_is_up)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        with pytest.raises(AirflowFailException, match="may be charged"):
+            operator().execute(context())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     assert emulator.counts()["submit"]["accepted"] == 1

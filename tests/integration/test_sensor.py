@@ -13,8 +13,10 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
 )
+from airflow.sdk import DAG
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
@@ -132,11 +134,12 @@ def test_a_failure_that_a_new_submission_may_mend_says_which_task_to_clear(emula
 
 
 def test_soft_fail_skips_a_failed_generation_in_every_mode_and_logs_why(
-    emulator: RunningEmulator, mode: str, caplog: pytest.LogCaptureFixture
+    emulator: RunningEmulator, mode: str, seen: list[str]
 ) -> None:
     request_id = submit("doomed [[content_policy_violation]]")
     with pytest.raises(AirflowSkipException, match="content_policy_violation"):
         wait(sensor(request_id, mode, soft_fail=True))
+    assert "content_policy_violation" in seen[-1]
 
 
 def test_never_fail_skips_whatever_goes_wrong(
@@ -220,10 +223,6 @@ def test_a_request_that_is_not_fals_fails_at_once_in_every_mode(emulator: Runnin
 # --- what the log tells
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if "airflow_provider_pika" in record.name]
-
-
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What sensor and trigger write into the task's log, in order."""
@@ -276,7 +275,58 @@ def test_a_rescheduled_wait_tells_each_line_once_where_airflow_keeps_task_state(
     assert len(set(seen)) == len(seen)
 
 
+def rescheduled(request_id: str, store: StateStore, **arguments: Any) -> None:
+    """Look once, as a process of a rescheduled wait does."""
+    with pytest.raises(AirflowRescheduleException):
+        sensor(request_id, "reschedule", **arguments).execute(
+            context(ti=TaskInstance(datetime.now(UTC)), task_state_store=store)
+        )
+
+
+def test_what_was_told_of_another_request_is_not_taken_for_told(emulator: RunningEmulator, seen: list[str]) -> None:
+    store, first, second = StateStore(), submit("endless [[never_finish]]"), submit("endless [[never_finish]]")
+    rescheduled(first, store)
+    rescheduled(second, store)  # as after a clear, which keeps the task's state on Airflow 3.3
+    assert seen.count("In progress") == 2
+    for request_id in (first, second):
+        PikaHook().cancel(TEXT_TO_VIDEO, request_id)
+
+
+def test_the_pauses_of_a_rescheduled_wait_grow_with_its_trouble(emulator: RunningEmulator, seen: list[str]) -> None:
+    store, request_id = StateStore(), submit("bumpy")
+    emulator.fault("http_503", on="status", times=3)
+    for _ in range(3):
+        rescheduled(request_id, store, poll_interval=5, timeout=1000)
+    assert [line.rsplit(" ", 2)[-2] for line in seen] == ["10", "20", "40"]
+
+
+def test_a_broken_store_of_task_state_fails_no_healthy_wait(emulator: RunningEmulator) -> None:
+    class Broken(StateStore):
+        def get(self, key: str, default: Any = None) -> Any:
+            raise ConnectionError("no database")
+
+        def set(self, key: str, value: Any, **_: Any) -> None:
+            raise ConnectionError("no database")
+
+    request_id = submit("endless [[never_finish]]")
+    rescheduled(request_id, Broken())
+    PikaHook().cancel(TEXT_TO_VIDEO, request_id)
+
+
 # --- Airflow's own names
+
+
+def test_airflows_default_args_reach_the_poll_interval() -> None:
+    with DAG("with_defaults", default_args={"poke_interval": 11, "soft_fail": True}):
+        task = PikaVideoSensor(task_id="video", request_id="r")
+    assert (task.poll_interval, task.soft_fail) == (11, True)
+
+
+def test_soft_fail_skips_on_an_execution_timeout_as_every_sensor_does(emulator: RunningEmulator) -> None:
+    task = sensor("r-1", "poke", soft_fail=True)
+    task._wait = lambda context: (_ for _ in ()).throw(AirflowTaskTimeout("up"))  # type: ignore[method-assign]
+    with pytest.raises(AirflowSkipException):
+        task.execute(context())
 
 
 def test_airflows_poke_interval_is_taken_for_the_poll_interval() -> None:

@@ -46,6 +46,13 @@ def test_an_accepted_submit_gives_the_request_id() -> None:
         answer(502, "<html><title>502 Bad Gateway</title>nginx</html>"),
         answer(504, {"detail": "timeout"}),
         answer(408, ""),
+        answer(499, ""),
+        answer(520, "web server returned an unknown error"),
+        answer(524, "a timeout occurred"),
+        answer(503, "upstream connect error or disconnect/reset before headers"),
+        answer(200, {"request_id": "a/b?c"}),
+        answer(200, "[" * 200_000),
+        answer(200, {"detail": [{"loc": 3, "msg": "queued"}]}),
     ],
 )
 def test_an_answer_that_may_follow_an_acceptance_is_unknown_and_never_retried(lost: Answer) -> None:
@@ -75,6 +82,7 @@ def test_a_refused_submit_says_whether_a_retry_helps(
     error = raised(answers.submitted, refusal, TEXT_TO_VIDEO)
     assert type(error) is kind
     assert error.retry_helps is retry_helps
+    assert kind is errors.UnknownEndpoint or "Nothing was accepted" in str(error)
 
 
 def test_a_refusal_that_passes_says_that_nothing_was_accepted() -> None:
@@ -101,11 +109,41 @@ def test_only_the_body_tells_a_status(code: int) -> None:
     assert answers.status(answer(code, {"status": "IN_QUEUE", "queue_position": 2}), ID).queue_position == 2
 
 
-@pytest.mark.parametrize(
-    "body", [{"status": "FAILED"}, {"status": None}, {}, [], "null", "<html>", {"status": "completed"}]
-)
-def test_a_status_that_is_not_known_is_an_error_and_never_success(body: Any) -> None:
+@pytest.mark.parametrize("body", [{"status": None}, {}, [], "null", "<html>"])
+def test_a_status_that_cannot_be_read_is_looked_at_again(body: Any) -> None:
     assert type(raised(answers.status, answer(200, body), ID)) is errors.UnexpectedAnswer
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "completed", "OK"])
+def test_a_status_that_is_not_known_fails_at_once_and_is_never_success(status: str) -> None:
+    error = raised(answers.status, answer(200, {"status": status}), ID)
+    assert type(error) is errors.UnknownStatus
+    assert not error.retry_helps
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"logs": [{"message": "a", "timestamp": None, "level": 3}]},
+        {"logs": "none"},
+        {"metrics": [1]},
+        {"metrics": {"inference_time": "n/a"}},
+        {"queue_position": "many"},
+    ],
+)
+def test_no_cosmetic_field_of_a_status_fails_a_healthy_wait(odd: dict[str, Any]) -> None:
+    assert answers.status(answer(200, {"status": "IN_PROGRESS", **odd}), ID).status == "IN_PROGRESS"
+
+
+def test_an_error_of_any_shape_in_a_completed_status_is_a_failure() -> None:
+    seen = answers.status(answer(200, {"status": "COMPLETED", "error": {"code": 7}}), ID)
+    outcome = answers.outcome(seen, VIDEO, ID)
+    assert isinstance(outcome, errors.GenerationFailed)
+    assert '"code": 7' in str(outcome)
+
+
+def test_a_failed_look_says_that_the_request_goes_on() -> None:
+    assert "The request itself goes on at fal" in str(raised(answers.status, answer(403, {"detail": "locked"}), ID))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +185,12 @@ def test_a_result_without_a_video_is_a_failure(body: Any) -> None:
     assert type(raised(answers.result, answer(200, body), TEXT_TO_VIDEO, ID)) is errors.GenerationFailed
 
 
+@pytest.mark.parametrize("odd", [{"file_size": "1.5 MB"}, {"content_type": ["video/mp4"]}, {"file_name": 1}])
+def test_no_cosmetic_field_of_a_result_costs_a_paid_video(odd: dict[str, Any]) -> None:
+    url = "https://v3b.fal.media/a.mp4"
+    assert answers.result(answer(200, {"video": {"url": url, **odd}}), TEXT_TO_VIDEO, ID).url == url
+
+
 @pytest.mark.parametrize("body", ["<html>", [], "null"])
 def test_a_result_that_cannot_be_read_is_looked_at_again(body: Any) -> None:
     assert type(raised(answers.result, answer(200, body), TEXT_TO_VIDEO, ID)) is errors.UnexpectedAnswer
@@ -186,6 +230,12 @@ TYPED_500 = {"detail": [{"loc": ["body"], "msg": "boom", "type": "internal_serve
          errors.StartTimeout, "startup_timeout"),
         (answer(499, {"detail": "Request cancelled by the client.", "error_type": "client_cancelled"}),
          errors.GenerationCancelled, "client_cancelled"),
+        (answer(503, {"detail": "late"}, x_fal_error_type="startup_timeout"),
+         errors.GenerationInterrupted, "startup_timeout"),
+        (answer(429, {"detail": [{"msg": "busy", "type": "concurrent_requests_limit"}]}, x_fal_request_id=ID),
+         errors.GenerationFailed, "concurrent_requests_limit"),
+        (answer(403, {"detail": [{"msg": "no", "type": "feature_not_supported"}]}),
+         errors.GenerationFailed, "feature_not_supported"),
         (answer(404, {"detail": "Path /x not found"}, x_fal_billable_units="0"), errors.GenerationFailed, None),
         (answer(500, {"detail": "boom"}, x_fal_request_id=ID), errors.GenerationInterrupted, None),
     ],
@@ -195,6 +245,24 @@ def test_the_requests_own_failure_is_told_by_its_type(
 ) -> None:
     error = raised(answers.result, failure, TEXT_TO_VIDEO, ID)
     assert (type(error), error.error_type, error.request_id) == (kind, error_type, ID)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (answer(408, {"detail": "Request Timeout"}), errors.ServerUnavailable),
+        (answer(425, {"detail": "Too Early"}), errors.ServerUnavailable),
+        (answer(429, {"detail": "slow down"}, x_fal_request_id=ID), errors.RateLimited),
+        (answer(404, {"detail": "Not Found"}), errors.UnknownRequest),
+        (answer(404, {"status": "NOT_FOUND"}, x_fal_request_id=ID), errors.UnknownRequest),
+        (answer(401, {"detail": "invalid key credentials"}, x_fal_request_id=ID), errors.InvalidKey),
+        (answer(400, {"detail": "Request is still in progress."}), errors.ServerUnavailable),
+    ],
+)
+def test_a_gateways_or_fals_own_answer_is_no_failure_of_the_request(
+    failure: Answer, kind: type[errors.PikaError]
+) -> None:
+    assert type(raised(answers.result, failure, TEXT_TO_VIDEO, ID)) is kind
 
 
 @pytest.mark.parametrize("code", [500, 502, 503, 504])

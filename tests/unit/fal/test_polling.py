@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.models import QueueStatus, Video
-from airflow_provider_pika.fal.polling import LONGEST_BACKOFF, Done, Failed, Look, LookAgain, TooLate, Wait, decide
+from airflow_provider_pika.fal.polling import (
+    LONGEST_BACKOFF,
+    LONGEST_RETRY_AFTER,
+    Done,
+    Failed,
+    Look,
+    LookAgain,
+    TooLate,
+    Wait,
+    decide,
+)
 
 WAIT = Wait("r-1", deadline=1000.0, poll_interval=5.0, timeout=90.0)
 QUEUED = Look(QueueStatus(status="IN_QUEUE", queue_position=3))
@@ -58,6 +68,20 @@ def test_fals_own_retry_after_is_honoured() -> None:
     step = decide(WAIT, Look(outcome=errors.RateLimited("slow", retry_after=300)), now=0.0)
     assert isinstance(step, LookAgain)
     assert step.after == 300
+
+
+def test_a_retry_after_that_outlasts_the_result_is_cut_short() -> None:
+    step = decide(Wait("r-1", 1e6, 5.0, 1e6), Look(outcome=errors.RateLimited("slow", retry_after=86_400)), now=0.0)
+    assert isinstance(step, LookAgain)
+    assert step.after == LONGEST_RETRY_AFTER
+
+
+def test_being_too_late_for_a_result_that_is_there_says_so() -> None:
+    step = decide(WAIT, Look(QueueStatus(status="COMPLETED"), errors.ServerUnavailable("fal is busy.")), now=1000.0)
+    assert isinstance(step, TooLate)
+    assert "has ended" in step.message
+    assert "fal is busy" in step.message
+    assert "Clear this task soon" in step.message
 
 
 def test_trouble_at_the_deadline_ends_the_wait_as_too_late() -> None:

@@ -52,6 +52,12 @@ def test_the_tail_is_bounded_in_lines_and_in_length() -> None:
     assert max(map(len, progress.tail())) == LINE_LENGTH
 
 
+def test_a_long_window_is_told_once_too() -> None:
+    progress, window = Progress(), [(str(number), "x") for number in range(3000)]
+    assert len(progress.news(running(*window), AGAIN)) == 3001
+    assert progress.news(running(*window[1:], ("3000", "y")), AGAIN) == ["fal: y"]
+
+
 def test_nothing_is_told_twice_by_the_next_process() -> None:
     first = Progress()
     first.news(running(("1", "a")), AGAIN)
@@ -61,6 +67,5 @@ def test_nothing_is_told_twice_by_the_next_process() -> None:
 
 def test_the_memory_is_small_however_long_the_log() -> None:
     progress = Progress()
-    for number in range(2000):
-        progress.news(running((str(number), "x" * 1000)), AGAIN)
-    assert len(json.dumps(progress.memory())) < 4000
+    progress.news(running(*((str(number), "x" * 1000) for number in range(5000))), AGAIN)
+    assert len(json.dumps(progress.memory())) < 60_000  # Airflow's limit is 65,535 bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 
 from dev.airflow_home import HOMES, AirflowHome, pika_connection
@@ -19,6 +20,9 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     port = os.environ.get("PORT", "8080")
     try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", int(port)))
         with RunningEmulator.start(FOLDER / "emulator", generation_time="10-20") as emulator:
             api = {
                 "AIRFLOW__API__PORT": port,
@@ -34,6 +38,12 @@ def main() -> int:
                 return process.wait()
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        print(
+            f"standalone: port {port} cannot be had ({error.strerror}); name another: PORT=8090 make standalone",
+            file=sys.stderr,
+        )
+        return 1
     except RuntimeError as error:
         print(f"standalone: {error}", file=sys.stderr)
         return 1

@@ -7,50 +7,17 @@ green.
 
 from __future__ import annotations
 
-import email.utils
-import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from pydantic import ValidationError
 
 from airflow_provider_pika import exceptions as errors
 
+from .http_answer import Answer
 from .models import REQUEST_ID, QueueStatus, Video
 
 #: Answers above 499 to a submit that are fal's own refusals (fal-protocol.md, 4.4); after any other, such as 502, 504
 #: and those of gateways that fal does not document, fal may have accepted it all the same. So with 408 and 499.
 _REFUSED = {500, 503}
 _GATEWAY_LOST_SIGHT = {408, 499}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer. ``headers`` are looked up in lower case; ``body`` is parsed JSON, or text if it is none."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    body: Any
-
-    @classmethod
-    def read(cls, status_code: int, headers: Mapping[str, str], text: str) -> Answer:
-        """Make an answer of what an HTTP client received."""
-        try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):
-            body = text
-        return cls(status_code, {name.lower(): value for name, value in headers.items()}, body)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the HTTP status is a 2xx. fal uses 200 and 202 alike; only the body counts."""
-        return 200 <= self.status_code < 300
-
-    def get(self, key: str) -> Any:
-        """Give a key of the JSON object, or None."""
-        return self.body.get(key) if isinstance(self.body, dict) else None
 
 
 def submitted(answer: Answer, endpoint: str) -> str:
@@ -63,11 +30,11 @@ def submitted(answer: Answer, endpoint: str) -> str:
         return request_id
     if not _is_refusal(answer):
         raise errors.SubmitUnknown(
-            f"fal answered the submit to {endpoint} with no request id: {_words(answer)}.",
+            f"fal answered the submit to {endpoint} with no request id: {answer.words}.",
             status_code=answer.status_code,
         )
     if answer.status_code == 404:
-        raise errors.UnknownEndpoint(f"fal knows no endpoint {endpoint!r}: {_words(answer)}.", status_code=404)
+        raise errors.UnknownEndpoint(f"fal knows no endpoint {endpoint!r}: {answer.words}.", status_code=404)
     error = _refusal(answer, f"the submit to {endpoint}")
     error.consequence = "Nothing was accepted; a retry submits again." if error.retry_helps else "Nothing was accepted."
     raise error
@@ -85,9 +52,7 @@ def status(answer: Answer, request_id: str) -> QueueStatus:
     except ValidationError:
         known = isinstance(answer.get("status"), str)
         error: type[errors.PikaError] = errors.UnknownStatus if known else errors.UnexpectedAnswer
-        raise error(
-            f"fal answered with no status that is known here: {_words(answer)}.", request_id=request_id
-        ) from None
+        raise error(f"fal answered with no status that is known here: {answer.words}.", request_id=request_id) from None
 
 
 def result(answer: Answer, endpoint: str, request_id: str) -> Video:
@@ -101,12 +66,12 @@ def result(answer: Answer, endpoint: str, request_id: str) -> Video:
     if not answer.ok:
         raise (_failure(answer, request_id) if _is_outcome(answer) else _read_failure(answer, request_id))
     if not isinstance(answer.body, dict):
-        raise errors.UnexpectedAnswer(f"fal's result is no JSON object: {_words(answer)}.", request_id=request_id)
+        raise errors.UnexpectedAnswer(f"fal's result is no JSON object: {answer.words}.", request_id=request_id)
     try:
         return Video.model_validate({**answer.body["video"], "request_id": request_id, "endpoint": endpoint})
     except (ValidationError, TypeError, KeyError):
         raise errors.GenerationFailed(
-            f"The request completed, but its result holds no video: {_words(answer)}.", request_id=request_id
+            f"The request completed, but its result holds no video: {answer.words}.", request_id=request_id
         ) from None
 
 
@@ -138,14 +103,14 @@ def cancelled(answer: Answer, request_id: str) -> bool:
 
 
 def _is_refusal(answer: Answer) -> bool:
-    if answer.status_code == 503 and "upstream connect error or disconnect" in _words(answer):
+    if answer.status_code == 503 and "upstream connect error or disconnect" in answer.words:
         return False  # a proxy's words for a connection that broke, perhaps after the request had passed
     code = answer.status_code
     return (300 <= code < 500 and code not in _GATEWAY_LOST_SIGHT) or code in _REFUSED
 
 
 def _refusal(answer: Answer, what: str, request_id: str | None = None) -> errors.PikaError:
-    words = _words(answer)
+    words = answer.words
     error: type[errors.PikaError] = errors.RequestRejected
     if answer.status_code == 401:
         error = errors.InvalidKey
@@ -160,15 +125,15 @@ def _refusal(answer: Answer, what: str, request_id: str | None = None) -> errors
         f"fal refused {what}: {words}.",
         request_id=request_id,
         status_code=answer.status_code,
-        error_type=_error_type(answer),
-        retry_after=_retry_after(answer),
+        error_type=answer.error_type,
+        retry_after=answer.retry_after,
     )
 
 
 def _read_failure(answer: Answer, request_id: str) -> errors.PikaError:
     if answer.status_code == 404:
         return errors.UnknownRequest(
-            f"fal does not know this request: {_words(answer)}.", request_id=request_id, status_code=404
+            f"fal does not know this request: {answer.words}.", request_id=request_id, status_code=404
         )
     error = _refusal(answer, "to tell about a request", request_id)
     error.consequence = "The request itself goes on at fal, and may be charged."
@@ -183,10 +148,10 @@ def _is_outcome(answer: Answer) -> bool:
     the request, too, so there only the type counts. ``internal_error`` may be either: as the request's own failure it
     stands in the status as well, and :func:`outcome` finds it there.
     """
-    if _error_type(answer) == "internal_error":
+    if answer.error_type == "internal_error":
         return False
     marks = ("x-fal-retryable", "x-fal-needs-retry", "x-fal-billable-units", "x-fal-request-timeout-type")
-    if _error_type(answer) is not None or any(mark in answer.headers for mark in marks):
+    if answer.error_type is not None or any(mark in answer.headers for mark in marks):
         return True
     explained = answer.get("detail") is not None
     if answer.status_code in (422, 499):
@@ -195,7 +160,7 @@ def _is_outcome(answer: Answer) -> bool:
 
 
 def _failure(answer: Answer, request_id: str) -> errors.GenerationFailed:
-    error_type = _error_type(answer)
+    error_type = answer.error_type
     error: type[errors.GenerationFailed] = errors.GenerationFailed
     if answer.headers.get("x-fal-request-timeout-type") == "user":
         error = errors.StartTimeout
@@ -208,11 +173,11 @@ def _failure(answer: Answer, request_id: str) -> errors.GenerationFailed:
     elif _may_pass(answer, error_type):
         error = errors.GenerationInterrupted
     return error(
-        f"The generation failed: {_words(answer)}.",
+        f"The generation failed: {answer.words}.",
         request_id=request_id,
         error_type=error_type,
         status_code=answer.status_code or None,
-        retry_after=_retry_after(answer),
+        retry_after=answer.retry_after,
     )
 
 
@@ -223,38 +188,3 @@ def _may_pass(answer: Answer, error_type: str | None) -> bool:
             return value.strip().lower() in ("true", "1", "yes")
     passing = ("request_timeout", "startup_timeout", "internal_error", "runner_")
     return answer.status_code >= 500 or (error_type or "").startswith(passing)
-
-
-def _error_type(answer: Answer) -> str | None:
-    detail = answer.get("detail")
-    first = detail[0] if isinstance(detail, list) and detail and isinstance(detail[0], dict) else {}
-    for value in (answer.get("error_type"), answer.headers.get("x-fal-error-type"), first.get("type")):
-        if isinstance(value, str) and value:
-            return value
-    return None
-
-
-def _words(answer: Answer) -> str:
-    """Give what fal said, on one line and not too long."""
-    detail = answer.get("detail") or answer.get("status") or answer.body
-    if isinstance(detail, list) and all(isinstance(entry, dict) for entry in detail):
-        detail = "; ".join(_entry_words(entry) for entry in detail)
-    text = detail if isinstance(detail, str) else json.dumps(detail)
-    return " ".join(text.split())[:500].rstrip(".") or f"an empty answer, HTTP {answer.status_code}"
-
-
-def _entry_words(entry: Mapping[str, Any]) -> str:
-    loc = entry.get("loc")
-    place = ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else ""
-    return f"{place}: {entry.get('msg')}" if place else str(entry.get("msg"))
-
-
-def _retry_after(answer: Answer) -> float | None:
-    """Read Retry-After, in seconds or as a date (RFC 9110, 10.2.3)."""
-    value = answer.headers.get("retry-after", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None

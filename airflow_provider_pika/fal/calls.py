@@ -17,7 +17,7 @@ from fal_client.client import AppId
 from airflow_provider_pika import exceptions as errors
 
 from . import answers
-from .answers import Answer
+from .http_answer import Answer
 from .models import REQUEST_ID, QueueStatus, SubmitControls, Video
 
 T = TypeVar("T")

@@ -18,8 +18,9 @@ import httpx
 from airflow_provider_pika.exceptions import PikaError
 
 from . import calls
-from .answers import Answer, outcome
+from .answers import outcome
 from .calls import Call
+from .http_answer import Answer
 from .models import QueueStatus, SubmitControls, Video
 from .polling import Look
 
@@ -76,6 +77,11 @@ class FalQueue:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    @property
+    def url(self) -> str:
+        """Where the queue is."""
+        return self._account.queue_url
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
         """POST once and give the request id.
@@ -149,6 +155,11 @@ class AsyncFalQueue:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where the queue is."""
+        return self._account.queue_url
 
     async def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
         """See :meth:`FalQueue.submit`."""

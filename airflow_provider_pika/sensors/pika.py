@@ -115,7 +115,7 @@ class PikaVideoSensor(BaseSensorOperator):
                 if not isinstance(step, LookAgain):
                     return step
                 self._remember(context, step, progress)
-                self._pause(step, progress)
+                self._pause(step, progress, queue.url)
                 wait = step.wait
 
     @property
@@ -149,14 +149,14 @@ class PikaVideoSensor(BaseSensorOperator):
         start = context["ti"].get_first_reschedule_date(context) if self._rescheduling else None
         return (start.timestamp() if start else time.time()) + self.timeout
 
-    def _pause(self, step: LookAgain, progress: Progress) -> None:
+    def _pause(self, step: LookAgain, progress: Progress, queue_url: str) -> None:
         if self.deferrable:
-            self._defer(step, progress)
+            self._defer(step, progress, queue_url)
         if self._rescheduling:
             raise AirflowRescheduleException(pendulum.now("UTC").add(seconds=step.after))
         time.sleep(step.after)
 
-    def _defer(self, step: LookAgain, progress: Progress) -> None:
+    def _defer(self, step: LookAgain, progress: Progress, queue_url: str) -> None:
         from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 
         deadline = step.wait.deadline
@@ -165,6 +165,7 @@ class PikaVideoSensor(BaseSensorOperator):
                 request_id=self.request_id,
                 endpoint=self.endpoint,
                 pika_conn_id=self.pika_conn_id,
+                queue_url=queue_url,
                 poll_interval=self.poll_interval,
                 deadline=deadline,
                 timeout=self.timeout,

@@ -26,6 +26,7 @@ class PikaVideoTrigger(BaseTrigger):
     :param request_id: the request.
     :param endpoint: the endpoint it was submitted to.
     :param pika_conn_id: the connection's id.
+    :param queue_url: where the worker looked first; if the connection leads elsewhere, the wait breaks off.
     :param poll_interval: seconds between two looks.
     :param deadline: unix seconds; it stands still when the triggerer is restarted.
     :param timeout: seconds that lie before the deadline, for the message.
@@ -38,6 +39,7 @@ class PikaVideoTrigger(BaseTrigger):
         request_id: str,
         endpoint: str,
         pika_conn_id: str,
+        queue_url: str,
         poll_interval: float,
         deadline: float,
         timeout: float,
@@ -47,6 +49,7 @@ class PikaVideoTrigger(BaseTrigger):
         self.request_id = request_id
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
+        self.queue_url = queue_url
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.timeout = timeout
@@ -54,7 +57,7 @@ class PikaVideoTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the class path and the arguments, JSON only."""
-        names = ("request_id", "endpoint", "pika_conn_id", "poll_interval", "deadline", "timeout", "told")
+        names = ("request_id", "endpoint", "pika_conn_id", "queue_url", "poll_interval", "deadline", "timeout", "told")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -73,6 +76,10 @@ class PikaVideoTrigger(BaseTrigger):
 
         wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout)
         async with await PikaHook(self.pika_conn_id).aget_conn() as queue:
+            if queue.url != self.queue_url:  # a connection that cannot be read must not lead to another account
+                raise TryLater(
+                    f"The queue was {self.queue_url}, and connection {self.pika_conn_id!r} leads to {queue.url}."
+                )
             while True:
                 look = await queue.look(self.endpoint, self.request_id)
                 step = decide(wait, look, time.time())

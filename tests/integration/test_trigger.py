@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import time
 from typing import Any
 
@@ -16,7 +18,14 @@ from tests.support.emulator import RunningEmulator
 
 
 def trigger(request_id: str, **arguments: Any) -> PikaVideoTrigger:
-    waiting = {"poll_interval": 0.1, "deadline": time.time() + 20, "timeout": 20, "pika_conn_id": "pika_default"}
+    connection = json.loads(os.environ.get("AIRFLOW_CONN_PIKA_DEFAULT", '{"host": ""}'))
+    waiting: dict[str, Any] = {
+        "poll_interval": 0.1,
+        "deadline": time.time() + 20,
+        "timeout": 20,
+        "pika_conn_id": "pika_default",
+        "queue_url": connection["host"],
+    }
     return PikaVideoTrigger(request_id=request_id, endpoint=TEXT_TO_VIDEO, **{**waiting, **arguments})
 
 
@@ -42,6 +51,17 @@ def test_a_restarted_trigger_reads_on_and_submits_nothing(emulator: RunningEmula
     assert event_of(waiting)["outcome"] == "done"
     assert emulator.counts()["submit"]["received"] == 1
     assert emulator.counts()["cancel"] == 0
+
+
+def test_a_connection_that_leads_elsewhere_now_breaks_the_wait_off_before_anything_is_asked(
+    emulator: RunningEmulator,
+) -> None:
+    event = event_of(trigger("r-1", queue_url="https://gateway.example"))
+    ending, _ = read_event(event)
+    assert isinstance(ending, Failed)
+    assert "https://gateway.example" in str(ending.error)
+    assert ending.error.retry_helps
+    assert emulator.counts()["status"] == 0
 
 
 @pytest.mark.parametrize(

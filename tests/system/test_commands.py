@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -105,6 +106,18 @@ def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130
     until(lambda: nothing_left_of(marker), "standalone's processes to end", 30)
+
+
+def test_standalone_says_that_its_port_is_taken(marker: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = start("dev.standalone", PORT=str(taken.getsockname()[1]), MARKER=marker)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    [line] = said.splitlines()
+    assert "cannot be had" in line
+    assert "PORT=8090 make standalone" in line
 
 
 def sees_the_example(http: httpx.Client) -> bool:

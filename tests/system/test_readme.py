@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO, answers
+from airflow_provider_pika.fal.http_answer import Answer
 from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
@@ -48,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowHome]:
     dags.mkdir()
     for number, snippet in enumerate(blocks("python")):
         (dags / f"snippet_{number}.py").write_text(snippet)
-    with RunningEmulator.start(folder / "emulator") as emulator:
+    with RunningEmulator.start(folder / "emulator", generation_time="2") as emulator:
         made = AirflowHome(folder, dags, pika_connection(emulator.queue_url))
         made.migrate(folder / "migrate.log")
         yield made
@@ -67,6 +69,19 @@ def test_every_snippet_is_a_dag_that_makes_a_video(home: AirflowHome) -> None:
         done = run(home, ["airflow", "dags", "test", dag_id])
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         assert re.search(r"Here it is: http://\S+\.mp4, for request [0-9a-f-]{36}", done.stdout)
+
+
+def test_a_connection_that_is_stored_in_airflow_works_as_well(home: AirflowHome) -> None:
+    # `airflow dags test` runs the trigger without Airflow's means for an async answer
+    connection = json.loads(home.settings["AIRFLOW_CONN_PIKA_DEFAULT"])
+    stored = replace(home, settings={})
+    parts = ["--conn-host", connection["host"], "--conn-password", connection["password"], "--conn-extra"]
+    command = ["airflow", "connections", "add", "pika_default", "--conn-type", "pika"]
+    assert run(stored, [*command, *parts, '{"http_timeout": 20}']).returncode == 0
+    done = run(stored, ["airflow", "dags", "test", "nightly_clip"])
+    run(stored, ["airflow", "connections", "delete", "pika_default"])
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Pausing task as DEFERRED" in done.stdout
 
 
 def test_the_first_snippet_is_as_short_as_it_says() -> None:
@@ -144,7 +159,7 @@ def test_the_message_shown_is_the_real_one() -> None:
     flagged = "The content could not be processed because it contained material flagged by a content checker."
     detail = [{"loc": ["body", "prompt"], "msg": flagged, "type": "content_policy_violation"}]
     request_id = "019e1951-c778-7120-9c82-16efcf40ec82"
-    answer = answers.Answer.read(422, {}, json.dumps({"detail": detail}))
+    answer = Answer.read(422, {}, json.dumps({"detail": detail}))
     with pytest.raises(errors.ContentPolicyViolation) as refused:
         answers.result(answer, TEXT_TO_VIDEO, request_id)
     [shown] = blocks("text")

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO, answers
-from airflow_provider_pika.fal.answers import Answer
+from airflow_provider_pika.fal.http_answer import Answer
 from airflow_provider_pika.fal.models import QueueStatus, Video
 
 ID = "019e1951-c778-7120-9c82-16efcf40ec82"

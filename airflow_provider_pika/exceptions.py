@@ -82,14 +82,14 @@ def _tree(root: type[PikaError]) -> list[type[PikaError]]:
 class InvalidInput(PikaError, ValueError):
     """A value is not one that the endpoint, or fal's queue, takes; found before anything was sent."""
 
-    advice = "Nothing was sent to fal. A retry fails the same way until the value is corrected."
+    advice = "This was not sent to fal. A retry fails the same way until the value is corrected."
 
 
 class MissingKey(PikaError):
     """There is no fal key: not in the connection, not in the environment, no saved login."""
 
     advice = (
-        "Nothing was sent to fal. Put the key in the connection's password, or set FAL_KEY (or FAL_KEY_ID and "
+        "fal was not asked. Put the key in the connection's password, or set FAL_KEY (or FAL_KEY_ID and "
         "FAL_KEY_SECRET) for every Airflow process that runs tasks or triggers."
     )
 

@@ -25,10 +25,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """Serve until a signal comes. Raises `UsageError` before anything is served."""
     options = command_line.parse(arguments)
     with contextlib.ExitStack() as stack:
-        database = _open(options)
-        stack.callback(database.close)
         queue = stack.enter_context(_listen(options.host, options.port, "--port"))
         run_host = stack.enter_context(_listen(options.host, options.run_port, "--run-port"))
+        database = _open(options)
+        stack.callback(database.close)
         try:
             certificate = ServerCertificate.prepare(options.data, options.host) if options.tls else None
             app = create_app(options, database, run_host.getsockname()[1])

@@ -92,6 +92,11 @@ def parse_prompt(prompt: str) -> list[Fault]:
     return [fault for match in DIRECTIVE.finditer(prompt) if (fault := _parse_directive(match)) is not None]
 
 
+def unknown_directives(prompt: str) -> list[str]:
+    """What looks like a fault in a prompt and is none: misspelt, most likely."""
+    return [match[0] for match in DIRECTIVE.finditer(prompt) if _parse_directive(match) is None]
+
+
 def strip_directives(prompt: str) -> str:
     """The prompt without its faults: what is drawn, so that a faulty run makes the same picture as a clean one."""
     text = DIRECTIVE.sub(lambda match: match[0] if _parse_directive(match) is None else " ", prompt)
@@ -103,6 +108,7 @@ def _parse_directive(match: re.Match[str]) -> Fault | None:
     if {"fault", "match"} & options.keys():
         return None
     try:
-        return Fault.model_validate({**options, "fault": match[1]})
+        fault = Fault.model_validate({**options, "fault": match[1]})
     except ValidationError:
         return None
+    return None if fault.is_generation and "times" in options else fault  # a request has only one end

@@ -30,10 +30,13 @@ class Options:
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options; a wrong one is one line on stderr and exit code 2."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
     run_port = given.run_port
     if run_port is None:
-        run_port = min(given.port + 1, 65535) if given.port else 0
+        run_port = given.port + 1 if given.port else 0
+    if run_port > 65535:
+        parser.error(f"port {given.port} leaves none for the run host, which takes the next: name one with --run-port")
     return Options(
         host=given.host,
         port=given.port,
@@ -76,7 +79,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--data", type=Path, default=Path(".fal-emulator"), help="folder for state and files")
+    add("--data", type=_folder, default=Path(".fal-emulator"), help="folder for state and files")
     add("--runners", type=_count, default=2, help="how many requests run at once")
     add("--generation-time", type=_pace, default="3-6", help="seconds a generation takes: 3, or a range such as 2-6")
     add("--result-ttl", type=_seconds, default=3600.0, help="seconds that a result is kept")
@@ -87,6 +90,12 @@ def _port(text: str) -> int:
     if text.isdecimal() and int(text) < 65536:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port: use 0 to 65535")
+
+
+def _folder(text: str) -> Path:
+    if text.strip():
+        return Path(text)
+    raise argparse.ArgumentTypeError("an empty name is no folder: name one, or leave --data out")
 
 
 def _count(text: str) -> int:
@@ -107,7 +116,10 @@ def _seconds(text: str) -> float:
 
 def _pace(text: str) -> Pace:
     low, _, high = text.partition("-")
-    pace = Pace(_seconds(low), _seconds(high or low))
+    try:
+        pace = Pace(_seconds(low), _seconds(high or low))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: use seconds, 3, or a range such as 2-6") from None
     if pace.shortest <= pace.longest:
         return pace
     raise argparse.ArgumentTypeError(f"{text!r} runs backwards: use the shorter time first, such as 2-6")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from airflow_provider_pika.emulator import wire
 from airflow_provider_pika.emulator.admission import read_submission, refuse_long_queue, refuse_submission
 from airflow_provider_pika.emulator.endpoints import EndpointId
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry, Subject, body_key
-from airflow_provider_pika.emulator.faults import Operation
+from airflow_provider_pika.emulator.faults import Operation, unknown_directives
 from airflow_provider_pika.emulator.gate import Gate
 from airflow_provider_pika.emulator.records import Job, Submission
 from airflow_provider_pika.emulator.runners import Runners
 from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
+
+logger = logging.getLogger(__name__)
 
 STREAM_EVERY = 0.1
 """Seconds between looks at a request whose status is streamed."""
@@ -67,6 +70,8 @@ class QueueApi:
             job = self.store.add(submission)
             self.tally.add("submit.accepted")
             self.runners.wake()
+            for text in unknown_directives(job.prompt):
+                logger.warning("request %s: %s is no fault, and stays text", job.id, text)
             body = wire.status_body(job, self.store, submission.origin, None)
             return JSONResponse(body, headers={"x-fal-request-id": job.id})
 

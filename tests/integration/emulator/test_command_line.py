@@ -138,3 +138,15 @@ def test_connections_drop_under_tls_too(tmp_path: Path, fault: str) -> None:
         assert len(emulator.requests("a cat")) == (1 if fault == "lost_reply" else 0)
         emulator.stop()
         assert emulator.stderr == ""
+
+
+def test_a_misspelt_fault_is_said_so(tmp_path: Path) -> None:
+    with RunningEmulator.start(tmp_path) as emulator:
+        Caller(emulator).post("a cat [[htp_500]]")
+        assert "[[htp_500]] is no fault, and stays text" in emulator.stderr
+
+
+def test_a_start_that_fails_leaves_no_folder_behind(emulator: RunningEmulator, tmp_path: Path) -> None:
+    taken = emulator.queue_url.rsplit(":", 1)[1]
+    fail("--port", taken, "--data", str(tmp_path / "data"))
+    assert not (tmp_path / "data").exists()

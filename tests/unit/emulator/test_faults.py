@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from airflow_provider_pika.emulator.faults import Fault, parse_prompt, strip_directives
+from airflow_provider_pika.emulator.faults import Fault, parse_prompt, strip_directives, unknown_directives
 
 
 def test_a_directive_names_a_fault_and_its_options() -> None:
@@ -67,3 +67,11 @@ def test_retryable_is_read_as_a_truth_value() -> None:
 def test_an_admin_call_names_what_it_does_not_know(wrong: dict[str, object], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         Fault.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    "misspelt", ["[[htp_500]]", "[[http_500 tiems=2]]", "[[http_500 on=nowhere]]", "[[runner_error times=1]]"]
+)
+def test_what_looks_like_a_fault_and_is_none_can_be_told(misspelt: str) -> None:
+    assert parse_prompt(f"a cat {misspelt}") == []
+    assert unknown_directives(f"a cat {misspelt} [[reset]]") == [misspelt]

@@ -113,16 +113,18 @@ class PikaTextToVideoOperator(BaseOperator):
 
         arguments = TextToVideoInput.checked(self._fields(TextToVideoInput)).arguments()
         self._check_extra_arguments()
+        if not _is_json(self.extra_arguments or {}):
+            raise InvalidInput(f"extra_arguments={self.extra_arguments!r} is not allowed: it takes JSON values.")
         return arguments | dict(cast(Mapping[str, Any], self.extra_arguments or {}))
 
     def _check_extra_arguments(self) -> None:
         from airflow_provider_pika.fal.models import TextToVideoInput
 
         extra = self.extra_arguments or {}
-        if not isinstance(extra, Mapping) or TextToVideoInput.model_fields.keys() & extra.keys() or not _is_json(extra):
+        if not isinstance(extra, Mapping) or TextToVideoInput.model_fields.keys() & extra.keys():
             raise InvalidInput(
-                f"extra_arguments={extra!r} is not allowed: it takes a dict of JSON values, for inputs that the "
-                "operator has no parameter for."
+                f"extra_arguments={extra!r} is not allowed: it takes a dict of inputs that the operator has no "
+                "parameter for."
             )
 
     def _controls(self) -> SubmitControls:

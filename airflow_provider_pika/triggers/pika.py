@@ -78,7 +78,9 @@ class PikaVideoTrigger(BaseTrigger):
         async with await PikaHook(self.pika_conn_id).aget_conn() as queue:
             if queue.url != self.queue_url:  # a connection that cannot be read must not lead to another account
                 raise TryLater(
-                    f"The queue was {self.queue_url}, and connection {self.pika_conn_id!r} leads to {queue.url}."
+                    f"The queue was {self.queue_url}, and connection {self.pika_conn_id!r} leads to {queue.url}.",
+                    consequence="The request itself goes on where it was; a retry looks again, and submits nothing.",
+                    request_id=self.request_id,
                 )
             while True:
                 look = await queue.look(self.endpoint, self.request_id)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
+from airflow.sdk import DAG
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
@@ -91,6 +92,13 @@ def test_a_wrong_rendered_value_fails_for_good_before_anything_is_sent(
 
 def test_a_template_is_not_judged_before_it_is_rendered() -> None:
     operator(prompt="{{ params.prompt }}", duration="{{ params.duration }}", seed="{% if x %}1{% endif %}")
+
+
+def test_a_value_among_the_extra_arguments_may_come_from_another_task() -> None:
+    with DAG("with_extra"):
+        ratio = PikaTextToVideoOperator(task_id="other", prompt="a").output
+        task = operator(extra_arguments={"aspect_ratio": ratio, "style": "{{ params.style }}"})
+    assert "other" in task.upstream_task_ids
 
 
 def test_every_argument_is_a_template() -> None:

@@ -173,6 +173,37 @@ class UnexpectedAnswer(TryLater):
     """fal answered a read with something that this version does not understand; never taken for success."""
 
 
+class OtherQueue(TryLater):
+    """The connection leads to another queue than the one that has the request.
+
+    It passes where a connection could not be read for a moment, and another key's queue was taken for it.
+    """
+
+    advice = (
+        "The request itself goes on where it was; a retry looks again, and submits nothing. If the connection was "
+        "changed for good, clear the task that submits: that submits to the new queue."
+    )
+
+
+class RecordUnavailable(TryLater):
+    """Airflow's task state, where the request's id is kept for the next attempt, could not be read or written."""
+
+    advice = "Nothing was submitted by this attempt; a retry reads the record again before it submits anything."
+
+
+class WaitTimeout(TryLater):
+    """The video was not there within the operator's ``timeout``."""
+
+
+class RecordUnreadable(PikaError):
+    """Airflow's task state holds a record of an earlier submission that this version cannot read."""
+
+    advice = (
+        "Nothing was submitted, since the record may stand for a request that was paid for. Look at it in the task's "
+        "state in Airflow, and for the request in your fal account; delete the record there to submit anew."
+    )
+
+
 class SubmitUnknown(PikaError):
     """A submit was sent and its answer lost: fal may have accepted it, and may charge for it.
 
@@ -180,8 +211,10 @@ class SubmitUnknown(PikaError):
     """
 
     advice = (
-        "The request may be running and may be charged, but its id is lost, so the task fails without a retry. Look "
-        "for it in the request history of your fal account; clear the task to submit again, and pay again if it ran."
+        "The request may be running and may be charged, so the task fails without a retry. Look for it in the request "
+        "history of your fal account. Clear the task to go on: where Airflow keeps the task's state (3.3), it asks "
+        "fal's history once more, takes the request if it is there, and submits again, and pays again, if it is not; "
+        "on an older Airflow it submits again."
     )
 
 
@@ -209,7 +242,8 @@ class ContentPolicyViolation(InputRejected):
 class GenerationCancelled(GenerationFailed):
     """The request was cancelled before it ended (499)."""
 
-    advice = "Nothing runs any more. To get the clip, clear the task that submitted it."
+    retry_helps = True
+    advice = "Nothing runs any more. The next try of the task that submitted it submits anew, as does clearing it."
 
 
 class GenerationInterrupted(GenerationFailed):

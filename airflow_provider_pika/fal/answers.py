@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from airflow_provider_pika import exceptions as errors
 
 from .http_answer import Answer
-from .models import REQUEST_ID, QueueStatus, Video
+from .models import REQUEST_ID, HistoryPage, PastRequest, QueueStatus, Video
 
 #: Answers above 499 to a submit that are fal's own refusals (fal-protocol.md, 4.4); after any other, such as 502, 504
 #: and those of gateways that fal does not document, fal may have accepted it all the same. So with 408 and 499.
@@ -100,6 +100,32 @@ def cancelled(answer: Answer, request_id: str) -> bool:
     if not answer.ok:
         raise _read_failure(answer, request_id)
     return True
+
+
+def history(answer: Answer) -> HistoryPage:
+    """Give a page of the request history.
+
+    :raises PikaError: there is none; a page of which one row is unreadable counts as none.
+    """
+    if not answer.ok:
+        raise _refusal(answer, "to show its request history")
+    try:
+        return HistoryPage.model_validate(answer.body)
+    except ValidationError:
+        raise errors.UnexpectedAnswer(f"fal's request history cannot be read: {answer.words}.") from None
+
+
+def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | errors.GenerationFailed | None:
+    """Give how a request ended, as the history tells it; None if it does not."""
+    if row.status_code is None or row.json_output is None:
+        return None
+    kept = Answer(row.status_code, {}, row.json_output)
+    if not kept.ok:
+        return _failure(kept, request_id)
+    try:
+        return result(kept, endpoint, request_id)
+    except errors.PikaError:
+        return None  # fal may keep less of an output than it was
 
 
 def _is_refusal(answer: Answer) -> bool:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import httpx
+import pendulum
 from fal_client.client import AppId
 
 from airflow_provider_pika import exceptions as errors
 
 from . import answers
 from .http_answer import Answer
-from .models import REQUEST_ID, QueueStatus, SubmitControls, Video
+from .models import REQUEST_ID, HistoryPage, QueueStatus, SubmitControls, Video
 
 T = TypeVar("T")
 
@@ -79,6 +80,26 @@ def cancel(endpoint: str, request_id: str) -> Call[bool]:
     """Ask to cancel; the answer is False if the request had completed before."""
     path = f"{_request_path(endpoint, request_id)}/cancel"
     return Call("PUT", path, lambda answer: answers.cancelled(answer, request_id), _lost_read(request_id))
+
+
+def history(
+    platform_url: str, endpoint: str, since: float, *, request_id: str | None = None, cursor: str | None = None
+) -> Call[HistoryPage]:
+    """Ask for a page of the endpoint's request history with payloads, or for one request of it.
+
+    :param since: unix seconds. Whether it holds for when a request was sent, started or ended is not established, so
+        it is to lie before all of them.
+    """
+    start = pendulum.from_timestamp(since).to_iso8601_string()
+    wanted = {"endpoint_id": endpoint, "expand": "payloads", "limit": 100, "start": start}
+    optional = {"request_id": request_id, "cursor": cursor}
+    params = wanted | {name: value for name, value in optional.items() if value is not None}
+    url = f"{platform_url}/models/requests/by-endpoint"
+
+    def lost(error: Exception) -> errors.PikaError:
+        return errors.Unreachable(f"fal's request history cannot be reached: {_what(error)}.")
+
+    return Call("GET", url, answers.history, lost, {"params": params})
 
 
 def app_of(endpoint: str) -> str:

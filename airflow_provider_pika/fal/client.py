@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,14 +18,18 @@ import httpx
 from airflow_provider_pika.exceptions import PikaError
 
 from . import calls
-from .answers import outcome
 from .calls import Call
+from .conversation import Conversation, ahold, hold
 from .http_answer import Answer
+from .looking import look
 from .models import QueueStatus, SubmitControls, Video
 from .polling import Look
+from .submitting import submit
 
-#: fal's own queue (fal-protocol.md, 1.1).
+#: fal's own queue, its stand-in, and the platform that has the request history of both (fal-protocol.md, 1.1).
 QUEUE_URL = "https://queue.fal.run"
+BACKUP_QUEUE_URL = "https://queue.falrun.com"
+PLATFORM_URL = "https://api.fal.ai/v1"
 
 T = TypeVar("T")
 
@@ -42,6 +46,14 @@ class Account:
     authorization: str = field(repr=False)
     queue_url: str = QUEUE_URL
     timeout: float = 60.0
+
+    @property
+    def platform_url(self) -> str:
+        """Where the request history is: fal's platform for fal's queue, and for any other address that address itself.
+
+        So the key of a gateway goes to the gateway only; the emulator has its history there, too.
+        """
+        return PLATFORM_URL if self.queue_url in (QUEUE_URL, BACKUP_QUEUE_URL) else f"{self.queue_url}/v1"
 
     def client_options(self) -> dict[str, Any]:
         """Give the options of the HTTP client, blocking and async alike.
@@ -62,11 +74,21 @@ class Account:
 
 
 class FalQueue:
-    """A blocking client of the queue; close it, or use it in a ``with``. Every method may raise ``PikaError``."""
+    """A blocking client of the queue; close it, or use it in a ``with``. Every method may raise ``PikaError``.
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
-        self._http = httpx.Client(**account.client_options())
+    :param transport: what sends the requests, in place of httpx's own.
+    :param sleep: what a conversation's pauses are made with.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.account = account
+        self._http = httpx.Client(transport=transport, **account.client_options())
+        self._sleep = sleep
 
     def __enter__(self) -> FalQueue:
         return self
@@ -78,17 +100,16 @@ class FalQueue:
         """Close the connections."""
         self._http.close()
 
-    @property
-    def url(self) -> str:
-        """Where the queue is."""
-        return self._account.queue_url
+    def hold(self, conversation: Conversation[T]) -> T:
+        """Carry out an exchange of several calls."""
+        return hold(conversation, self._send, self._sleep)
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
-        """POST once and give the request id.
+        """Submit and give the request id; only what fal certainly did not accept is posted again, twice at most.
 
         :raises SubmitUnknown: the reply is lost; fal may have accepted it.
         """
-        return self._send(calls.submit(endpoint, arguments, controls or SubmitControls()))
+        return self.hold(submit(endpoint, arguments, controls or SubmitControls()))
 
     def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
         """Tell where a request stands."""
@@ -103,24 +124,14 @@ class FalQueue:
         return self._send(calls.cancel(endpoint, request_id))
 
     def look(self, endpoint: str, request_id: str) -> Look:
-        """Look once at a request: its status with logs, and how it ended if it did. Never raises ``PikaError``."""
-        try:
-            seen = self.status(endpoint, request_id, logs=True)
-        except PikaError as error:
-            return Look(outcome=error)
-        if seen.status != "COMPLETED":
-            return Look(seen)
-        try:
-            brought: Video | PikaError = self.result(endpoint, request_id)
-        except PikaError as error:
-            brought = error
-        return Look(seen, outcome(seen, brought, request_id))
+        """Look once at a request, and how it ended if it did. Never raises ``PikaError``."""
+        return self.hold(look(self.account.platform_url, endpoint, request_id))
 
     def _send(self, call: Call[T]) -> T:
         try:
             with self._http.stream(call.method, call.path, **call.options) as response:
                 content = self._read(response)
-            return call.understand(self._account.answer(response, content))
+            return call.understand(self.account.answer(response, content))
         except PikaError:
             raise
         except Exception as error:  # whatever it was, a submit may have been accepted
@@ -128,7 +139,7 @@ class FalQueue:
 
     def _read(self, response: httpx.Response) -> bytes:
         """Read the body, but no longer than the timeout: httpx applies its own to each part of a body that trickles."""
-        parts, deadline = [], time.monotonic() + self._account.timeout
+        parts, deadline = [], time.monotonic() + self.account.timeout
         for part in response.iter_bytes():
             parts.append(part)
             if time.monotonic() > deadline:
@@ -142,9 +153,10 @@ class AsyncFalQueue:
     Building one reads the machine's certificates, about 20 ms: do it off the loop.
     """
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    def __init__(self, account: Account, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+        self.account = account
         self._http = httpx.AsyncClient(**account.client_options())
+        self._sleep = sleep
 
     async def __aenter__(self) -> AsyncFalQueue:
         return self
@@ -156,14 +168,13 @@ class AsyncFalQueue:
         """Close the connections."""
         await self._http.aclose()
 
-    @property
-    def url(self) -> str:
-        """Where the queue is."""
-        return self._account.queue_url
+    async def hold(self, conversation: Conversation[T]) -> T:
+        """See :meth:`FalQueue.hold`."""
+        return await ahold(conversation, self._send, self._sleep)
 
     async def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
         """See :meth:`FalQueue.submit`."""
-        return await self._send(calls.submit(endpoint, arguments, controls or SubmitControls()))
+        return await self.hold(submit(endpoint, arguments, controls or SubmitControls()))
 
     async def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
         """See :meth:`FalQueue.status`."""
@@ -179,23 +190,13 @@ class AsyncFalQueue:
 
     async def look(self, endpoint: str, request_id: str) -> Look:
         """See :meth:`FalQueue.look`."""
-        try:
-            seen = await self.status(endpoint, request_id, logs=True)
-        except PikaError as error:
-            return Look(outcome=error)
-        if seen.status != "COMPLETED":
-            return Look(seen)
-        try:
-            brought: Video | PikaError = await self.result(endpoint, request_id)
-        except PikaError as error:
-            brought = error
-        return Look(seen, outcome(seen, brought, request_id))
+        return await self.hold(look(self.account.platform_url, endpoint, request_id))
 
     async def _send(self, call: Call[T]) -> T:
         try:
-            async with asyncio.timeout(self._account.timeout):
+            async with asyncio.timeout(self.account.timeout):
                 response = await self._http.request(call.method, call.path, **call.options)
-            return call.understand(self._account.answer(response, response.content))
+            return call.understand(self.account.answer(response, response.content))
         except PikaError:
             raise
         except Exception as error:  # whatever it was, a submit may have been accepted

@@ -200,3 +200,24 @@ class Video(_Reply):
     request_id: str
     endpoint: str
     inference_time: float | None = None
+
+
+class PastRequest(_Reply):
+    """A row of fal's request history (fal-protocol.md, 6.4).
+
+    ``status_code`` is that of the result, None while it runs. ``json_input`` and ``json_output`` are what was sent and
+    what came of it, None where fal did not keep them.
+    """
+
+    request_id: str
+    status_code: Annotated[int | None, _Unless] = None
+    json_input: Any = None
+    json_output: Any = None
+
+
+class HistoryPage(_Reply):
+    """A page of the history; ``next_cursor`` leads to the next one, None after the last."""
+
+    items: tuple[PastRequest, ...]
+    next_cursor: str | None = None
+    has_more: bool = False

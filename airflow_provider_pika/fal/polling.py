@@ -70,9 +70,26 @@ class Failed:
 
 @dataclass(frozen=True)
 class TooLate:
-    """The deadline has passed, and a last look brought no end."""
+    """The deadline has passed, and a last look brought no end.
 
+    :param message: what was waited for, how long, and what was seen last.
+    :param completed: whether it ended all the same, and only its result could not be read.
+    :param cancelled: whether fal has taken a cancellation since.
+    """
+
+    request_id: str
     message: str
+    completed: bool = False
+    cancelled: bool = False
+
+    @property
+    def consequence(self) -> str:
+        """Say what has become of the request."""
+        if self.cancelled:
+            return "It was cancelled; fal may charge for it if it had started."
+        if self.completed:
+            return "fal keeps results for about an hour."
+        return "It was not cancelled: it may still run, and be charged."
 
 
 Ending = Done | Failed | TooLate
@@ -93,7 +110,7 @@ def decide(wait: Wait, look: Look, now: float) -> LookAgain | Ending:
         case trouble:
             wait = replace(wait, failures=wait.failures + 1 if trouble else 0)
     if now >= wait.deadline:
-        return TooLate(_too_late(wait, look))
+        return _too_late(wait, look)
     pause = min(_pause(wait, trouble), wait.deadline - now)  # the last look is at the deadline, not before it
     return LookAgain(pause, wait, trouble)
 
@@ -105,21 +122,15 @@ def _pause(wait: Wait, trouble: PikaError | None) -> float:
     return max(backoff, wait.poll_interval, min(trouble.retry_after or 0.0, LONGEST_RETRY_AFTER))
 
 
-def _too_late(wait: Wait, look: Look) -> str:
+def _too_late(wait: Wait, look: Look) -> TooLate:
     deadline = pendulum.from_timestamp(wait.deadline).start_of("second").isoformat()
     timeout = pendulum.duration(seconds=wait.timeout).in_words()
     trouble = f"the last look failed: {look.outcome.message}" if isinstance(look.outcome, PikaError) else ""
     last = "; ".join(part for part in (_last_seen(look.status) if look.status else "", trouble) if part).rstrip(".")
-    if look.status and look.status.status == "COMPLETED":
-        return (
-            f"Request {wait.request_id} has ended, but its result could not be read within {timeout}, until "
-            f"{deadline}; {last}. fal keeps results for about an hour. Clear this task soon to read it again, which "
-            "submits nothing."
-        )
-    return (
-        f"Request {wait.request_id} did not end within {timeout}, until {deadline}; {last}. It was not cancelled: it "
-        "may still run, and be charged. Clear this task to wait for the same request again, which submits nothing."
-    )
+    completed = look.status is not None and look.status.status == "COMPLETED"
+    what = "has ended, but its result could not be read" if completed else "did not end"
+    message = f"Request {wait.request_id} {what} within {timeout}, until {deadline}; {last}."
+    return TooLate(wait.request_id, message, completed)
 
 
 def _last_seen(status: QueueStatus) -> str:

@@ -1,43 +1,67 @@
-"""Submit a generation, once."""
+"""Ask for a video, once, whatever happens to the task."""
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
-from airflow_provider_pika.exceptions import InvalidInput, SubmitUnknown
+from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, UnknownRequest, WaitTimeout
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
-from airflow_provider_pika.templates import check_known_endpoint, known_now
+from airflow_provider_pika.operators.inputs import arguments_of, check_choice, check_what_is_known, controls_of
+from airflow_provider_pika.task_state import records_of
+from airflow_provider_pika.templates import known_now
+from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
+from airflow_provider_pika.xcoms import pull_request_id, push_request_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_pika.fal.models import SubmitControls
+    from airflow_provider_pika.fal.client import FalQueue
+    from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate
+    from airflow_provider_pika.fal.progress import Progress
+    from airflow_provider_pika.fal.resuming import Wanted
     from airflow_provider_pika.templates import Templated
 
+_CHOICES = {"on_unknown_submit": ("fail", "resubmit"), "on_clear": ("resubmit", "reuse")}
 
-class PikaTextToVideoOperator(BaseOperator):
-    """Ask Pika for a video of a prompt, and return fal's request id, a string, as soon as fal accepted it.
 
-    The operator does not wait: hand its output to a ``PikaVideoSensor``. It sends one POST and never repeats it
-    blindly. When the reply is lost, fal may have accepted the request, so the task fails without a retry and its
-    message says where to look; when fal certainly accepted nothing, Airflow's retries submit again. Every argument is
-    a template. Wrong literal values fail when the Dag is parsed, wrong rendered ones before anything is sent.
+class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
+    """Ask Pika for a video of a prompt, and pay for it once.
+
+    It returns fal's request id, a string, as soon as fal accepted it; with ``wait_for_completion`` it waits as
+    ``PikaVideoSensor`` does, and returns the same JSON object. Either way the id is pushed first, as XCom
+    ``request_id``.
+
+    From Airflow 3.3 on, the id is kept in the task's state, so that a retry takes the request up instead of submitting
+    again; README has the table of what an attempt does about what an earlier one left. When a submit's reply is lost,
+    the request is looked for in fal's request history, where the seed marks it as this task's own.
 
     :param prompt: what the video shows.
     :param resolution: "480p", "720p" or "1080p".
     :param duration: seconds, 5 or 10; as a number or as text.
     :param negative_prompt: what the video shall not show.
-    :param seed: an integer, for a video that can be made again; None lets fal choose.
+    :param seed: an integer, for a video that can be made again; None draws one, and logs it.
     :param endpoint: another Pika model at fal that takes the same input.
     :param extra_arguments: inputs that such a model takes besides, ``{"aspect_ratio": "9:16"}`` say; sent unchecked.
     :param start_timeout: seconds, above 0.1, within which fal must start the request, or drop it; None: no limit.
     :param priority: "low" waits behind everybody's "normal", which is fal's default.
+    :param on_unknown_submit: when fal may have accepted a submit and the request is not to be found: "fail" without a
+        retry, so that a person decides, or "resubmit", which may pay twice.
+    :param on_clear: a person who clears the task wants a new clip, "resubmit", or the one there is, "reuse".
+    :param wait_for_completion: wait for the video, and return it.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param poll_interval: seconds between two looks.
+    :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
+        ``[sensors] default_timeout``, 7 days.
+    :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits. While it is deferred,
+        from Airflow 3.3 on.
+    :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
     """
 
@@ -51,6 +75,8 @@ class PikaTextToVideoOperator(BaseOperator):
         "extra_arguments",
         "start_timeout",
         "priority",
+        "on_unknown_submit",
+        "on_clear",
         "pika_conn_id",
     )
     template_fields_renderers = {"extra_arguments": "json"}  # noqa: RUF012 (Airflow's own declaration)
@@ -68,6 +94,14 @@ class PikaTextToVideoOperator(BaseOperator):
         extra_arguments: Templated[Mapping[str, Any] | None] = None,
         start_timeout: float | str | None = None,
         priority: str | None = None,
+        on_unknown_submit: str = "fail",
+        on_clear: str = "resubmit",
+        wait_for_completion: bool = False,
+        deferrable: bool = True,
+        poll_interval: timedelta | float = 5.0,
+        timeout: timedelta | float | None = None,
+        cancel_on_kill: bool | None = None,
+        cancel_on_timeout: bool = False,
         pika_conn_id: str = PikaHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -81,64 +115,138 @@ class PikaTextToVideoOperator(BaseOperator):
         self.extra_arguments = extra_arguments
         self.start_timeout = start_timeout
         self.priority = priority
+        self.on_unknown_submit = on_unknown_submit
+        self.on_clear = on_clear
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = _seconds("poll_interval", poll_interval)
+        self.timeout = _seconds("timeout", conf.getfloat("sensors", "default_timeout") if timeout is None else timeout)
+        self.cancel_on_kill = wait_for_completion if cancel_on_kill is None else cancel_on_kill
+        self.cancel_on_timeout = cancel_on_timeout
         self.pika_conn_id = pika_conn_id
         with failing_when_a_submit_cannot_help():
-            self._check_what_is_known()
+            check_what_is_known(self._values())
+            for name, allowed in _CHOICES.items():
+                for value in known_now({name: getattr(self, name)}).values():
+                    check_choice(name, value, allowed)
 
-    def execute(self, context: Context) -> str:
-        """Submit, and give the request id."""
+    def execute(self, context: Context) -> Any:
+        """Give the request id, or the video; submit only where no earlier attempt's request can bring it."""
         with failing_when_a_submit_cannot_help():
-            arguments, controls = self._arguments(), self._controls()
-            request_id = self._submit(arguments, controls)
-        self.log.info("Submitted to %s: request %s", self.endpoint, request_id)
+            arguments = arguments_of(self._values())  # before anything is asked of Airflow or fal
+            with PikaHook(self.pika_conn_id).get_conn() as queue:
+                request_id = self._obtain(context, queue, arguments)
+                if not self.wait_for_completion:
+                    return request_id
+                ending = self._wait(queue, request_id)
+            return self._finish(context, ending)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Take over from the trigger, and give the video."""
+        with failing_when_a_submit_cannot_help():
+            return super().execute_complete(context, event)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
+        reason = deferral_timed_out(next_method, next_kwargs)
+        request_id = self._known_request_id(context) if reason else None
+        if reason is None or request_id is None:
+            return super().resume_execution(next_method, next_kwargs, context)
+        with failing_when_a_submit_cannot_help():
+            return self._finish(context, self._last_look(request_id, reason))
+
+    def _obtain(self, context: Context, queue: FalQueue, arguments: Mapping[str, Any]) -> str:
+        from airflow_provider_pika.fal.submission import Submission
+
+        records = records_of(context)
+        if not records.survives:
+            self.log.warning(
+                "This Airflow keeps no task state (3.3 does): a retry of this task submits, and pays, again"
+            )
+        wanted = self._wanted(context, queue, arguments)
+        submission = Submission(wanted, records, queue.account.platform_url, self.log.info)
+        try:
+            request_id = str(queue.hold(submission.obtain()).request_id)
+        except AirflowTaskTimeout as error:  # Airflow retries after its execution_timeout
+            record = None if records.survives else records.read()
+            if record and record.state == "intent":
+                raise SubmitUnknown(f"The submit to {self.endpoint} was cut off: {error}.") from None
+            raise
+        push_request_id(context, request_id, self.log)
+        self._stop_if_killed(queue, request_id)
         return request_id
 
-    def _submit(self, arguments: Mapping[str, Any], controls: SubmitControls) -> str:
-        try:
-            return PikaHook(self.pika_conn_id).submit(self.endpoint, arguments, controls)
-        except AirflowTaskTimeout as error:  # execution_timeout, which Airflow would retry
-            raise SubmitUnknown(f"The submit to {self.endpoint} was cut off: {error}.") from None
+    def _wanted(self, context: Context, queue: FalQueue, arguments: Mapping[str, Any]) -> Wanted:
+        from airflow_provider_pika.fal.resuming import Wanted
 
-    def _check_what_is_known(self) -> None:
-        from airflow_provider_pika.fal.models import SubmitControls, TextToVideoInput
+        for name, allowed in _CHOICES.items():
+            check_choice(name, getattr(self, name), allowed)
+        ti: Any = context["ti"]
+        return Wanted(
+            endpoint=self.endpoint,
+            arguments=arguments,
+            controls=controls_of(self._values()),
+            queue_url=queue.account.queue_url,
+            generation=ti.max_tries,  # a clear changes it, a retry never does (airflow-facts.md, section 3.3)
+            attempt=ti.try_number,
+            on_unknown_submit=self.on_unknown_submit,  # type: ignore[arg-type]
+            on_clear=self.on_clear,  # type: ignore[arg-type]
+        )
 
-        TextToVideoInput.check_known(known_now(self._fields(TextToVideoInput)))
-        SubmitControls.check_known(known_now(self._fields(SubmitControls)))
-        if known_now({"extra_arguments": self.extra_arguments}):
-            self._check_extra_arguments()
-        check_known_endpoint(self.endpoint)
+    def _stop_if_killed(self, queue: FalQueue, request_id: str) -> None:
+        """Take back a request that was accepted after the signal to kill had come."""
+        if self.cancel_on_kill and self._killing.fired:
+            self._killing.arm(queue.account, self.endpoint, request_id)
+            self._killing.fire(self.log)
+            raise GenerationCancelled("The task was killed while it submitted.", request_id=request_id)
 
-    def _arguments(self) -> dict[str, Any]:
-        from airflow_provider_pika.fal.models import TextToVideoInput
+    def _wait(self, queue: FalQueue, request_id: str) -> Ending:
+        from airflow_provider_pika.fal.polling import Wait
+        from airflow_provider_pika.fal.progress import Progress
 
-        arguments = TextToVideoInput.checked(self._fields(TextToVideoInput)).arguments()
-        self._check_extra_arguments()
-        if not _is_json(self.extra_arguments or {}):
-            raise InvalidInput(f"extra_arguments={self.extra_arguments!r} is not allowed: it takes JSON values.")
-        return arguments | dict(cast(Mapping[str, Any], self.extra_arguments or {}))
+        wait = Wait(request_id, time.time() + self.timeout, self.poll_interval, self.timeout)
+        return self._watch(queue, wait, Progress(), self._pause)
 
-    def _check_extra_arguments(self) -> None:
-        from airflow_provider_pika.fal.models import TextToVideoInput
+    def _pause(self, step: LookAgain, progress: Progress, queue_url: str) -> None:
+        if self.deferrable:
+            cancel_on_clear = self.cancel_on_kill and self.on_clear == "resubmit"
+            self._defer_wait(step, progress, queue_url, cancel_on_clear=cancel_on_clear)
+        time.sleep(step.after)
 
-        extra = self.extra_arguments or {}
-        if not isinstance(extra, Mapping) or TextToVideoInput.model_fields.keys() & extra.keys():
-            raise InvalidInput(
-                f"extra_arguments={extra!r} is not allowed: it takes a dict of inputs that the operator has no "
-                "parameter for."
-            )
+    def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
+        """Conclude; but a request of an earlier attempt that is gone now is replaced, as if it had been gone at once.
 
-    def _controls(self) -> SubmitControls:
-        from airflow_provider_pika.fal.models import SubmitControls
+        It may have been about to be cancelled when this attempt took it up.
+        """
+        from airflow_provider_pika.fal.polling import Failed
 
-        return SubmitControls.checked(self._fields(SubmitControls))
+        gone = isinstance(ending, Failed) and isinstance(ending.error, GenerationCancelled | UnknownRequest)
+        if gone and self._was_taken_up(context):
+            return self.execute(context)  # type: ignore[no-any-return]
+        return super()._finish(context, ending)
 
-    def _fields(self, model: Any) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in model.model_fields}
+    def _was_taken_up(self, context: Context) -> bool:
+        record = records_of(context).read()
+        return record is not None and record.attempt < context["ti"].try_number
+
+    def _known_request_id(self, context: Context) -> str | None:
+        record = records_of(context).read()
+        return record.request_id if record else pull_request_id(context)
+
+    def _time_is_up(self, late: TooLate) -> Exception:
+        next_try = (
+            "A retry submits a new one."
+            if late.cancelled
+            else "A retry waits for the same one, and submits nothing, where Airflow keeps the task's state (3.3)."
+        )
+        return WaitTimeout(late.message, consequence=f"{late.consequence} {next_try}", request_id=late.request_id)
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.template_fields}
 
 
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(dict(value), allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
+def _seconds(name: str, value: timedelta | float) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds <= 0:
+        raise ValueError(f"{name}={value} is not allowed: it takes seconds, more than 0.")
+    return seconds

@@ -20,25 +20,23 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_pika.failures import failing_when_a_look_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.hooks.pika import LONGEST_CALL, PikaHook
+from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.templates import check_known_endpoint, known_now
+from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
+from airflow_provider_pika.xcoms import push_request_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_pika.fal.polling import Ending, LookAgain
+    from airflow_provider_pika.fal.polling import LookAgain, TooLate
     from airflow_provider_pika.fal.progress import Progress
     from airflow_provider_pika.templates import Templated
-
-#: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline: it checks every 15 s, and a
-#: last look is two calls.
-BACKSTOP = 2 * LONGEST_CALL + 60.0
 
 #: Where the progress of a rescheduled wait is kept between two looks, on Airflow 3.3 and newer.
 _PROGRESS_KEY = "pika_progress"
 
 
-class PikaVideoSensor(BaseSensorOperator):
+class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
     """Wait for a request of Pika, and return its video as a JSON object.
 
     The object is the same however the sensor waits: ``url``, ``content_type``, ``file_name``, ``file_size`` (bytes),
@@ -46,7 +44,7 @@ class PikaVideoSensor(BaseSensorOperator):
 
     It looks once before it defers, so a video that is ready costs no deferral. Trouble on the way to fal (5xx, 429, no
     connection) is sat out until ``timeout``; a failed generation, a refused key and an unknown request fail the task
-    at once, without retries. A sensor never submits and never cancels.
+    at once, without retries. A sensor never submits, and cancels only where it is told to.
 
     :param request_id: what the submit returned; a template or an operator's output.
     :param endpoint: the endpoint it was submitted to.
@@ -56,6 +54,9 @@ class PikaVideoSensor(BaseSensorOperator):
     :param timeout: seconds from the first look until ``AirflowSensorTimeout``, after one last look; Airflow's default
         is ``[sensors] default_timeout``, 7 days.
     :param soft_fail: skip the task on a timeout, or on what Airflow would fail at once.
+    :param cancel_on_kill: cancel the request when a person marks the task failed, succeeded or skipped; while it is
+        deferred, from Airflow 3.3 on. A clear waits for the same request again, so it cancels nothing.
+    :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
     """
 
     template_fields: Sequence[str] = ("request_id", "endpoint", "pika_conn_id")
@@ -70,6 +71,8 @@ class PikaVideoSensor(BaseSensorOperator):
         poll_interval: timedelta | float | None = None,
         poke_interval: timedelta | float = 5.0,
         deferrable: bool = True,
+        cancel_on_kill: bool = False,
+        cancel_on_timeout: bool = False,
         **kwargs: Any,
     ) -> None:
         # poke_interval is named here so that Airflow's default_args reach it, too
@@ -81,42 +84,39 @@ class PikaVideoSensor(BaseSensorOperator):
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
         self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_timeout = cancel_on_timeout
         with failing_when_a_look_cannot_help():
             self._check_what_is_known()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait as configured, and give the video."""
-        with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
-            return self._finish(self._wait(context))
-
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Take over from the trigger, and give the video; repeat the end of its log, since that is often lost."""
-        from airflow_provider_pika.triggers.pika import read_event
-
-        ending, tail = read_event(event)
-        for line in tail:
-            self.log.info("While deferred: %s", line)
-        with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
-            return self._finish(ending)
-
-    def _wait(self, context: Context) -> Ending:
-        from airflow_provider_pika.fal.polling import LookAgain, Wait, decide
+        from airflow_provider_pika.fal.polling import Wait
         from airflow_provider_pika.fal.progress import Progress
 
+        def pause(step: LookAgain, progress: Progress, queue_url: str) -> None:
+            self._remember(context, step, progress)
+            self._pause(context, step, progress, queue_url)
+
         told = self._memory(context)
-        progress = Progress(told)
-        wait = Wait(self.request_id, self._deadline(context), self.poll_interval, self.timeout, told.get("failures", 0))
-        with PikaHook(self.pika_conn_id).get_conn() as queue:
-            while True:
-                look = queue.look(self.endpoint, self.request_id)
-                step = decide(wait, look, time.time())
-                for line in progress.news(look, step):
-                    self.log.info(line)
-                if not isinstance(step, LookAgain):
-                    return step
-                self._remember(context, step, progress)
-                self._pause(step, progress, queue.url)
-                wait = step.wait
+        with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
+            deadline, failures = self._deadline(context), told.get("failures", 0)
+            wait = Wait(self.request_id, deadline, self.poll_interval, self.timeout, failures)
+            with PikaHook(self.pika_conn_id).get_conn() as queue:
+                ending = self._watch(queue, wait, Progress(told), pause)
+            return self._finish(context, ending)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Take over from the trigger, and give the video."""
+        with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
+            return super().execute_complete(context, event)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
+        if not (reason := deferral_timed_out(next_method, next_kwargs)):
+            return super().resume_execution(next_method, next_kwargs, context)
+        with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
+            return self._finish(context, self._last_look(self.request_id, reason))
 
     @property
     def _rescheduling(self) -> bool:
@@ -149,31 +149,23 @@ class PikaVideoSensor(BaseSensorOperator):
         start = context["ti"].get_first_reschedule_date(context) if self._rescheduling else None
         return (start.timestamp() if start else time.time()) + self.timeout
 
-    def _pause(self, step: LookAgain, progress: Progress, queue_url: str) -> None:
+    def _pause(self, context: Context, step: LookAgain, progress: Progress, queue_url: str) -> None:
         if self.deferrable:
-            self._defer(step, progress, queue_url)
+            if self.cancel_on_kill:
+                push_request_id(context, self.request_id, self.log)
+            self._defer_wait(step, progress, queue_url, cancel_on_clear=False)
         if self._rescheduling:
             raise AirflowRescheduleException(pendulum.now("UTC").add(seconds=step.after))
         time.sleep(step.after)
 
-    def _defer(self, step: LookAgain, progress: Progress, queue_url: str) -> None:
-        from airflow_provider_pika.triggers.pika import PikaVideoTrigger
-
-        deadline = step.wait.deadline
-        self.defer(
-            trigger=PikaVideoTrigger(
-                request_id=self.request_id,
-                endpoint=self.endpoint,
-                pika_conn_id=self.pika_conn_id,
-                queue_url=queue_url,
-                poll_interval=self.poll_interval,
-                deadline=deadline,
-                timeout=self.timeout,
-                told=progress.memory(),
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
+    def _time_is_up(self, late: TooLate) -> Exception:
+        next_time = (
+            "Clear the task that submitted it to get a new one."
+            if late.cancelled
+            else f"Clear this task {'soon ' if late.completed else ''}to look at the same request again, which submits "
+            "nothing."
         )
+        return AirflowSensorTimeout(f"{late.message} {late.consequence} {next_time}")
 
     def _check_what_is_known(self) -> None:
         if known_now({"request_id": self.request_id}):
@@ -181,11 +173,6 @@ class PikaVideoSensor(BaseSensorOperator):
 
             check_request_id(self.request_id)
         check_known_endpoint(self.endpoint)
-
-    def _finish(self, ending: Ending) -> dict[str, Any]:
-        video = conclude(ending)
-        self.log.info("Finished: %s", video["url"])
-        return video
 
     @contextmanager
     def _failing_as_a_sensor_does(self) -> Iterator[None]:
@@ -200,19 +187,3 @@ class PikaVideoSensor(BaseSensorOperator):
                 self.log.warning("Skipping: %s", error)  # Airflow logs a skip without its reason
                 raise AirflowSkipException(str(error)) from error
             raise
-
-
-def conclude(ending: Ending) -> dict[str, Any]:
-    """Make a task's return value of a wait's ending.
-
-    :raises PikaError: the wait failed.
-    :raises AirflowSensorTimeout: it took too long.
-    """
-    from airflow_provider_pika.fal.polling import Done, Failed
-
-    match ending:
-        case Done(video):
-            return video.model_dump()
-        case Failed(error):
-            raise error
-    raise AirflowSensorTimeout(ending.message)

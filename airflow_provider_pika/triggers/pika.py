@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_pika.exceptions import PikaError, TryLater, UnexpectedAnswer
+from airflow_provider_pika.exceptions import OtherQueue, PikaError, TryLater, UnexpectedAnswer
 from airflow_provider_pika.hooks.pika import PikaHook
 
 if TYPE_CHECKING:
+    from airflow_provider_pika.fal.client import AsyncFalQueue
     from airflow_provider_pika.fal.polling import Ending
     from airflow_provider_pika.fal.progress import Progress
+
+#: Seconds that a cancellation in the triggerer may take, look at the task's fate included.
+CANCEL_WITHIN = 30.0
+
+#: Cancellations under way: the event loop itself holds its tasks only weakly.
+_UNDER_WAY: set[asyncio.Task[None]] = set()
 
 
 class PikaVideoTrigger(BaseTrigger):
@@ -31,6 +40,8 @@ class PikaVideoTrigger(BaseTrigger):
     :param deadline: unix seconds; it stands still when the triggerer is restarted.
     :param timeout: seconds that lie before the deadline, for the message.
     :param told: what the worker has told of the wait before it deferred (``Progress.memory``).
+    :param cancel_on_kill: cancel the request when the task is killed (Airflow 3.3 and newer tell the trigger).
+    :param cancel_on_clear: cancel it when the task is cleared, if it still waits in fal's queue.
     """
 
     def __init__(
@@ -44,6 +55,8 @@ class PikaVideoTrigger(BaseTrigger):
         deadline: float,
         timeout: float,
         told: Mapping[str, Any] | None = None,
+        cancel_on_kill: bool = False,
+        cancel_on_clear: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.request_id = request_id
@@ -54,11 +67,12 @@ class PikaVideoTrigger(BaseTrigger):
         self.deadline = deadline
         self.timeout = timeout
         self.told = told
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_clear = cancel_on_clear
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the class path and the arguments, JSON only."""
-        names = ("request_id", "endpoint", "pika_conn_id", "queue_url", "poll_interval", "deadline", "timeout", "told")
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in _ARGUMENTS}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, always."""
@@ -75,13 +89,7 @@ class PikaVideoTrigger(BaseTrigger):
         from airflow_provider_pika.fal.polling import LookAgain, Wait, decide
 
         wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout)
-        async with await PikaHook(self.pika_conn_id).aget_conn() as queue:
-            if queue.url != self.queue_url:  # a connection that cannot be read must not lead to another account
-                raise TryLater(
-                    f"The queue was {self.queue_url}, and connection {self.pika_conn_id!r} leads to {queue.url}.",
-                    consequence="The request itself goes on where it was; a retry looks again, and submits nothing.",
-                    request_id=self.request_id,
-                )
+        async with await self._queue() as queue:
             while True:
                 look = await queue.look(self.endpoint, self.request_id)
                 step = decide(wait, look, time.time())
@@ -91,6 +99,50 @@ class PikaVideoTrigger(BaseTrigger):
                     return step
                 await asyncio.sleep(step.after)
                 wait = step.wait
+
+    async def on_kill(self) -> None:
+        """Cancel the request if a person wanted its task ended; Airflow 3.3 and newer call this.
+
+        The triggerer cuts this off after a second, so the work goes on in a task of its own (airflow-facts.md, 2.4).
+        """
+        if self.cancel_on_kill and time.time() < self.deadline:  # past it, the wait has ended, and said what it did
+            task = asyncio.get_running_loop().create_task(self._cancel_if_meant())
+            _UNDER_WAY.add(task)
+            task.add_done_callback(_UNDER_WAY.discard)
+            await asyncio.shield(task)
+
+    async def _cancel_if_meant(self) -> None:
+        from airflow_provider_pika.triggers.fate import Fate, fate_of
+
+        try:
+            async with asyncio.timeout(CANCEL_WITHIN):
+                fate = await fate_of(self.task_instance, self.request_id)
+                self.log.info("Request %s: %s", self.request_id, fate.value)
+                if fate is Fate.KILLED or (fate is Fate.CLEARED and self.cancel_on_clear):
+                    await self._cancel(only_if_it_waits=fate is Fate.CLEARED)
+        except Exception as error:  # a request that runs on costs less than one that is cancelled by mistake
+            self.log.warning("Request %s was not cancelled, and may be charged: %s", self.request_id, error)
+
+    async def _cancel(self, *, only_if_it_waits: bool) -> None:
+        async with await self._queue() as queue:
+            if only_if_it_waits:
+                seen = await queue.status(self.endpoint, self.request_id)
+                if seen.status != "IN_QUEUE":
+                    self.log.info("Request %s is %s; only a queued one is cancelled", self.request_id, seen.status)
+                    return
+            taken = await queue.cancel(self.endpoint, self.request_id)
+            self.log.info("Request %s: %s", self.request_id, "cancelled" if taken else "had ended; its result is kept")
+
+    async def _queue(self) -> AsyncFalQueue:
+        queue = await PikaHook(self.pika_conn_id).aget_conn()
+        url = queue.account.queue_url
+        if url == self.queue_url:
+            return queue
+        await queue.aclose()  # a connection that cannot be read for a moment must not lead to another account
+        raise OtherQueue(
+            f"The queue was {self.queue_url}, and connection {self.pika_conn_id!r} leads to {url}.",
+            request_id=self.request_id,
+        )
 
     def _broken(self, error: Exception) -> Ending:
         from airflow_provider_pika.fal.polling import Failed
@@ -105,6 +157,9 @@ class PikaVideoTrigger(BaseTrigger):
         return Failed(error)
 
 
+_ARGUMENTS = tuple(name for name in inspect.signature(PikaVideoTrigger.__init__).parameters if name != "self")
+
+
 def to_event(ending: Ending, tail: list[str]) -> dict[str, Any]:
     """Make the trigger's event, a JSON object; ``tail`` is the end of the story, for the worker's log."""
     from airflow_provider_pika.fal.polling import Done, Failed
@@ -115,7 +170,7 @@ def to_event(ending: Ending, tail: list[str]) -> dict[str, Any]:
         case Failed(error):
             fields = {"outcome": "failed", "error": error.as_json()}
         case too_late:
-            fields = {"outcome": "too late", "message": too_late.message}
+            fields = {"outcome": "too late", **asdict(too_late)}
     return {**fields, "log": tail}
 
 
@@ -133,7 +188,7 @@ def read_event(event: Mapping[str, Any] | None) -> tuple[Ending, list[str]]:
             case "failed":
                 return Failed(PikaError.from_json(fields["error"])), tail
             case "too late":
-                return TooLate(str(fields["message"])), tail
+                return TooLate(str(fields["request_id"]), str(fields["message"]), bool(fields["completed"])), tail
     except (KeyError, TypeError, ValueError):
         pass
     return Failed(UnexpectedAnswer(f"The trigger sent an event that is not known here: {event!r}.")), []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_pika.fal import looking, submitting
 from tests.support.emulator import RunningEmulator
 
 KEY = "test-key-id:test-key-secret"
@@ -29,6 +30,13 @@ def emulator(shared_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) 
     connect(monkeypatch, shared_emulator.queue_url)
     yield shared_emulator
     shared_emulator.clear_faults()
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten what a submit waits for: three minutes of searching to half a second."""
+    for module, name in ((looking, "SEARCH_PAUSES"), (submitting, "REPEAT_AFTER")):
+        monkeypatch.setattr(module, name, tuple(seconds / 300 for seconds in getattr(module, name)))
 
 
 def connect(

@@ -95,7 +95,7 @@ def test_fals_controls_reach_fal(emulator: RunningEmulator) -> None:
 )
 def test_a_lost_reply_is_not_posted_again(emulator: RunningEmulator, fault: dict[str, Any], accepted: int) -> None:
     emulator.fault(**fault)
-    with pytest.raises(errors.SubmitUnknown, match="clear the task to submit again"):
+    with pytest.raises(errors.SubmitUnknown, match="Clear the task to go on"):
         PikaHook().submit(TEXT_TO_VIDEO, INPUT)
     submits = emulator.counts()["submit"]
     assert submits["received"] <= 1
@@ -111,14 +111,35 @@ def test_a_stalled_reply_is_not_posted_again(emulator: RunningEmulator, monkeypa
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("http_429", errors.RateLimited), ("http_500", errors.ServerUnavailable)])
-def test_a_refusal_that_passes_is_left_to_airflows_retries(
+def test_a_refusal_that_passes_is_posted_again_twice_and_then_left_to_airflows_retries(
     emulator: RunningEmulator, fault: str, kind: type[errors.PikaError]
 ) -> None:
-    emulator.fault(fault)
+    emulator.fault(fault, times=3)
     with pytest.raises(kind, match="a retry submits again") as refused:
         PikaHook().submit(TEXT_TO_VIDEO, INPUT)
     assert refused.value.retry_helps
-    assert emulator.counts()["submit"]["received"] == 1
+    assert emulator.counts()["submit"] == {"received": 3, "accepted": 0, "refused": 3}
+
+
+def test_a_refusal_that_is_over_at_the_second_post_costs_nothing(emulator: RunningEmulator) -> None:
+    emulator.fault("http_503")
+    assert PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    assert emulator.counts()["submit"] == {"received": 2, "accepted": 1, "refused": 1}
+
+
+def test_fals_retry_after_is_honoured_before_the_second_post(emulator: RunningEmulator) -> None:
+    emulator.fault("http_429", retry_after=1)
+    before = time.monotonic()
+    assert PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    assert time.monotonic() - before >= 1
+
+
+def test_a_retry_after_that_is_longer_than_a_slot_is_worth_is_left_to_airflow(emulator: RunningEmulator) -> None:
+    emulator.fault("http_429", retry_after=60)
+    with pytest.raises(errors.RateLimited) as refused:
+        PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+    assert refused.value.retry_after == 60
+    assert emulator.counts()["submit"]["refused"] == 1
 
 
 def test_an_exhausted_balance_is_told_apart(emulator: RunningEmulator) -> None:

@@ -53,6 +53,8 @@ def test_another_model_gets_what_it_takes_besides(emulator: RunningEmulator) -> 
         {"start_timeout": float("inf")},
         {"endpoint": "no endpoint"},
         {"endpoint": "workflows/x"},
+        {"on_unknown_submit": "hope"},
+        {"on_clear": "keep"},
         {"extra_arguments": {"seed": 1}},
     ],
     ids=lambda wrong: next(iter(wrong)),
@@ -72,6 +74,7 @@ def test_a_wrong_literal_fails_when_the_dag_is_parsed(wrong: dict[str, Any]) -> 
         {"priority": "high"},
         {"start_timeout": "0"},
         {"endpoint": "no endpoint"},
+        {"on_unknown_submit": "hope"},
         {"extra_arguments": {"seed": 1}},
         {"extra_arguments": "aspect_ratio"},
         {"extra_arguments": {"aspect_ratio": object()}},
@@ -103,10 +106,11 @@ def test_a_value_among_the_extra_arguments_may_come_from_another_task() -> None:
 
 def test_every_argument_is_a_template() -> None:
     own = {"prompt", "resolution", "duration", "negative_prompt", "seed", "endpoint", "extra_arguments"}
-    assert set(PikaTextToVideoOperator.template_fields) == own | {"start_timeout", "priority", "pika_conn_id"}
+    ours = {"start_timeout", "priority", "on_unknown_submit", "on_clear", "pika_conn_id"}
+    assert set(PikaTextToVideoOperator.template_fields) == own | ours
 
 
-@pytest.mark.parametrize(("fault", "kind"), [("locked", errors.ExhaustedBalance), ("lost_reply", errors.SubmitUnknown)])
+@pytest.mark.parametrize(("fault", "kind"), [("locked", errors.ExhaustedBalance), ("reset", errors.SubmitUnknown)])
 def test_what_a_new_submit_cannot_mend_fails_without_retries(
     emulator: RunningEmulator, fault: str, kind: type[errors.PikaError]
 ) -> None:
@@ -124,7 +128,7 @@ def test_a_wrong_key_fails_without_retries(emulator: RunningEmulator, monkeypatc
 
 @pytest.mark.parametrize("fault", ["http_429", "http_500", "http_503"])
 def test_what_passes_is_retried_as_usual(emulator: RunningEmulator, fault: str) -> None:
-    emulator.fault(fault)
+    emulator.fault(fault, times=3)
     task = operator()
     with pytest.raises(errors.TryLater):
         task.execute(context())

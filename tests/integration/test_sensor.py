@@ -114,7 +114,6 @@ FAILURES = {
     "downstream_error retryable=true": errors.GenerationInterrupted,
     "runner_error": errors.GenerationInterrupted,
     "start_timeout": errors.StartTimeout,
-    "expire": errors.UnknownRequest,
 }
 
 
@@ -125,6 +124,15 @@ def test_a_failed_generation_fails_at_once_in_every_mode(emulator: RunningEmulat
         wait(sensor(request_id, mode))
     assert type(failed.value.__cause__) is FAILURES[fault]
     assert request_id in str(failed.value)
+
+
+def test_a_result_that_has_expired_is_read_from_fals_history_in_every_mode(
+    emulator: RunningEmulator, mode: str
+) -> None:
+    request_id = finished(submit("kept [[expire]]"))
+    video = wait(sensor(request_id, mode))
+    assert (video["request_id"], video["content_type"]) == (request_id, "video/mp4")
+    assert emulator.counts()["history"] == 1
 
 
 def test_a_failure_that_a_new_submission_may_mend_says_which_task_to_clear(emulator: RunningEmulator) -> None:
@@ -324,7 +332,7 @@ def test_airflows_default_args_reach_the_poll_interval() -> None:
 
 def test_soft_fail_skips_on_an_execution_timeout_as_every_sensor_does(emulator: RunningEmulator) -> None:
     task = sensor("r-1", "poke", soft_fail=True)
-    task._wait = lambda context: (_ for _ in ()).throw(AirflowTaskTimeout("up"))  # type: ignore[method-assign]
+    task._watch = lambda *_: (_ for _ in ()).throw(AirflowTaskTimeout("up"))  # type: ignore[method-assign]
     with pytest.raises(AirflowSkipException):
         task.execute(context())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import datetime
 from typing import Any
 
@@ -14,26 +15,40 @@ class StateStore:
     """Airflow 3.3's task state, in memory; JSON values, as there."""
 
     def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, str] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
         """Give what was set, or the default."""
-        return self.values.get(key, default)
+        return json.loads(self.values[key]) if key in self.values else default
 
     def set(self, key: str, value: Any, **_: Any) -> None:
         """Keep a value."""
-        self.values[key] = value
+        self.values[key] = json.dumps(value)
 
 
 class TaskInstance:
-    """The little of a task instance that a sensor asks for."""
+    """The little of a task instance that our tasks ask for; ``xcoms`` is what was pushed."""
 
-    def __init__(self, first_reschedule: datetime | None = None) -> None:
+    task_id = "task"
+    map_index = -1
+
+    def __init__(self, first_reschedule: datetime | None = None, *, try_number: int = 1, max_tries: int = 2) -> None:
         self.first_reschedule = first_reschedule
+        self.try_number = try_number
+        self.max_tries = max_tries
+        self.xcoms: dict[str, Any] = {}
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         """Give when the sensor was first rescheduled."""
         return self.first_reschedule
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        self.xcoms[key] = value
+
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        """Give what was pushed."""
+        return self.xcoms.get(key)
 
 
 def context(**more: Any) -> Any:
@@ -43,19 +58,23 @@ def context(**more: Any) -> Any:
 
 def run_to_the_end(task: Any, **more: Any) -> Any:
     """Execute a task as Airflow does: if it defers, run its trigger, through serialization, and resume."""
-    try:
-        return task.execute(context(**more))
-    except TaskDeferred as deferred:
-        return getattr(task, deferred.method_name)(context(**more), event=event_of(deferred.trigger))
+    here = context(**more)
+    resume: Any = task.execute
+    arguments: dict[str, Any] = {}
+    while True:
+        try:
+            return resume(here, **arguments)
+        except TaskDeferred as deferred:
+            resume, arguments = getattr(task, deferred.method_name), {"event": event_of(deferred.trigger)}
 
 
 def event_of(trigger: BaseTrigger) -> dict[str, Any]:
     """Run a trigger as a triggerer does, from what was serialized, and give its one event."""
     _, kwargs = trigger.serialize()
-    events = asyncio.run(_collect(type(trigger)(**kwargs)))
+    events = asyncio.run(_collect(type(trigger)(**json.loads(json.dumps(kwargs)))))
     assert len(events) == 1
     return events[0]
 
 
 async def _collect(trigger: BaseTrigger) -> list[dict[str, Any]]:
-    return [event.payload async for event in trigger.run()]
+    return [json.loads(json.dumps(event.payload)) async for event in trigger.run()]

@@ -47,7 +47,7 @@ def test_being_too_late_says_what_was_seen_last_and_that_the_request_goes_on() -
     assert "r-1" in step.message
     assert "last seen IN_QUEUE at position 3" in step.message
     assert "within 1 minute 30 seconds, until 1970-01-01T00:16:40+00:00" in step.message
-    assert "may still run" in step.message
+    assert "may still run" in step.consequence
 
 
 def test_trouble_is_sat_out_with_growing_pauses_and_forgotten_when_it_is_over() -> None:
@@ -81,7 +81,8 @@ def test_being_too_late_for_a_result_that_is_there_says_so() -> None:
     assert isinstance(step, TooLate)
     assert "has ended" in step.message
     assert "fal is busy" in step.message
-    assert "Clear this task soon" in step.message
+    assert step.completed
+    assert "keeps results for about an hour" in step.consequence
 
 
 def test_trouble_at_the_deadline_ends_the_wait_as_too_late() -> None:

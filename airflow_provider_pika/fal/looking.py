@@ -1,0 +1,111 @@
+"""What is looked up at fal about requests that exist: how one stands, and which ones had a certain input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_pika.exceptions import PikaError, UnknownRequest
+
+from . import answers, calls
+from .answers import outcome
+from .conversation import Conversation, Pause
+from .models import HistoryPage, PastRequest, Video
+from .polling import Look
+
+#: Seconds that fal keeps inputs and outputs in its history (fal-protocol.md, section 3).
+HISTORY_KEPT = 30 * 24 * 3600.0
+
+#: Seconds between two searches of the history: a request shows up there late, and perhaps only when it has started
+#: (not established, fal-protocol.md, section 13). Three minutes in all: it is rare, and failing costs somebody's night.
+SEARCH_PAUSES = (2.0, 4.0, 8.0, 16.0, 30.0, 60.0, 60.0)
+
+#: Pages of one search: with a hundred requests each, more than a busy account starts within an outage.
+MOST_PAGES = 100
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search brought: the ids of the requests with that input; ``trouble`` if the last search failed."""
+
+    request_ids: tuple[str, ...] = ()
+    trouble: PikaError | None = None
+
+
+def look(platform_url: str, endpoint: str, request_id: str) -> Conversation[Look]:
+    """Look once at a request: its status with logs, and how it ended if it did. Never raises ``PikaError``.
+
+    A request that the queue knows no more, or whose result it has dropped, may still be in the request history.
+    """
+    try:
+        seen = yield calls.status(endpoint, request_id, logs=True)
+    except UnknownRequest as error:
+        return Look(outcome=(yield from _remembered(platform_url, endpoint, request_id, error)))
+    except PikaError as error:
+        return Look(outcome=error)
+    if seen.status != "COMPLETED":
+        return Look(seen)
+    try:
+        brought: Video | PikaError = yield calls.result(endpoint, request_id)
+    except PikaError as error:
+        brought = error
+    ending = outcome(seen, brought, request_id)
+    if isinstance(ending, UnknownRequest):
+        ending = yield from _remembered(platform_url, endpoint, request_id, ending)
+    return Look(seen, ending)
+
+
+def search(platform_url: str, endpoint: str, sent: Mapping[str, Any], since: float) -> Conversation[Found]:
+    """Look through the history for requests with exactly this input, again and again for three minutes.
+
+    :param since: unix seconds, before the submit.
+    """
+    found = Found()
+    for pause in (0.0, *SEARCH_PAUSES):
+        yield Pause(pause)
+        try:
+            rows = yield from _rows(platform_url, endpoint, since)
+        except PikaError as error:
+            found = Found(trouble=error)
+            continue
+        matching = dict.fromkeys(row.request_id for row in rows if same_input(sent, row.json_input))
+        found = Found(tuple(matching))
+        if found.request_ids:
+            break
+    return found
+
+
+def same_input(sent: Mapping[str, Any], kept: Any) -> bool:
+    """Tell whether the history's input is what we sent.
+
+    fal may have added defaults, or turned 5 into "5", as its schemas of 2025 had it (fal-protocol.md, section 9).
+    """
+    return isinstance(kept, Mapping) and all(
+        name in kept and (kept[name] == value or str(kept[name]) == str(value)) for name, value in sent.items()
+    )
+
+
+def _rows(platform_url: str, endpoint: str, since: float) -> Conversation[list[PastRequest]]:
+    rows: list[PastRequest] = []
+    cursor = None
+    for _ in range(MOST_PAGES):
+        page: HistoryPage = yield calls.history(platform_url, endpoint, since, cursor=cursor)
+        rows += page.items
+        cursor = page.next_cursor
+        if not page.has_more or cursor is None:
+            break
+    return rows
+
+
+def _remembered(
+    platform_url: str, endpoint: str, request_id: str, unknown: UnknownRequest
+) -> Conversation[Video | PikaError]:
+    try:
+        page = yield calls.history(platform_url, endpoint, time.time() - HISTORY_KEPT, request_id=request_id)
+    except PikaError as error:
+        unknown.consequence = f"Its history did not tell, either: {error.message}"
+        return unknown
+    rows = [row for row in page.items if row.request_id == request_id]
+    return (answers.remembered(rows[0], endpoint, request_id) if rows else None) or unknown

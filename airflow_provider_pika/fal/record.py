@@ -1,0 +1,98 @@
+"""What is written down of a task's submission, so that its next attempt knows what was paid for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airflow_provider_pika.exceptions import RecordUnreadable
+
+#: Earlier requests of the same task that a record names, at most.
+_REPLACED = 10
+
+
+class Record(BaseModel):
+    """One submission: written as an *intent* before the POST, then with what came of it.
+
+    :param state: ``intent``: a POST may have been sent; ``submitted``: fal accepted it as ``request_id``; ``refused``:
+        fal certainly accepted nothing.
+    :param generation: a number that stays in all automatic retries, and changes when a person asks anew.
+    :param attempt: the number of the attempt that submitted it, or found it at fal.
+    :param queue_url: the queue it was sent to.
+    :param fingerprint: of the endpoint and the input as the user gave it (:func:`fingerprint`).
+    :param seed: the seed that we drew, which marks the input as ours; None if the user's input has its own.
+    :param intended_at: unix seconds, just before the POST.
+    :param reason: why it was submitted.
+    :param replaced: the ids of the requests before it, the newest last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    version: Literal[1] = 1
+    state: Literal["intent", "submitted", "refused"]
+    request_id: str | None = None
+    endpoint: str
+    queue_url: str
+    fingerprint: str
+    seed: int | None
+    generation: int
+    attempt: int
+    intended_at: float
+    reason: str
+    replaced: list[str] = []  # pydantic copies a default
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """Make a record of what :meth:`as_json` gave.
+
+        :raises RecordUnreadable: it is none, or one of a newer version.
+        """
+        try:
+            record = cls.model_validate(value)
+        except ValidationError:
+            record = None
+        if record is None or (record.state == "submitted") != bool(record.request_id):
+            raise RecordUnreadable(f"The record of an earlier submission cannot be read: {str(value)[:300]}")
+        return record
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the record as a JSON object, below 64 KiB, the most that a value of Airflow's task state may have."""
+        return self.model_dump()
+
+    def accepted(self, request_id: str, **changes: Any) -> Self:
+        """Give the record once fal's request id is known."""
+        return self.model_copy(update={"state": "submitted", "request_id": request_id, **changes})
+
+    def refused(self) -> Self:
+        """Give the record once fal has certainly accepted nothing."""
+        return self.model_copy(update={"state": "refused"})
+
+    def history(self) -> list[str]:
+        """Give the requests that the next submission replaces."""
+        return [*self.replaced, *([self.request_id] if self.request_id else [])][-_REPLACED:]
+
+
+class Records(Protocol):
+    """Where a task's record is kept."""
+
+    def read(self) -> Record | None:
+        """Give the record; None if there is none.
+
+        :raises PikaError: there may be one, and it cannot be read.
+        """
+
+    def write(self, record: Record) -> None:
+        """Keep the record in place of the one before.
+
+        :raises RecordUnavailable: it was not kept.
+        """
+
+
+def fingerprint(endpoint: str, arguments: Mapping[str, Any]) -> str:
+    """Name an endpoint and an input, whatever the order of its keys."""
+    text = json.dumps({"endpoint": endpoint, "input": arguments}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

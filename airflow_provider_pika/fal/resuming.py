@@ -1,0 +1,182 @@
+"""The decisions of a submission, pure: what does the record say, what does fal say, so what now.
+
+The one rule behind them: a new POST only where no earlier request of this task can still bring the same clip, or
+where a person asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from airflow_provider_pika.exceptions import (
+    GenerationCancelled,
+    GenerationFailed,
+    OtherQueue,
+    PikaError,
+    SubmitUnknown,
+    UnknownRequest,
+)
+
+from .looking import Found
+from .models import SubmitControls
+from .polling import Look
+from .record import Record, fingerprint
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an attempt of a task wants.
+
+    :param arguments: the endpoint's input as the user gave it.
+    :param queue_url: the queue that the connection leads to.
+    :param generation: changes when a person asks anew, never in an automatic retry (Airflow: ``ti.max_tries``).
+    :param attempt: counts the attempts.
+    :param on_unknown_submit: what to do when fal may have accepted a submit, and its id is not to be found.
+    :param on_clear: whether a person who asks anew wants a new clip, or the one there is.
+    """
+
+    endpoint: str
+    arguments: Mapping[str, Any]
+    queue_url: str
+    generation: int
+    attempt: int
+    on_unknown_submit: Literal["fail", "resubmit"] = "fail"
+    on_clear: Literal["resubmit", "reuse"] = "resubmit"
+    controls: SubmitControls = field(default_factory=SubmitControls)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name the endpoint and the input."""
+        return fingerprint(self.endpoint, self.arguments)
+
+    def asks_anew(self, record: Record) -> bool:
+        """Tell whether a person has cleared the task since the record was written."""
+        return record.generation != self.generation
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Submit; first cancel the request of ``replaces`` if it is to be, ``cancels``, and still waits in the queue."""
+
+    reason: str
+    replaces: Record | None = None
+    cancels: bool = False
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Look at the request of the record."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search fal's history for the request that the record's POST may have made; ``cause`` is why it is unknown."""
+
+    record: Record
+    cause: PikaError
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The record's request is the one; wait for it, or hand it on."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Nothing is submitted."""
+
+    error: PikaError
+
+
+Step = Submit | Inspect | Search | Keep | Stop
+
+
+def begin(record: Record | None, wanted: Wanted) -> Step:
+    """Say how an attempt begins, from what earlier ones have left."""
+    if record is None:
+        return Submit("first submission")
+    if record.state == "refused":
+        return Submit("the submit before was refused", record)
+    return _resume(record, wanted)
+
+
+def _resume(record: Record, wanted: Wanted) -> Step:
+    if record.queue_url != wanted.queue_url:
+        person = wanted.asks_anew(record)
+        return Submit("cleared, with another queue", record) if person else Stop(_moved(record, wanted))
+    anew = wanted.asks_anew(record) and wanted.on_clear == "resubmit"
+    changed = record.fingerprint != wanted.fingerprint
+    if record.state == "intent":
+        if changed:
+            return Submit("the input changed, after a submit of unknown outcome", record)
+        return Search(record, SubmitUnknown("An earlier attempt ended in the middle of a submit."))
+    if anew or changed:
+        return Submit("cleared by a person" if anew else "the input changed", record, cancels=True)
+    return Inspect(record)
+
+
+def after_inspection(record: Record, seen: Look, wanted: Wanted) -> Step:
+    """Say what follows from a look at a request that there is already."""
+    anew = wanted.asks_anew(record)
+    match seen.outcome:
+        case GenerationFailed() as error if record.attempt == wanted.attempt:
+            return Stop(error)  # one submission in an attempt: Airflow's retries bound what is paid
+        case GenerationCancelled():
+            return Submit("the request before was cancelled", record)
+        case GenerationFailed() as error if error.retry_helps or anew:
+            return Submit(f"the request before failed: {error.message}", record)
+        case UnknownRequest() as error:
+            return _after_unknown(record, wanted, SubmitUnknown(error.message, request_id=record.request_id))
+        case PikaError() as error if isinstance(error, GenerationFailed) or not error.retry_helps:
+            return Stop(error)
+    return Keep(record)  # it runs, has ended well, or could not be looked at just now: whoever waits will see
+
+
+def after_search(step: Search, found: Found, wanted: Wanted, *, may_submit: bool = True) -> Step:
+    """Say what follows from a search for a request whose id was lost.
+
+    A seed of ours makes an input this task's own. With the user's seed, the request may be another task's: only a
+    person can tell, and does so by clearing.
+
+    :param may_submit: False if this attempt has submitted often enough.
+    """
+    ids = found.request_ids
+    ours = step.record.seed is not None or wanted.asks_anew(step.record)
+    if len(ids) == 1 and ours:
+        return Inspect(step.record.accepted(ids[0]))
+    unknown = SubmitUnknown(f"{step.cause.message} {_search_in_words(found)}")
+    return _after_unknown(step.record, wanted, unknown) if may_submit else Stop(unknown)
+
+
+def _after_unknown(record: Record, wanted: Wanted, unknown: SubmitUnknown) -> Step:
+    if wanted.on_unknown_submit == "resubmit" or wanted.asks_anew(record):
+        return Submit(f"the outcome of the one before is unknown: {unknown.message}", record)
+    return Stop(unknown)
+
+
+def _moved(record: Record, wanted: Wanted) -> OtherQueue:
+    return OtherQueue(
+        f"The request was submitted to {record.queue_url}, and the connection leads to {wanted.queue_url} now.",
+        request_id=record.request_id,
+    )
+
+
+def _search_in_words(found: Found) -> str:
+    if found.trouble:
+        return f"fal's request history could not be searched: {found.trouble.message}"
+    match found.request_ids:
+        case ():
+            return "fal's request history shows no request with this input; it may not show one that still waits."
+        case (only,):
+            return (
+                f"fal's request history has one with this input, {only}, which may be another task's, since the seed "
+                "is not this provider's. Clearing this task takes it."
+            )
+    return f"fal's request history has several with this input: {', '.join(found.request_ids)}."

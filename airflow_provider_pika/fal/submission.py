@@ -1,0 +1,146 @@
+"""A task's submission, across all its attempts: at most one request at fal that may bring its clip."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, UnknownRequest
+
+from . import calls, looking
+from .conversation import Conversation, Pause
+from .record import Record, Records
+from .resuming import Inspect, Keep, Search, Step, Stop, Submit, Wanted, after_inspection, after_search, begin
+from .submitting import submit
+
+#: Seconds that the clocks here and at fal may differ when the history is searched.
+CLOCK_SKEW = 300.0
+
+#: One more than the largest seed that we draw: what every model's integer can hold.
+SEEDS = 2**31
+
+#: Submits in one attempt: with ``resubmit``, one more after one whose outcome is unknown, and no third.
+MOST_SUBMITS = 2
+
+
+class Submission:
+    """Submit once, or take up what an earlier attempt has submitted.
+
+    :param wanted: what this attempt wants.
+    :param records: where the record is kept.
+    :param platform_url: where the request history is.
+    :param tell: takes a line for the task's log.
+    """
+
+    def __init__(self, wanted: Wanted, records: Records, platform_url: str, tell: Callable[[str], object]) -> None:
+        self._wanted = wanted
+        self._records = records
+        self._platform_url = platform_url
+        self._tell = tell
+        self._submits = 0
+
+    def obtain(self) -> Conversation[Record]:
+        """Give the record of the request that this task's clip comes from.
+
+        :raises SubmitUnknown: fal may have accepted a request whose id is not to be found.
+        :raises GenerationFailed: an earlier attempt's request failed in a way that a new one would repeat.
+        :raises PikaError: nothing was submitted.
+        """
+        step = begin(self._records.read(), self._wanted)
+        while not isinstance(step, Keep):
+            step = yield from self._take(step)
+        record = step.record.model_copy(update={"generation": self._wanted.generation})
+        if record != step.record:  # a person asked anew, and this one is reused
+            self._note(record)
+        return record
+
+    def _take(self, step: Step) -> Conversation[Step]:
+        match step:
+            case Stop(error):
+                raise error
+            case Submit():
+                return (yield from self._submit(step))
+            case Search():
+                return (yield from self._search(step))
+            case Inspect(record):
+                return (yield from self._inspect(record))
+        return step
+
+    def _search(self, step: Search) -> Conversation[Step]:
+        record = step.record
+        self._tell(f"{step.cause.message} Searching fal's request history for it.")
+        since = record.intended_at - CLOCK_SKEW
+        found = yield from looking.search(self._platform_url, record.endpoint, self._input(record.seed), since)
+        follows = after_search(step, found, self._wanted, may_submit=self._submits < MOST_SUBMITS)
+        if isinstance(follows, Inspect):
+            self._tell(f"Found it: request {follows.record.request_id}.")
+            self._note(follows.record)
+        return follows
+
+    def _inspect(self, record: Record) -> Conversation[Step]:
+        for pause in (0.0, *looking.SEARCH_PAUSES):  # the history may show only later what the queue knows no more
+            yield Pause(pause)
+            seen = yield from looking.look(self._platform_url, record.endpoint, str(record.request_id))
+            if not isinstance(seen.outcome, UnknownRequest):
+                break
+        step = after_inspection(record, seen, self._wanted)
+        if isinstance(step, Keep):
+            self._tell(f"Taking up request {record.request_id}, which an earlier submit made; nothing is submitted.")
+        return step
+
+    def _submit(self, step: Submit) -> Conversation[Step]:
+        if step.replaces:
+            self._tell(f"Submitting anew: {step.reason}")
+        if step.replaces and step.cancels:
+            yield from self._cancel_if_it_waits(step.replaces)
+        record = self._intent(step)
+        self._records.write(record)
+        self._submits += 1
+        arguments = self._input(record.seed)
+        try:
+            request_id = yield from submit(self._wanted.endpoint, arguments, self._wanted.controls)
+        except SubmitUnknown as error:
+            return Search(record, error)
+        except PikaError:
+            self._note(record.refused())
+            raise
+        self._tell(f"Submitted to {self._wanted.endpoint}: request {request_id}, seed {arguments['seed']}")
+        self._note(record.accepted(request_id))
+        return Keep(record.accepted(request_id))
+
+    def _intent(self, step: Submit) -> Record:
+        wanted = self._wanted
+        return Record(
+            state="intent",
+            endpoint=wanted.endpoint,
+            queue_url=wanted.queue_url,
+            fingerprint=wanted.fingerprint,
+            seed=None if "seed" in wanted.arguments else secrets.randbelow(SEEDS),
+            generation=wanted.generation,
+            attempt=wanted.attempt,
+            intended_at=time.time(),
+            reason=step.reason[:500],
+            replaced=step.replaces.history() if step.replaces else [],
+        )
+
+    def _input(self, seed: int | None) -> dict[str, object]:
+        """Give what is sent: with a seed of ours, where the user gave none, so that it can be found at fal again."""
+        return dict(self._wanted.arguments) | ({} if seed is None else {"seed": seed})
+
+    def _note(self, record: Record) -> None:
+        """Write down what is known already; where that fails, knowing it is worth more than failing, too."""
+        try:
+            self._records.write(record)
+        except RecordUnavailable as error:
+            self._tell(f"{error.message} The record says less than is known: {record.state}, {record.request_id}.")
+
+    def _cancel_if_it_waits(self, record: Record) -> Conversation[None]:
+        request_id = str(record.request_id)
+        try:
+            seen = yield calls.status(record.endpoint, request_id, logs=False)
+            if seen.status == "IN_QUEUE":
+                yield calls.cancel(record.endpoint, request_id)
+                self._tell(f"Cancelled request {request_id}, which was still in the queue.")
+        except PikaError as error:
+            self._tell(f"Request {request_id} was not cancelled: {error.message}")

@@ -1,0 +1,51 @@
+"""A submit: one POST, repeated only while fal certainly accepted nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_pika.exceptions import TryLater
+
+from . import calls
+from .conversation import Conversation, Pause
+from .models import SubmitControls
+
+#: Seconds before each repeat. Airflow's own retries come after these.
+REPEAT_AFTER = (1.0, 4.0)
+
+#: Seconds that a worker's slot is worth; where fal asks for a longer pause, Airflow's retry is the better place for it.
+LONGEST_PAUSE = 30.0
+
+
+def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls) -> Conversation[str]:
+    """Submit and give the request id.
+
+    It ends in one of three ways: accepted, the id; certainly refused, the last refusal raised; unknown, raised at once.
+
+    :raises SubmitUnknown: fal may have accepted it.
+    :raises PikaError: any other: fal accepted nothing.
+    """
+    repeats = 0
+    while True:
+        try:
+            request_id: str = yield calls.submit(endpoint, arguments, controls)
+        except TryLater as error:
+            pause = pause_before_repeat(error, repeats)
+            if pause is None:
+                raise
+            repeats += 1
+            yield Pause(pause)
+        else:
+            return request_id
+
+
+def pause_before_repeat(refusal: TryLater, repeats: int) -> float | None:
+    """Give the seconds to wait before a refused submit is posted again; None if it is not.
+
+    :param repeats: how often it was posted again already.
+    """
+    wanted = refusal.retry_after or 0.0
+    if repeats >= len(REPEAT_AFTER) or wanted > LONGEST_PAUSE:
+        return None
+    return max(REPEAT_AFTER[repeats], wanted)

@@ -1,0 +1,61 @@
+"""Take a request back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+
+from airflow_provider_pika.exceptions import UnknownRequest
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.hooks.pika import PikaHook
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_pika.templates import Templated
+
+
+class PikaCancelOperator(BaseOperator):
+    """Cancel a request, for a clean-up branch of a Dag; it never fails because there is nothing to cancel.
+
+    It returns fal's own word: ``CANCELLATION_REQUESTED`` (a queued request is gone; a running one is only asked to
+    stop, and may still complete), ``ALREADY_COMPLETED`` (its result is kept) or ``NOT_FOUND``. Without an id, since the
+    submit failed, it skips itself.
+
+    :param request_id: the request; a template, ``"{{ ti.xcom_pull('generate', key='request_id') }}"`` say.
+    :param endpoint: the endpoint it was submitted to.
+    :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
+    """
+
+    template_fields: Sequence[str] = ("request_id", "endpoint", "pika_conn_id")
+    ui_color = "#efe3fa"
+
+    def __init__(
+        self,
+        *,
+        request_id: Templated[str],
+        endpoint: str = TEXT_TO_VIDEO,
+        pika_conn_id: str = PikaHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.request_id = request_id
+        self.endpoint = endpoint
+        self.pika_conn_id = pika_conn_id
+
+    def execute(self, context: Context) -> str:
+        """Cancel, and give fal's word."""
+        if self.request_id in (None, "", "None"):
+            raise AirflowSkipException("There is no request id, so nothing was submitted, and nothing is cancelled.")
+        with failing_when_a_submit_cannot_help():
+            try:
+                taken = PikaHook(self.pika_conn_id).cancel(self.endpoint, str(self.request_id))
+            except UnknownRequest as error:
+                self.log.warning("Nothing is cancelled: %s", error)
+                return "NOT_FOUND"
+        return "CANCELLATION_REQUESTED" if taken else "ALREADY_COMPLETED"

@@ -1,0 +1,153 @@
+"""A task's wait for its video, in a worker or deferred: one code for the sensor and for the operator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_pika.cancelling import CancelOnKill
+from airflow_provider_pika.exceptions import PikaError
+from airflow_provider_pika.hooks.pika import LONGEST_CALL, PikaHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_pika.fal.client import FalQueue
+    from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate, Wait
+    from airflow_provider_pika.fal.progress import Progress
+
+#: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline: it checks every 15 s, and a
+#: last look is two calls.
+BACKSTOP = 2 * LONGEST_CALL + 60.0
+
+
+class WaitsForVideo:
+    """What a task needs that waits; to be mixed into an Airflow operator that has these attributes.
+
+    :param cancel_on_kill: cancel the request when a person kills the task, or clears it.
+    :param cancel_on_timeout: cancel the request when it is not there in time.
+    """
+
+    log: Any
+    defer: Any
+    endpoint: str
+    pika_conn_id: str
+    poll_interval: float
+    timeout: float
+    cancel_on_kill: bool
+    cancel_on_timeout: bool
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Take over from the trigger, and give the video; repeat the end of its log, since that is often lost."""
+        from airflow_provider_pika.triggers.pika import read_event
+
+        ending, tail = read_event(event)
+        for line in tail:
+            self.log.info("While deferred: %s", line)
+        return self._finish(context, ending)
+
+    def on_kill(self) -> None:
+        """Cancel what the worker waits for, within seconds. Airflow calls this in a signal handler."""
+        self._killing.fire(self.log)
+
+    @property
+    def _killing(self) -> CancelOnKill:
+        # made when it is needed: what a Dag file's operator holds is copied and serialized
+        return self.__dict__.setdefault("_cancel_on_kill", CancelOnKill())  # type: ignore[no-any-return]
+
+    def _watch(
+        self, queue: FalQueue, wait: Wait, progress: Progress, pause: Callable[[LookAgain, Progress, str], object]
+    ) -> Ending:
+        """Look again and again; ``pause`` sleeps, or leaves the worker by an exception of Airflow's."""
+        from airflow_provider_pika.fal.polling import LookAgain, decide
+
+        if self.cancel_on_kill:
+            self._killing.arm(queue.account, self.endpoint, wait.request_id)
+        while True:
+            look = queue.look(self.endpoint, wait.request_id)
+            step = decide(wait, look, time.time())
+            for line in progress.news(look, step):
+                self.log.info(line)
+            if not isinstance(step, LookAgain):
+                return step
+            pause(step, progress, queue.account.queue_url)
+            wait = step.wait
+
+    def _defer_wait(self, step: LookAgain, progress: Progress, queue_url: str, *, cancel_on_clear: bool) -> NoReturn:
+        from airflow_provider_pika.triggers.pika import PikaVideoTrigger
+
+        deadline = step.wait.deadline
+        self.defer(
+            trigger=PikaVideoTrigger(
+                request_id=step.wait.request_id,
+                endpoint=self.endpoint,
+                pika_conn_id=self.pika_conn_id,
+                queue_url=queue_url,
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                timeout=self.timeout,
+                told=progress.memory(),
+                cancel_on_kill=self.cancel_on_kill,
+                cancel_on_clear=cancel_on_clear,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
+        )
+        raise AssertionError("defer raises")
+
+    def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
+        """Make the task's return value of a wait's ending, or raise what it failed with."""
+        from airflow_provider_pika.fal.polling import Done, Failed
+
+        if not isinstance(ending, Done | Failed) and self.cancel_on_timeout:
+            ending = self._cancel_late(ending)
+        match ending:
+            case Done(video):
+                self.log.info("Finished: %s", video.url)
+                return video.model_dump()
+            case Failed(error):
+                raise error
+            case late:
+                raise self._time_is_up(late)
+
+    def _time_is_up(self, late: TooLate) -> Exception:
+        raise NotImplementedError
+
+    def _last_look(self, request_id: str, reason: str) -> Ending:
+        """Look once more where Airflow itself ended the deferral: the triggers may all have been down."""
+        from airflow_provider_pika.fal.polling import Done, Failed, TooLate, Wait, decide
+
+        with PikaHook(self.pika_conn_id).get_conn() as queue:
+            step = decide(Wait(request_id, 0.0, 1.0, self.timeout), queue.look(self.endpoint, request_id), time.time())
+        if isinstance(step, Done | Failed):
+            return step
+        return TooLate(request_id, f"Request {request_id} did not end in time: Airflow ended the wait ({reason}).")
+
+    def _cancel_late(self, late: TooLate) -> Ending:
+        """Cancel; but what has ended in the meantime was paid for, and is kept."""
+        from airflow_provider_pika.fal.models import Video
+        from airflow_provider_pika.fal.polling import Done, Failed
+
+        try:
+            with PikaHook(self.pika_conn_id).get_conn() as queue:
+                if queue.cancel(self.endpoint, late.request_id):
+                    return replace(late, cancelled=True)
+                outcome = queue.look(self.endpoint, late.request_id).outcome
+        except PikaError as error:
+            self.log.warning("Request %s was not cancelled: %s", late.request_id, error)
+            return late
+        if isinstance(outcome, Video):
+            return Done(outcome)
+        return Failed(outcome) if outcome else late
+
+
+def deferral_timed_out(next_method: str, next_kwargs: Mapping[str, Any] | None) -> str | None:
+    """Give Airflow's reason if it resumes a task only to say that its deferral took too long; None otherwise.
+
+    The names are those of ``BaseOperator.resume_execution``, the same from 3.1.8 to 3.3.2.
+    """
+    reason = str((next_kwargs or {}).get("error"))
+    return reason if next_method == "__fail__" and reason == "Trigger timeout" else None

@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := $(if $(filter 3.3.2,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DISTRIBUTED := $(VENV)/.distributed
 CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 
 export PROMPT
@@ -21,6 +22,11 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) pip
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) -e ".[emulator]" --group dev
+	@touch $@
+
+# For the tests that kill parts of an Airflow. Not every machine has wheels of these servers: no other command needs them.
+$(DISTRIBUTED): $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) --group distributed
 	@touch $@
 
 demo: $(READY) ## Make a video through Airflow, with no key (PROMPT="..." for your own; FAL_KEY: at fal itself)
@@ -42,7 +48,7 @@ unit integration system: $(READY) ## Run one kind of tests
 constraints: ## Write down what an unpinned set-up installs today
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --upgrade pip
-	@$(BIN)/python -m pip install -q "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev
+	@$(BIN)/python -m pip install -q "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed
 	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CONSTRAINTS)
 
 clean: ## Remove all that the commands made

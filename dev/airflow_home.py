@@ -77,7 +77,15 @@ class AirflowHome:
 
         :param grace: seconds between SIGTERM and SIGKILL.
         """
-        process = subprocess.Popen(
+        process = self.spawn(command, output)
+        try:
+            yield process
+        finally:
+            end_group(process, grace)
+
+    def spawn(self, command: Sequence[str], output: int) -> subprocess.Popen[str]:
+        """Run a command in the background, in a session of its own, whose number is the pid."""
+        return subprocess.Popen(
             command,
             env=self.environment,
             cwd=self.folder,
@@ -87,10 +95,6 @@ class AirflowHome:
             text=True,
             start_new_session=True,
         )
-        try:
-            yield process
-        finally:
-            end_group(process, grace)
 
 
 def end_group(process: subprocess.Popen[str], grace: float) -> None:

@@ -1,125 +1,152 @@
-"""A whole Airflow in processes of its own: scheduler, dag-processor, triggerer, api-server; driven by its REST API."""
+"""A whole Airflow in processes of its own, driven by its REST API, and killed piece by piece where a test says so."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
-
-import httpx
+from datetime import datetime
 
 from dev.airflow_home import AirflowHome
+from tests.support.airflow_api import HEALTHY_WITHIN, AirflowApi
+from tests.support.components import Component, Process, send
+from tests.support.waiting import free_port, until
 
-T = TypeVar("T")
+__all__ = ["IMPATIENT", "RunningAirflow", "free_port", "running_airflow", "until"]
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+#: Settings for those who kill: what takes Airflow minutes to notice takes seconds.
+IMPATIENT = {
+    # A task whose worker is gone: failed, or retried, after 20 s. Its heartbeats come every 3 s, so that a busy machine
+    # may lose five of them.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
+    # A triggerer that is gone, or stands still: the other one has its triggers after 10 s.
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    # A scheduler that is gone: its tasks are adopted, or started again, after 10 s.
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
+    "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
+    # A task that was handed out and never begun.
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+}
 
-#: Seconds: a cold start on two busy cores takes half a minute, a Dag run of a few tasks some twenty seconds.
-HEALTHY_WITHIN = 180.0
-ENDED_WITHIN = 240.0
+#: The API server knows one of each: those of ``triggerer`` or ``triggerer-1``, and of LocalExecutor or ``worker-1``.
+LOG_PORTS = ("AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT", "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT")
+
+#: What each kind of component calls itself in the database.
+JOBS = {"scheduler": "SchedulerJob", "dag": "DagProcessorJob", "triggerer": "TriggererJob"}
 
 
-class RunningAirflow:
-    """An Airflow that is up. Every method talks to its REST API, as a user's script would."""
+class RunningAirflow(AirflowApi):
+    """An Airflow that is up: its REST API, and its processes."""
 
-    def __init__(self, home: AirflowHome, port: int, processes: dict[str, subprocess.Popen[str]]) -> None:
+    def __init__(self, home: AirflowHome, port: int, components: dict[str, Component]) -> None:
+        super().__init__(port)
         self.home = home
-        self.processes = processes
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60.0, trust_env=False)
+        self.components = components
 
-    def call(self, method: str, path: str, **options: Any) -> Any:
-        """Call the API and give its JSON; raises ``httpx.HTTPStatusError``."""
-        if "Authorization" not in self._http.headers:
-            token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
-            self._http.headers["Authorization"] = f"Bearer {token}"
-        return self._http.request(method, path, **options).raise_for_status().json()
+    def start(self, name: str) -> None:
+        """Start a component, ``scheduler`` say, that was killed; it is not waited for: `until_healthy` does."""
+        self.components[name].start()
 
-    def start_run(self, dag_id: str, **conf: Any) -> str:
-        """Trigger a Dag and give the run's id."""
-        until(lambda: self._knows(dag_id), f"Dag {dag_id} to be parsed", HEALTHY_WITHIN)
-        self.call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
-        run = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-        return str(run["dag_run_id"])
+    def kill(self, name: str, *, alone: bool = False) -> None:
+        """
+        SIGKILL a component and all that it has started: its machine has died.
 
-    def end_of_run(self, dag_id: str, run_id: str) -> str:
-        """Wait until a run has ended, and give its state."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
-        return until(lambda: self._ended(path), f"{dag_id} to end", ENDED_WITHIN)
+        :param alone: only the process itself. The workers of a scheduler with LocalExecutor are its children: they
+            live on, and go on with the tasks that they have, until this Airflow ends.
+        """
+        self.components[name].kill(alone=alone)
 
-    def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
-        """Give a run's task instances by task id; of a mapped task, the last."""
-        answer = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
-        return {instance["task_id"]: instance for instance in answer["task_instances"]}
+    def stop(self, name: str) -> None:
+        """SIGSTOP all of a component: its machine stands still, and does not know it."""
+        self.components[name].signal(signal.SIGSTOP)
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Give an XCom of a task that is not mapped."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        return self.call("GET", path, params={"deserialize": "true"})["value"]
+    def cont(self, name: str) -> None:
+        """SIGCONT all of a component that was stopped."""
+        self.components[name].signal(signal.SIGCONT)
 
-    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1) -> str:
-        """Give a task's log as the UI shows it."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
-        answer = self.call("GET", path, params={"full_content": "true"}, headers={"Accept": "application/json"})
-        return "\n".join(json.dumps(entry) for entry in answer["content"])  # an exception is structured, too
+    def worker_of(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Process]:
+        """
+        Give the processes that run a task instance now: the supervisor, then the task itself; none if none does.
 
-    def is_healthy(self) -> bool:
-        """Tell whether every component sends heartbeats."""
-        with contextlib.suppress(httpx.HTTPError):
-            health = self._http.get("/api/v2/monitor/health").raise_for_status().json()
-            return all(health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "triggerer"))
-        return False
+        Each attempt has an id of its own, and both processes have it in their title (3.3). A worker of Celery's keeps
+        the title of its last task when it idles: only with a task's own process it counts.
+        """
+        number = self.instance(dag_id, run_id, task_id, map_index)["id"]
+        ours = [process for component in self.components.values() for process in component.processes]
+        titles = {process: title for process in sorted(ours) if number in (title := process.title)}
+        return list(titles) if any(title.startswith(f"airflow worker -- {number}") for title in titles.values()) else []
 
-    def _knows(self, dag_id: str) -> bool:
-        with contextlib.suppress(httpx.HTTPStatusError):
-            return bool(self.call("GET", f"/api/v2/dags/{dag_id}"))
-        return False
+    def kill_worker(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Process]:
+        """SIGKILL both, the supervisor first: it would tell Airflow of the other's end. `RuntimeError` if none runs."""
+        if not (worker := self.worker_of(dag_id, run_id, task_id, map_index)):
+            raise RuntimeError(f"no process runs {task_id} of {run_id}")
+        send(signal.SIGKILL, worker)
+        return worker
 
-    def _ended(self, path: str) -> str | None:
-        state = self.call("GET", path)["state"]
-        return str(state) if state in ("success", "failed") else None
+    def until_healthy(self) -> None:
+        """Wait until every component that was started, and not killed since, is there: itself, not its predecessor."""
+        until(lambda: self.is_healthy() and all(map(self._is_up, self.components.values())), "Airflow", HEALTHY_WITHIN)
+
+    def _is_up(self, component: Component) -> bool:
+        kind = component.name.partition("-")[0]
+        if component.started is None or kind == "api":
+            return True
+        if kind == "worker":
+            return component.said(" ready.")  # Celery's own words: its workers are no jobs of Airflow's
+        jobs = [job for job in self.jobs(JOBS[kind]) if job["unixname"] == component.name]
+        return any(datetime.fromisoformat(job["start_date"]) >= component.started for job in jobs)
 
 
 @contextlib.contextmanager
-def running_airflow(home: AirflowHome) -> Iterator[RunningAirflow]:
-    """Start everything, wait until it is healthy, and leave nothing behind."""
-    port, log_port, trigger_log_port = free_port(), free_port(), free_port()
+def running_airflow(home: AirflowHome, *, triggerers: int = 1, workers: int = 0) -> Iterator[RunningAirflow]:
+    """
+    Start everything, wait until it is healthy, and leave nothing behind.
+
+    The database, the executor and all else are among the settings of ``home``: those of `RunningPostgres` and
+    `RunningRedis`, and `IMPATIENT`, where they are wanted.
+
+    :param triggerers: one is named ``triggerer``; more are named ``triggerer-1``, ``triggerer-2``.
+    :param workers: Celery's, named ``worker-1``, ``worker-2``.
+    """
+    port = free_port()
     settings = {
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
         "AIRFLOW__API_AUTH__JWT_SECRET": "for these tests, and long enough to sign with " * 2,
+        **_log_ports(),
     }
-    home = replace(home, settings={**home.settings, **settings})
+    home = replace(home, settings={**settings, **home.settings})
     home.migrate(home.folder / "migrate.log")
+    components = {component.name: component for component in _components(home, triggerers, workers)}
     with contextlib.ExitStack() as stack:
-        processes = {}
-        for name in COMPONENTS:
-            log = stack.enter_context((home.folder / f"{name}.log").open("ab"))
-            processes[name] = stack.enter_context(home.started(["airflow", name], log.fileno()))
-        airflow = RunningAirflow(home, port, processes)
-        until(airflow.is_healthy, "Airflow to be healthy", HEALTHY_WITHIN)
+        for component in components.values():
+            stack.callback(component.end)
+            component.start()
+        airflow = RunningAirflow(home, port, components)
+        airflow.until_healthy()
         yield airflow
 
 
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _components(home: AirflowHome, triggerers: int, workers: int) -> Iterator[Component]:
+    for name in ("api-server", "scheduler", "dag-processor"):
+        yield Component(home, name, [name], {})
+    for number in range(1, triggerers + 1):
+        name = "triggerer" if triggerers == 1 else f"triggerer-{number}"
+        yield Component(home, name, ["triggerer"], _log_ports() if number > 1 else {})
+    for number in range(1, workers + 1):
+        name = f"worker-{number}"
+        options = ["--concurrency", "4", "--celery-hostname", name, "--without-mingle"]
+        yield Component(home, name, ["celery", "worker", *options], _log_ports() if number > 1 else {})
 
 
-def until(look: Callable[[], T | None], what: str, within: float) -> T:
-    """Look until there is something to see, and give it; ``TimeoutError`` names what did not come."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if seen := look():
-            return seen
-        time.sleep(0.5)
-    raise TimeoutError(f"waited {within:.0f} s for {what}")
+def _log_ports() -> dict[str, str]:
+    return {setting: str(free_port()) for setting in LOG_PORTS}

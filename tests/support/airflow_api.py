@@ -1,0 +1,131 @@
+"""Airflow's REST API, as a user's script would call it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import httpx
+
+from tests.support.waiting import until
+
+#: Seconds: a cold start on two busy cores takes half a minute, a Dag run of a few tasks some twenty seconds.
+HEALTHY_WITHIN = 180.0
+ENDED_WITHIN = 240.0
+
+Instance = dict[str, Any]
+
+
+class AirflowApi:
+    """The API server on a loopback port."""
+
+    def __init__(self, port: int) -> None:
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60.0, trust_env=False)
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """Call the API and give its JSON; raises ``httpx.HTTPStatusError``."""
+        if "Authorization" not in self._http.headers:
+            token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+        return self._http.request(method, path, **options).raise_for_status().json()
+
+    def start_run(self, dag_id: str, **conf: Any) -> str:
+        """Trigger a Dag and give the run's id."""
+        until(lambda: self._knows(dag_id), f"Dag {dag_id} to be parsed", HEALTHY_WITHIN)
+        self.call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+        run = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        return str(run["dag_run_id"])
+
+    def end_of_run(self, dag_id: str, run_id: str, within: float = ENDED_WITHIN) -> str:
+        """Wait until a run has ended, and give its state."""
+        return until(lambda: self._ended(dag_id, run_id), f"{dag_id} to end", within)
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, Instance]:
+        """Give a run's task instances by task id; of a mapped task, the last."""
+        return {instance["task_id"]: instance for instance in self.instances(dag_id, run_id)}
+
+    def instances(self, dag_id: str, run_id: str, task_id: str | None = None) -> list[Instance]:
+        """Give all task instances of a run, or of one task in it: one for each ``map_index``."""
+        path, found = f"{_run(dag_id, run_id)}/taskInstances", list[Instance]()
+        while True:
+            page = self.call("GET", path, params={"limit": 100, "offset": len(found)})
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return [instance for instance in found if task_id in (None, instance["task_id"])]
+
+    def instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Instance:
+        """Give one task instance; ``triggerer``, if it is deferred to one, by the name that it was started with."""
+        instance: Instance = self.call("GET", _instance(dag_id, run_id, task_id, map_index))
+        trigger = instance["trigger"] or {}
+        names = {job["id"]: job["unixname"] for job in self.jobs("TriggererJob")} if trigger else {}
+        return {**instance, "triggerer": names.get(trigger.get("triggerer_id"))}
+
+    def until_state(self, dag_id: str, run_id: str, task_id: str, *states: str, **more: Any) -> Instance:
+        """Wait until a task instance has one of the states, and give it; takes ``map_index`` and ``within``."""
+        within = more.pop("within", ENDED_WITHIN)
+
+        def reached() -> Instance | None:
+            instance = self.instance(dag_id, run_id, task_id, **more)
+            return instance if instance["state"] in states else None
+
+        return until(reached, f"{task_id} to be {' or '.join(states)}", within, every=0.2)
+
+    def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
+        """Mark a task instance, as the UI's "Mark state as" does: ``failed``, ``success`` or ``skipped``."""
+        path = _instance(dag_id, run_id, task_id, map_index)
+        self.call("PATCH", path, json={"new_state": state})
+
+    def clear(self, dag_id: str, run_id: str, *task_ids: str, **more: Any) -> list[Instance]:
+        """Clear tasks of a run, whatever their state, and give what was cleared; takes the endpoint's own options."""
+        options = {"dry_run": False, "only_failed": False, "reset_dag_runs": True, **more}
+        body = {"dag_run_id": run_id, "task_ids": list(task_ids), **options}
+        cleared = self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+        return list(cleared["task_instances"])
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """Give an XCom of a task instance."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.call("GET", path, params={"deserialize": "true", "map_index": map_index})["value"]
+
+    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1, map_index: int = -1) -> str:
+        """Give a task's log as the UI shows it."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{attempt}"
+        params: dict[str, Any] = {"full_content": "true", "map_index": map_index}
+        answer = self.call("GET", path, params=params, headers={"Accept": "application/json"})
+        return "\n".join(json.dumps(entry) for entry in answer["content"])  # an exception is structured, too
+
+    def logs(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[str]:
+        """Give the logs of all attempts, the first attempt's first."""
+        attempts = self.instance(dag_id, run_id, task_id, map_index)["try_number"]
+        return [self.log(dag_id, run_id, task_id, number, map_index) for number in range(1, attempts + 1)]
+
+    def jobs(self, job_type: str) -> list[dict[str, Any]]:
+        """Give the living ``SchedulerJob``, ``DagProcessorJob`` or ``TriggererJob``; ``unixname`` is its component."""
+        answer = self.call("GET", "/api/v2/jobs", params={"job_type": job_type, "is_alive": "true"})
+        return list(answer["jobs"])
+
+    def is_healthy(self) -> bool:
+        """Tell whether every component sends heartbeats."""
+        with contextlib.suppress(httpx.HTTPError):
+            health = self._http.get("/api/v2/monitor/health").raise_for_status().json()
+            return all(health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "triggerer"))
+        return False
+
+    def _knows(self, dag_id: str) -> bool:
+        with contextlib.suppress(httpx.HTTPStatusError):
+            return bool(self.call("GET", f"/api/v2/dags/{dag_id}"))
+        return False
+
+    def _ended(self, dag_id: str, run_id: str) -> str | None:
+        state = self.call("GET", _run(dag_id, run_id))["state"]
+        return str(state) if state in ("success", "failed") else None
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+
+
+def _instance(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    mapped = "" if map_index == -1 else f"/{map_index}"
+    return f"{_run(dag_id, run_id)}/taskInstances/{task_id}{mapped}"

@@ -1,0 +1,96 @@
+"""The emulator's own HTTP side, in this process, for requests that move only when a test says so.
+
+Its rules are those of the real one, since it is the same code: no check at submit, no deduplication, a history that
+lists what has started. Only the runners are missing, and a ``wire`` of the test's decides what happens on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+
+from airflow_provider_pika.emulator import errors
+from airflow_provider_pika.emulator.database import Database
+from airflow_provider_pika.emulator.fault_registry import FaultRegistry
+from airflow_provider_pika.emulator.gate import Gate
+from airflow_provider_pika.emulator.platform_api import PlatformApi
+from airflow_provider_pika.emulator.queue_api import QueueApi
+from airflow_provider_pika.emulator.records import Job, Outcome
+from airflow_provider_pika.emulator.store import Store
+from airflow_provider_pika.emulator.tally import Tally
+from airflow_provider_pika.emulator.wire import Keys
+
+URL = "http://fal.test"
+FAR_BEHIND = 1e9
+
+#: What befalls a call: it is given the request and the means to have it processed, and answers, or raises.
+Wire = Callable[[httpx.Request, Callable[[], httpx.Response]], httpx.Response]
+
+VIDEO = Outcome(200, {"video": {"url": f"{URL}/files/clip.mp4"}})
+
+
+class HandRunEmulator(httpx.BaseTransport):
+    """A transport for a ``FalQueue``; ``history_lags`` hides everything from the history while it is set."""
+
+    def __init__(self, folder: Path, wire: Wire) -> None:
+        self._database = Database(folder)
+        self.store = Store(self._database)
+        self.history_lags = False
+        self._wire = wire
+        self._loop = asyncio.new_event_loop()
+        self._apps = {lags: self._app(FAR_BEHIND if lags else 0.0) for lags in (False, True)}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Have a request processed, in the way that the wire lets it through."""
+        return self._wire(request, lambda: self._loop.run_until_complete(self._process(request)))
+
+    def close(self) -> None:
+        """Do nothing: it outlives the clients that use it, see :meth:`end`."""
+
+    def end(self) -> None:
+        """Close the database and the event loop."""
+        self._database.close()
+        self._loop.close()
+
+    def jobs(self) -> list[Job]:
+        """Give every accepted request, oldest first."""
+        return self.store.all()
+
+    def start(self, job: Job) -> None:
+        """Let a runner have it."""
+        self.store.start(job, [])
+
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        """End it."""
+        self.store.finish(self.store.start(job, []) if job.started_at is None else job, outcome)
+
+    def forget(self, job: Job) -> None:
+        """Drop it from the queue and from the history, as fal does in the end."""
+        self._database.execute("DELETE FROM requests WHERE id = ?", job.id)
+
+    def wake(self) -> None:
+        """Do nothing: no runner waits for work."""
+
+    def cancel(self, job: Job) -> None:
+        """Take a request out of the queue; stop a running one."""
+        waits = job.state == "IN_QUEUE"
+        self.store.finish(job, errors.cancelled_in_queue() if waits else errors.cancelled_while_running())
+
+    async def _process(self, request: httpx.Request) -> httpx.Response:
+        transport = httpx.ASGITransport(self._apps[self.history_lags])
+        answer = await transport.handle_async_request(request)
+        content = await answer.aread()
+        return httpx.Response(answer.status_code, headers=answer.headers, content=content)
+
+    def _app(self, lag: float) -> FastAPI:
+        faults, tally, keys = FaultRegistry(self._database), Tally(self._database), Keys()
+        gate = Gate(faults, tally)
+        app = FastAPI(openapi_url=None, redirect_slashes=False)
+        app.include_router(PlatformApi(self._database, gate, tally, keys, lag).router())
+        queue = QueueApi(self.store, self, faults, gate, tally, keys, FAR_BEHIND)  # type: ignore[arg-type]
+        app.include_router(queue.router())
+        return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pwd
 import secrets
@@ -71,6 +72,18 @@ class RunningPostgres:
     def result_backend(self) -> str:
         """The same database for the results of Celery's tasks."""
         return f"db+postgresql+psycopg2://{self.url}"
+
+    def dump(self) -> str:
+        """Give all that is in the database, as text; binary values in hexadecimal."""
+        content = io.StringIO()
+        with (
+            contextlib.closing(psycopg2.connect(f"postgresql://{self.url}")) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            for (table,) in cursor.fetchall():
+                cursor.copy_expert(f'COPY "{table}" TO STDOUT', content)
+        return content.getvalue()
 
     def stop(self) -> None:
         """End it and, for root, remove its data. Harmless if it is stopped."""

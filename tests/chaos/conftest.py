@@ -1,0 +1,56 @@
+"""One Airflow with PostgreSQL, LocalExecutor and two triggerers for all the killing; the table of faults at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.airflow_home import AirflowHome, pika_connection
+from tests.support.emulator import RunningEmulator
+from tests.support.ledger import Row, table
+from tests.support.postgres import RunningPostgres
+from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
+
+KEY = "chaos-key-id:chaos-key-secret"
+DAGS = Path(__file__).parent / "dags"
+
+ROWS: list[Row] = []
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    """An emulator on which a third of twenty clips has to wait in the queue, and all are in flight for a while."""
+    folder = tmp_path_factory.mktemp("emulator")
+    with RunningEmulator.start(folder, runners=12, generation_time="9-15", keys=[KEY]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
+    """A database that stands a kill."""
+    with RunningPostgres.start(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, database: RunningPostgres) -> AirflowHome:
+    """Where this Airflow lives: all that it writes is there, or in its database."""
+    connection = pika_connection(emulator.queue_url, KEY, http_timeout=20)
+    settings = {**IMPATIENT, **database.settings, **connection, "AIRFLOW__CORE__PARALLELISM": "6"}
+    return AirflowHome(tmp_path_factory.mktemp("chaos"), DAGS, settings)
+
+
+@pytest.fixture(scope="session")
+def airflow(home: AirflowHome) -> Iterator[RunningAirflow]:
+    """All of it, up."""
+    with running_airflow(home, triggerers=2) as running:
+        yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of faults."""
+    terminalreporter.write_sep("=", "faults")
+    for line in table(ROWS):
+        terminalreporter.write_line(line)

@@ -1,0 +1,193 @@
+"""Kill every part of a running Airflow, and the emulator, with twenty clips in flight: none is paid twice, or lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+
+from dev.airflow_home import AirflowHome
+from tests.chaos.conftest import KEY, ROWS
+from tests.support.emulator import RunningEmulator
+from tests.support.ledger import DAG, Clip, clips_of, row
+from tests.support.postgres import RunningPostgres
+from tests.support.running_airflow import RunningAirflow, until
+
+EACH = 10
+
+
+@dataclass
+class Story:
+    """One run of the Dag, while something happens to it."""
+
+    airflow: RunningAirflow
+    emulator: RunningEmulator
+    name: str
+    started: float = field(default_factory=time.monotonic)
+    run_id: str = ""
+
+    def begin(self) -> None:
+        """Start the run."""
+        self.emulator.clear_faults()
+        self.emulator.reset_counts()
+        self.run_id = self.airflow.start_run(DAG, name=self.name, each=EACH)
+
+    def in_flight(self, number: int) -> None:
+        """Wait until so many requests are at the emulator."""
+        until(lambda: len(self.emulator.requests(self.name)) >= number, f"{number} requests", 120)
+
+    def prompt(self, number: int) -> str:
+        """Give the prompt of a clip that one task makes."""
+        return f"{self.name}: clip {number};"
+
+    def requests(self, number: int) -> list[dict[str, Any]]:
+        """Give what was asked for that clip."""
+        return self.emulator.requests(self.prompt(number))
+
+    def end(self, state: str = "success", **by_a_person: str) -> list[Clip]:
+        """Wait for the run's end, and add up what came of it."""
+        self.airflow.until_healthy()
+        assert self.airflow.end_of_run(DAG, self.run_id, within=300) == state
+        clips = clips_of(self.airflow, self.emulator, self.run_id, self.name, EACH)
+        ROWS.append(found := row(self.name, clips, time.monotonic() - self.started, **by_a_person))
+        assert (found.double, found.lost) == (0, 0), [clip for clip in clips if not clip.delivered]
+        return clips
+
+
+@pytest.fixture
+def tell(airflow: RunningAirflow, emulator: RunningEmulator) -> Callable[[str], Story]:
+    """Begin a story of this name."""
+
+    def begin(name: str) -> Story:
+        story = Story(airflow, emulator, name)
+        story.begin()
+        return story
+
+    return begin
+
+
+def test_nothing_happens(tell: Callable[[str], Story]) -> None:
+    story = tell("nothing happens")
+    assert [len(clip.requests) for clip in story.end()] == [1] * 2 * EACH
+
+
+def test_a_worker_dies_between_fals_acceptance_and_its_reply(
+    emulator: RunningEmulator, airflow: RunningAirflow, tell: Callable[[str], Story]
+) -> None:
+    story = tell("worker killed before the reply")
+    for number in (3, 4):
+        emulator.fault("stall", match=story.prompt(number))
+    for number in (3, 4):
+        until(partial(story.requests, number), "the submit to be accepted", 120)
+        airflow.kill_worker(DAG, story.run_id, "clip", number)
+    story.end()
+    assert "Found it: request" in "\n".join(airflow.logs(DAG, story.run_id, "clip", 3))
+
+
+def test_a_worker_dies_between_the_record_and_the_deferral(
+    emulator: RunningEmulator, airflow: RunningAirflow, tell: Callable[[str], Story]
+) -> None:
+    story = tell("worker killed before it defers")
+    for number in (3, 4):
+        emulator.fault("stall", on="status", match=story.prompt(number))
+    for number in (3, 4):
+        until(partial(story.requests, number), "the submit to be accepted", 120)
+        time.sleep(1.0)  # the record is written, and the first look stalls
+        airflow.kill_worker(DAG, story.run_id, "clip", number)
+    story.end()
+    assert "Taking up request" in "\n".join(airflow.logs(DAG, story.run_id, "clip", 3))
+
+
+def test_the_triggerer_that_polls_dies(airflow: RunningAirflow, tell: Callable[[str], Story]) -> None:
+    story = tell("triggerer killed")
+    story.in_flight(15)
+    airflow.kill("triggerer-1")
+    story.in_flight(20)
+    airflow.start("triggerer-1")
+    story.end()
+
+
+def test_a_triggerer_that_stood_still_cancels_nothing_when_it_wakes_up(
+    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[[str], Story]
+) -> None:
+    # Airflow 3.3.0 to 3.3.2 then call on_kill for triggers that are the other one's now (apache/airflow#73454)
+    story = tell("triggerer stopped for 20 s")
+    story.in_flight(15)
+    airflow.stop("triggerer-1")
+    time.sleep(20)
+    airflow.cont("triggerer-1")
+    story.end()
+    assert emulator.counts()["cancel"] == 0
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["with its workers", "alone"])
+def test_the_scheduler_dies(airflow: RunningAirflow, tell: Callable[[str], Story], alone: bool) -> None:
+    story = tell("scheduler killed alone" if alone else "scheduler killed with its workers")
+    story.in_flight(8)
+    airflow.kill("scheduler", alone=alone)
+    time.sleep(3)
+    airflow.start("scheduler")
+    story.end()
+
+
+def test_the_queue_is_restarted(emulator: RunningEmulator, tell: Callable[[str], Story]) -> None:
+    story = tell("queue killed and restarted")
+    story.in_flight(10)
+    emulator.kill()
+    time.sleep(5)
+    emulator.restart()
+    story.end()
+
+
+def test_the_queue_stands_still_for_half_a_minute(emulator: RunningEmulator, tell: Callable[[str], Story]) -> None:
+    story = tell("queue stopped for 30 s")
+    story.in_flight(8)
+    os.kill(emulator.pid, signal.SIGSTOP)
+    time.sleep(30)
+    os.kill(emulator.pid, signal.SIGCONT)
+    story.end()
+
+
+def test_a_person_marks_a_deferred_task_failed(
+    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[[str], Story]
+) -> None:
+    story = tell("deferred task marked failed")
+    airflow.until_state(DAG, story.run_id, "clip", "deferred", map_index=7)
+    airflow.set_state(DAG, story.run_id, "clip", "failed", 7)
+    until(lambda: story.requests(7)[0]["status_code"] == 499, "the request to be cancelled", 30)
+    story.end("failed", ended_by_a_person=story.prompt(7))
+    assert emulator.counts()["cancel"] == 1
+
+
+def test_a_person_clears_a_deferred_task_whose_request_waits(
+    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[[str], Story]
+) -> None:
+    story = tell("deferred task cleared")
+
+    def waiting() -> list[int]:
+        deferred = {i["map_index"] for i in airflow.instances(DAG, story.run_id, "clip") if i["state"] == "deferred"}
+        return [n for n in sorted(deferred) if story.requests(n)[0]["state"] == "IN_QUEUE"]
+
+    number = until(waiting, "a request in the queue", 120)[-1]
+    airflow.clear(DAG, story.run_id, task_ids=[["clip", number]])
+    story.end(asked_twice=story.prompt(number))
+    old, new = story.requests(number)
+    assert (old["error_type"], new["status_code"]) == ("client_cancelled", 200)
+
+
+def test_the_key_is_nowhere(home: AirflowHome, airflow: RunningAirflow, database: RunningPostgres) -> None:
+    """After all of that: in no file that Airflow wrote, and in no row of its database."""
+    secret = KEY.partition(":")[2]
+    dump = database.dump()
+    assert "pika_submission" in dump  # it is the whole database
+    assert secret not in dump
+    assert secret.encode().hex() not in dump
+    for path in home.folder.rglob("*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes(), path

@@ -43,7 +43,12 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.operators.pika"]}],
+        "operators": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_pika.operators.pika", "airflow_provider_pika.operators.cancel"],
+            }
+        ],
         "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.sensors.pika"]}],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.hooks.pika"]}],
         "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.triggers.pika"]}],

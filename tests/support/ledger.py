@@ -43,7 +43,7 @@ class Clip:
         return self.task["state"] == "success" and isinstance(self.video, dict) and self.video["request_id"] in good
 
     def double(self, asked: int = 1) -> int:
-        """Count the submissions made while an earlier one could still bring the clip, beyond what a person asked for."""
+        """Count the submissions made while an earlier one could still bring the clip, beyond what a person asked."""
         extra = 0
         for number, later in enumerate(self.requests):
             extra += any(not _had_failed(earlier, later["sent_at"]) for earlier in self.requests[:number])

@@ -1,0 +1,36 @@
+"""A clean-up branch: whatever fails, or is marked failed by a person, nobody pays for a clip that nobody waits for."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param, dag
+from saving import FOLDER, save
+
+from airflow_provider_pika.operators.cancel import PikaCancelOperator
+from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.sensors.pika import PikaVideoSensor
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    tags=["pika"],
+    params={
+        "prompt": Param("A paper plane circles a lighthouse, slowly", type="string"),
+        "folder": FOLDER,
+    },
+)
+def example_pika_clean_up():
+    generate = PikaTextToVideoOperator(task_id="generate", prompt="{{ params.prompt }}", resolution="480p")
+    video = PikaVideoSensor(task_id="video", request_id=generate.output, timeout=30 * 60)
+    save(video.output, folder="{{ params.folder }}")
+
+    clean_up = PikaCancelOperator(
+        task_id="clean_up",
+        # the XCom that is pushed with fal's reply: None if nothing was submitted, and then there is nothing to cancel
+        request_id="{{ ti.xcom_pull('generate', key='request_id') }}",
+        trigger_rule="one_failed",
+    )
+    [generate, video] >> clean_up
+
+
+example_pika_clean_up()

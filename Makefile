@@ -10,7 +10,7 @@ CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 
 export PROMPT
 
-.PHONY: help setup demo standalone test lint unit integration system chaos constraints clean
+.PHONY: help setup demo standalone test lint unit integration system chaos test-distributed constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ unit integration system: $(READY) ## Run one kind of tests
 
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips
 	@$(BIN)/python -m pytest -q tests/chaos
+
+test-distributed: $(DISTRIBUTED) ## Kill a worker of an Airflow with CeleryExecutor, two workers and two triggerers
+	@$(BIN)/python -m pytest -q tests/distributed
 
 constraints: ## Write down what an unpinned set-up installs today
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)

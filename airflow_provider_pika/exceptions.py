@@ -54,7 +54,7 @@ class PikaError(Exception):
         return " ".join(part for part in parts if part)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _from_json, (self.as_json(),)
+        return PikaError.from_json, (self.as_json(),)
 
     def as_json(self) -> dict[str, Any]:
         """Give the error as a JSON object, for a trigger's event."""
@@ -69,10 +69,6 @@ class PikaError(Exception):
         known = {error.__name__: error for error in _tree(PikaError)}
         fields = dict(value)
         return known[fields.pop("error")](**fields)
-
-
-def _from_json(value: Mapping[str, Any]) -> PikaError:
-    return PikaError.from_json(value)
 
 
 def _tree(root: type[PikaError]) -> list[type[PikaError]]:
@@ -151,7 +147,7 @@ class TryLater(PikaError):
 class MissingConnection(TryLater):
     """The default connection is not there, or could not be read just now, and the environment has no key either.
 
-    Airflow answers both in the same way, so this is retried, where a connection without a key is not.
+    Airflow does not tell the two apart, so this is retried, where a connection without a key is not.
     """
 
     advice = MissingKey.advice
@@ -180,8 +176,8 @@ class OtherQueue(TryLater):
     """
 
     advice = (
-        "The request itself goes on where it was; a retry looks again, and submits nothing. If the connection was "
-        "changed for good, clear the task that submits: that submits to the new queue."
+        "The request goes on where it was; a retry looks again, and submits nothing. If the connection was changed for "
+        "good, clear the task that submits."
     )
 
 
@@ -205,10 +201,7 @@ class RecordUnreadable(PikaError):
 
 
 class SubmitUnknown(PikaError):
-    """A submit was sent and its answer lost: fal may have accepted it, and may charge for it.
-
-    fal has no idempotency key (fal-protocol.md, section 3), so nothing here repeats such a submit by itself.
-    """
+    """A submit was sent and its answer lost: fal may have accepted it, and has no idempotency key (fal-protocol, 3)."""
 
     advice = (
         "The request may be running and may be charged, so the task fails without a retry. Look for it in the request "
@@ -221,10 +214,7 @@ class SubmitUnknown(PikaError):
 class GenerationFailed(PikaError):
     """The request ran to its end at fal and brought no video."""
 
-    advice = (
-        "fal gives no reason to try the same again, and may charge for a request that ran. To try all the same, clear "
-        "the task that submitted it."
-    )
+    advice = "fal may charge for a request that ran. To try the same again, clear the task that submitted it."
 
 
 class InputRejected(GenerationFailed):

@@ -38,9 +38,8 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
     ``PikaVideoSensor`` does, and returns the same JSON object. Either way the id is pushed first, as XCom
     ``request_id``.
 
-    From Airflow 3.3 on, the id is kept in the task's state, so that a retry takes the request up instead of submitting
-    again; README has the table of what an attempt does about what an earlier one left. When a submit's reply is lost,
-    the request is looked for in fal's request history, where the seed marks it as this task's own.
+    From Airflow 3.3 on, a retry takes the request up that is kept in the task's state; README has the table of what an
+    attempt does about what an earlier one left.
 
     :param prompt: what the video shows.
     :param resolution: "480p", "720p" or "1080p".
@@ -214,10 +213,7 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
         time.sleep(step.after)
 
     def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
-        """Conclude; but a request of an earlier attempt that is gone now is replaced, as if it had been gone at once.
-
-        It may have been about to be cancelled when this attempt took it up.
-        """
+        """Conclude; but replace a request of an earlier attempt that was about to be cancelled when it was taken up."""
         from airflow_provider_pika.fal.polling import Failed
 
         gone = isinstance(ending, Failed) and isinstance(ending.error, GenerationCancelled | UnknownRequest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,7 @@ from tests.support.emulator import RunningEmulator
 from tests.support.ledger import Row, table
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
-
-KEY = "chaos-key-id:chaos-key-secret"
-DAGS = Path(__file__).parent / "dags"
+from tests.support.story import DAGS, KEY
 
 ROWS: list[Row] = []
 

@@ -6,58 +6,17 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import pytest
 
 from dev.airflow_home import AirflowHome
-from tests.chaos.conftest import KEY, ROWS
+from tests.chaos.conftest import ROWS
 from tests.support.emulator import RunningEmulator
-from tests.support.ledger import DAG, Clip, clips_of, row
+from tests.support.ledger import DAG
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import RunningAirflow, until
-
-EACH = 10
-
-
-@dataclass
-class Story:
-    """One run of the Dag, while something happens to it."""
-
-    airflow: RunningAirflow
-    emulator: RunningEmulator
-    name: str
-    started: float = field(default_factory=time.monotonic)
-    run_id: str = ""
-
-    def begin(self) -> None:
-        """Start the run."""
-        self.emulator.clear_faults()
-        self.emulator.reset_counts()
-        self.run_id = self.airflow.start_run(DAG, name=self.name, each=EACH)
-
-    def in_flight(self, number: int) -> None:
-        """Wait until so many requests are at the emulator."""
-        until(lambda: len(self.emulator.requests(self.name)) >= number, f"{number} requests", 120)
-
-    def prompt(self, number: int) -> str:
-        """Give the prompt of a clip that one task makes."""
-        return f"{self.name}: clip {number};"
-
-    def requests(self, number: int) -> list[dict[str, Any]]:
-        """Give what was asked for that clip."""
-        return self.emulator.requests(self.prompt(number))
-
-    def end(self, state: str = "success", **by_a_person: str) -> list[Clip]:
-        """Wait for the run's end, and add up what came of it."""
-        self.airflow.until_healthy()
-        assert self.airflow.end_of_run(DAG, self.run_id, within=300) == state
-        clips = clips_of(self.airflow, self.emulator, self.run_id, self.name, EACH)
-        ROWS.append(found := row(self.name, clips, time.monotonic() - self.started, **by_a_person))
-        assert (found.double, found.lost) == (0, 0), [clip for clip in clips if not clip.delivered]
-        return clips
+from tests.support.story import EACH, KEY, Story
 
 
 @pytest.fixture
@@ -65,9 +24,7 @@ def tell(airflow: RunningAirflow, emulator: RunningEmulator) -> Callable[[str], 
     """Begin a story of this name."""
 
     def begin(name: str) -> Story:
-        story = Story(airflow, emulator, name)
-        story.begin()
-        return story
+        return Story.begin(airflow, emulator, name, ROWS)
 
     return begin
 
@@ -84,8 +41,7 @@ def test_a_worker_dies_between_fals_acceptance_and_its_reply(
     for number in (3, 4):
         emulator.fault("stall", match=story.prompt(number))
     for number in (3, 4):
-        until(partial(story.requests, number), "the submit to be accepted", 120)
-        airflow.kill_worker(DAG, story.run_id, "clip", number)
+        story.kill_worker_once_accepted(number)
     story.end()
     assert "Found it: request" in "\n".join(airflow.logs(DAG, story.run_id, "clip", 3))
 
@@ -97,9 +53,7 @@ def test_a_worker_dies_between_the_record_and_the_deferral(
     for number in (3, 4):
         emulator.fault("stall", on="status", match=story.prompt(number))
     for number in (3, 4):
-        until(partial(story.requests, number), "the submit to be accepted", 120)
-        time.sleep(1.0)  # the record is written, and the first look stalls
-        airflow.kill_worker(DAG, story.run_id, "clip", number)
+        story.kill_worker_once_accepted(number, after=1.0)  # the record is written, and the first look stalls
     story.end()
     assert "Taking up request" in "\n".join(airflow.logs(DAG, story.run_id, "clip", 3))
 
@@ -158,6 +112,7 @@ def test_a_person_marks_a_deferred_task_failed(
     airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[[str], Story]
 ) -> None:
     story = tell("deferred task marked failed")
+    until(partial(story.requests, 7), "the request", 120)
     airflow.until_state(DAG, story.run_id, "clip", "deferred", map_index=7)
     airflow.set_state(DAG, story.run_id, "clip", "failed", 7)
     until(lambda: story.requests(7)[0]["status_code"] == 499, "the request to be cancelled", 30)

@@ -1,0 +1,50 @@
+"""Where users outgrow one machine: CeleryExecutor, a broker, two workers and two triggerers; and a worker dies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dev.airflow_home import AirflowHome, pika_connection
+from tests.support.emulator import RunningEmulator
+from tests.support.ledger import Row, table
+from tests.support.postgres import RunningPostgres
+from tests.support.redis import RunningRedis
+from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
+from tests.support.story import DAGS, KEY, Story
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    folder = tmp_path_factory.mktemp("emulator")
+    with RunningEmulator.start(folder, runners=12, generation_time="9-15", keys=[KEY]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator) -> Iterator[RunningAirflow]:
+    folder = tmp_path_factory.mktemp("distributed")
+    with RunningPostgres.start(folder) as postgres, RunningRedis.start(folder) as redis:
+        connection = pika_connection(emulator.queue_url, KEY, http_timeout=20)
+        settings = {**IMPATIENT, **postgres.settings, **redis.settings(postgres), **connection}
+        with running_airflow(AirflowHome(folder, DAGS, settings), triggerers=2, workers=2) as running:
+            yield running
+
+
+def test_a_worker_and_a_triggerer_die_and_every_clip_is_delivered_and_paid_for_once(
+    airflow: RunningAirflow, emulator: RunningEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[Row] = []
+    story = Story.begin(airflow, emulator, "Celery worker and triggerer killed", rows)
+    emulator.fault("stall", match=story.prompt(3))  # somebody is between fal's acceptance and its reply
+    story.in_flight(10)
+    airflow.kill("worker-1")
+    airflow.kill("triggerer-1")
+    time.sleep(10)
+    airflow.start("worker-1")
+    airflow.start("triggerer-1")
+    story.end()
+    with capsys.disabled():
+        print("", *table(rows), sep="\n")

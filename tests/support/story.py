@@ -1,0 +1,65 @@
+"""A run of the Dag ``chaos``, from its first submit to the count of what came of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.emulator import RunningEmulator
+from tests.support.ledger import DAG, Clip, Row, clips_of, row
+from tests.support.running_airflow import RunningAirflow, until
+
+#: Clips that one task makes, and as many that two tasks make.
+EACH = 10
+
+KEY = "chaos-key-id:chaos-key-secret"
+DAGS = Path(__file__).parent.parent / "chaos" / "dags"
+
+
+@dataclass
+class Story:
+    """One run of the Dag, while something happens to it."""
+
+    airflow: RunningAirflow
+    emulator: RunningEmulator
+    name: str
+    rows: list[Row]
+    run_id: str
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def begin(cls, airflow: RunningAirflow, emulator: RunningEmulator, name: str, rows: list[Row]) -> Self:
+        """Start a run; what comes of it is added to ``rows``."""
+        emulator.clear_faults()
+        emulator.reset_counts()
+        return cls(airflow, emulator, name, rows, airflow.start_run(DAG, name=name, each=EACH))
+
+    def in_flight(self, number: int) -> None:
+        """Wait until so many requests are at the emulator."""
+        until(lambda: len(self.emulator.requests(self.name)) >= number, f"{number} requests", 120)
+
+    def prompt(self, number: int) -> str:
+        """Give the prompt of a clip that one task makes."""
+        return f"{self.name}: clip {number};"
+
+    def kill_worker_once_accepted(self, number: int, after: float = 0.0) -> None:
+        """SIGKILL the worker that makes that clip, some seconds after fal has accepted its request."""
+        until(partial(self.requests, number), "the submit to be accepted", 120)
+        time.sleep(after)
+        self.airflow.kill_worker(DAG, self.run_id, "clip", number)
+
+    def requests(self, number: int) -> list[dict[str, Any]]:
+        """Give what was asked for that clip."""
+        return self.emulator.requests(self.prompt(number))
+
+    def end(self, state: str = "success", **by_a_person: str) -> list[Clip]:
+        """Wait for the run's end, and add up what came of it."""
+        self.airflow.until_healthy()
+        assert self.airflow.end_of_run(DAG, self.run_id, within=300) == state
+        clips = clips_of(self.airflow, self.emulator, self.run_id, self.name, EACH)
+        self.rows.append(found := row(self.name, clips, time.monotonic() - self.started, **by_a_person))
+        assert (found.double, found.lost) == (0, 0), [clip for clip in clips if not clip.delivered]
+        return clips

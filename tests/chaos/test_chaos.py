@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 
@@ -112,8 +111,7 @@ def test_a_person_marks_a_deferred_task_failed(
     airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[[str], Story]
 ) -> None:
     story = tell("deferred task marked failed")
-    until(partial(story.requests, 7), "the request", 120)
-    airflow.until_state(DAG, story.run_id, "clip", "deferred", map_index=7)
+    story.watched(7)
     airflow.set_state(DAG, story.run_id, "clip", "failed", 7)
     until(lambda: story.requests(7)[0]["status_code"] == 499, "the request to be cancelled", 30)
     story.end("failed", ended_by_a_person=story.prompt(7))

@@ -51,6 +51,17 @@ class Story:
         time.sleep(after)
         self.airflow.kill_worker(DAG, self.run_id, "clip", number)
 
+    def watched(self, number: int) -> None:
+        """Wait until a trigger watches that clip: before, nobody is told of a kill (Airflow 3.3.2)."""
+        until(partial(self.requests, number), "the request", 120)
+
+        def has_trigger() -> bool:
+            deferred = self.airflow.instance(DAG, self.run_id, "clip", number)["triggerer"] is not None
+            return deferred and "trigger" in self.airflow.log(DAG, self.run_id, "clip", map_index=number)
+
+        until(has_trigger, f"a trigger for clip {number}", 60)
+        time.sleep(2.0)
+
     def requests(self, number: int) -> list[dict[str, Any]]:
         """Give what was asked for that clip."""
         return self.emulator.requests(self.prompt(number))

@@ -19,22 +19,34 @@ from tests.support.story import EACH, KEY, Story
 
 
 @pytest.fixture
-def tell(airflow: RunningAirflow, emulator: RunningEmulator) -> Callable[[str], Story]:
+def tell(airflow: RunningAirflow, emulator: RunningEmulator) -> Callable[..., Story]:
     """Begin a story of this name."""
 
-    def begin(name: str) -> Story:
-        return Story.begin(airflow, emulator, name, ROWS)
+    def begin(name: str, *faults: str) -> Story:
+        return Story.begin(airflow, emulator, name, ROWS, faults or ("",))
 
     return begin
 
 
-def test_nothing_happens(tell: Callable[[str], Story]) -> None:
+def test_nothing_happens(tell: Callable[..., Story]) -> None:
     story = tell("nothing happens")
     assert [len(clip.requests) for clip in story.end()] == [1] * 2 * EACH
 
 
+def test_everything_goes_wrong_that_can_on_the_way_to_fal_and_at_fal(tell: Callable[..., Story]) -> None:
+    lost = ("lost_reply", "malformed", "reset accepted=true", "http_502 accepted=true", "stall seconds=3")
+    passing = ("http_429 retry_after=1", "requeue", "expire")
+    failing = ("content_policy_violation", "runner_error")
+    story = tell("every fault of fal's", *(f" [[{fault}]]" for fault in (*lost, *passing, *failing)))
+    clips = story.end("failed")
+    assert sum(clip.delivered for clip in clips) == 2 * (len(lost) + len(passing))
+    refused, broken = clips[EACH - 2], clips[EACH - 1]
+    assert (refused.task["try_number"], len(refused.requests)) == (1, 1)
+    assert len(broken.requests) == broken.task["try_number"] == 6  # each failed before the next was submitted
+
+
 def test_a_worker_dies_between_fals_acceptance_and_its_reply(
-    emulator: RunningEmulator, airflow: RunningAirflow, tell: Callable[[str], Story]
+    emulator: RunningEmulator, airflow: RunningAirflow, tell: Callable[..., Story]
 ) -> None:
     story = tell("worker killed before the reply")
     for number in (3, 4):
@@ -46,7 +58,7 @@ def test_a_worker_dies_between_fals_acceptance_and_its_reply(
 
 
 def test_a_worker_dies_between_the_record_and_the_deferral(
-    emulator: RunningEmulator, airflow: RunningAirflow, tell: Callable[[str], Story]
+    emulator: RunningEmulator, airflow: RunningAirflow, tell: Callable[..., Story]
 ) -> None:
     story = tell("worker killed before it defers")
     for number in (3, 4):
@@ -57,7 +69,7 @@ def test_a_worker_dies_between_the_record_and_the_deferral(
     assert "Taking up request" in "\n".join(airflow.logs(DAG, story.run_id, "clip", 3))
 
 
-def test_the_triggerer_that_polls_dies(airflow: RunningAirflow, tell: Callable[[str], Story]) -> None:
+def test_the_triggerer_that_polls_dies(airflow: RunningAirflow, tell: Callable[..., Story]) -> None:
     story = tell("triggerer killed")
     story.in_flight(15)
     airflow.kill("triggerer-1")
@@ -67,7 +79,7 @@ def test_the_triggerer_that_polls_dies(airflow: RunningAirflow, tell: Callable[[
 
 
 def test_a_triggerer_that_stood_still_cancels_nothing_when_it_wakes_up(
-    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[[str], Story]
+    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[..., Story]
 ) -> None:
     # Airflow 3.3.0 to 3.3.2 then call on_kill for triggers that are the other one's now (apache/airflow#73454)
     story = tell("triggerer stopped for 20 s")
@@ -80,7 +92,7 @@ def test_a_triggerer_that_stood_still_cancels_nothing_when_it_wakes_up(
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["with its workers", "alone"])
-def test_the_scheduler_dies(airflow: RunningAirflow, tell: Callable[[str], Story], alone: bool) -> None:
+def test_the_scheduler_dies(airflow: RunningAirflow, tell: Callable[..., Story], alone: bool) -> None:
     story = tell("scheduler killed alone" if alone else "scheduler killed with its workers")
     story.in_flight(8)
     airflow.kill("scheduler", alone=alone)
@@ -89,7 +101,7 @@ def test_the_scheduler_dies(airflow: RunningAirflow, tell: Callable[[str], Story
     story.end()
 
 
-def test_the_queue_is_restarted(emulator: RunningEmulator, tell: Callable[[str], Story]) -> None:
+def test_the_queue_is_restarted(emulator: RunningEmulator, tell: Callable[..., Story]) -> None:
     story = tell("queue killed and restarted")
     story.in_flight(10)
     emulator.kill()
@@ -98,7 +110,7 @@ def test_the_queue_is_restarted(emulator: RunningEmulator, tell: Callable[[str],
     story.end()
 
 
-def test_the_queue_stands_still_for_half_a_minute(emulator: RunningEmulator, tell: Callable[[str], Story]) -> None:
+def test_the_queue_stands_still_for_half_a_minute(emulator: RunningEmulator, tell: Callable[..., Story]) -> None:
     story = tell("queue stopped for 30 s")
     story.in_flight(8)
     os.kill(emulator.pid, signal.SIGSTOP)
@@ -108,7 +120,7 @@ def test_the_queue_stands_still_for_half_a_minute(emulator: RunningEmulator, tel
 
 
 def test_a_person_marks_a_deferred_task_failed(
-    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[[str], Story]
+    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[..., Story]
 ) -> None:
     story = tell("deferred task marked failed")
     story.watched(7)
@@ -119,7 +131,7 @@ def test_a_person_marks_a_deferred_task_failed(
 
 
 def test_a_person_clears_a_deferred_task_whose_request_waits(
-    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[[str], Story]
+    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[..., Story]
 ) -> None:
     story = tell("deferred task cleared")
 

@@ -7,10 +7,14 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from airflow_provider_pika import exceptions as errors
 from tests.support.airflow_api import AirflowApi
 from tests.support.emulator import RunningEmulator
 
 DAG = "chaos"
+
+#: How the provider's errors end: with what to do.
+ADVICE = {getattr(errors, name).advice for name in errors.__all__} - {""}
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class Clip:
     task: dict[str, Any]
     video: Any
     requests: list[dict[str, Any]]
+    log: str = ""
+
+    @property
+    def failed_with_a_reason(self) -> bool:
+        """Whether the task failed, and its log says what to do about it."""
+        return self.task["state"] == "failed" and any(advice in self.log for advice in ADVICE)
 
     @property
     def delivered(self) -> bool:
@@ -54,7 +64,7 @@ def clips_of(airflow: AirflowApi, emulator: RunningEmulator, run_id: str, name: 
     """Give every clip of a run of the Dag ``chaos``."""
     requests = defaultdict(list)
     for request in emulator.requests(name):
-        requests[request["input"]["prompt"]].append(request)
+        requests[request["input"]["prompt"].partition(";")[0] + ";"].append(request)
     clips = []
     for kind, last in (("clip", "clip"), ("generate", "video")):
         tasks = {instance["map_index"]: instance for instance in airflow.instances(DAG, run_id, last)}
@@ -62,18 +72,17 @@ def clips_of(airflow: AirflowApi, emulator: RunningEmulator, run_id: str, name: 
             prompt = f"{name}: {kind} {number};"
             task = tasks.get(number, {"state": None})
             video = airflow.xcom(DAG, run_id, last, map_index=number) if task["state"] == "success" else None
-            clips.append(Clip(prompt, task, video, requests[prompt]))
+            failed = task["state"] == "failed"
+            log = airflow.log(DAG, run_id, last, task["try_number"], number) if failed else ""
+            clips.append(Clip(prompt, task, video, requests[prompt], log))
     return clips
 
 
 def row(
     fault: str, clips: Collection[Clip], seconds: float, *, ended_by_a_person: str = "", asked_twice: str = ""
 ) -> Row:
-    """Add up a run. ``ended_by_a_person`` and ``asked_twice`` are prompts that a person acted on.
-
-    A failure counts as one with a reason only if a test has looked at its reason; here, a person's is.
-    """
-    failed = [clip for clip in clips if clip.prompt == ended_by_a_person and clip.task["state"] == "failed"]
+    """Add up a run. ``ended_by_a_person`` and ``asked_twice`` are prompts that a person acted on."""
+    failed = [clip for clip in clips if clip.failed_with_a_reason or clip.prompt == ended_by_a_person]
     delivered = [clip for clip in clips if clip.delivered]
     return Row(
         fault,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,11 +32,18 @@ class Story:
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def begin(cls, airflow: RunningAirflow, emulator: RunningEmulator, name: str, rows: list[Row]) -> Self:
-        """Start a run; what comes of it is added to ``rows``."""
+    def begin(
+        cls,
+        airflow: RunningAirflow,
+        emulator: RunningEmulator,
+        name: str,
+        rows: list[Row],
+        faults: Sequence[str] = ("",),
+    ) -> Self:
+        """Start a run; what comes of it is added to ``rows``. The prompts end with these faults in turn."""
         emulator.clear_faults()
         emulator.reset_counts()
-        return cls(airflow, emulator, name, rows, airflow.start_run(DAG, name=name, each=EACH))
+        return cls(airflow, emulator, name, rows, airflow.start_run(DAG, name=name, each=EACH, faults=faults))
 
     def in_flight(self, number: int) -> None:
         """Wait until so many requests are at the emulator."""

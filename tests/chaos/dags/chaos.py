@@ -13,11 +13,12 @@ PATIENT = {"retries": 5, "retry_delay": timedelta(seconds=1)}
 WAITING = {"poll_interval": 1.0, "timeout": 300}
 
 
-@dag(schedule=None, catchup=False, max_active_tasks=64, params={"name": "nothing happens", "each": 10})
+@dag(schedule=None, catchup=False, max_active_tasks=64, params={"name": "nothing happens", "each": 10, "faults": [""]})
 def chaos():
     @task(**PATIENT)
     def prompts(kind: str, params: dict) -> list[str]:
-        return [f"{params['name']}: {kind} {number};" for number in range(params["each"])]
+        faults = params["faults"]
+        return [f"{params['name']}: {kind} {n};{faults[n % len(faults)]}" for n in range(params["each"])]
 
     PikaTextToVideoOperator.partial(
         task_id="clip", resolution="480p", wait_for_completion=True, **PATIENT, **WAITING

@@ -132,10 +132,7 @@ class RequestRejected(PikaError):
 class UnknownStatus(PikaError):
     """fal says that a request is in a state that this version does not know; never taken for success."""
 
-    advice = (
-        "The request may be running or ended, and may be charged: look at it in your fal account. Clear this task to "
-        "look again, which submits nothing."
-    )
+    advice = "The request may be running or ended, and may be charged: look at it in your fal account."
 
 
 class TryLater(PikaError):
@@ -233,7 +230,7 @@ class GenerationCancelled(GenerationFailed):
     """The request was cancelled before it ended (499)."""
 
     retry_helps = True
-    advice = "Nothing runs any more. The next try of the task that submitted it submits anew, as does clearing it."
+    advice = "The next try of the task that submitted it submits anew, as does clearing it."
 
 
 class GenerationInterrupted(GenerationFailed):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from .exceptions import GenerationFailed, PikaError
+from .exceptions import GenerationFailed, PikaError, UnknownStatus
 
 
 @contextmanager
@@ -32,3 +32,9 @@ def failing_when_a_look_cannot_help() -> Iterator[None]:
             f"{error} Retrying this task cannot help, since it looks at the same request: clear the task that "
             "submitted it."
         ) from error
+    except AirflowFailException as error:
+        if not isinstance(error.__cause__, UnknownStatus):
+            raise
+        raise AirflowFailException(
+            f"{error} Clear this task to look again, which submits nothing."
+        ) from error.__cause__

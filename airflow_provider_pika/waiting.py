@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_pika.cancelling import CancelOnKill
+from airflow_provider_pika.cancelling import CancelOnKill, Target
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.hooks.pika import LONGEST_CALL, PikaHook
 
@@ -58,14 +58,18 @@ class WaitsForVideo:
         # made when it is needed: what a Dag file's operator holds is copied and serialized
         return self.__dict__.setdefault("_cancel_on_kill", CancelOnKill())  # type: ignore[no-any-return]
 
+    def _cancel_if_killed(self, context: Context, queue: FalQueue, request_id: str, *, or_cleared: bool) -> None:
+        """Have ``on_kill`` cancel the request from now on."""
+        if self.cancel_on_kill:
+            target = Target(queue.account, self.endpoint, request_id, context["ti"], or_cleared)
+            self._killing.arm(target)
+
     def _watch(
         self, queue: FalQueue, wait: Wait, progress: Progress, pause: Callable[[LookAgain, Progress, str], object]
     ) -> Ending:
         """Look again and again; ``pause`` sleeps, or leaves the worker by an exception of Airflow's."""
         from airflow_provider_pika.fal.polling import LookAgain, decide
 
-        if self.cancel_on_kill:
-            self._killing.arm(queue.account, self.endpoint, wait.request_id)
         while True:
             look = queue.look(self.endpoint, wait.request_id)
             step = decide(wait, look, time.time())

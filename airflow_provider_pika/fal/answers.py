@@ -129,10 +129,10 @@ def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | erro
 
 
 def _is_refusal(answer: Answer) -> bool:
-    if answer.status_code == 503 and "upstream connect error or disconnect" in answer.words:
-        return False  # a proxy's words for a connection that broke, perhaps after the request had passed
     code = answer.status_code
-    return (300 <= code < 500 and code not in _GATEWAY_LOST_SIGHT) or code in _REFUSED
+    if code in _REFUSED:  # by fal's own word, or by its ingress, which had nobody to pass the request on to
+        return isinstance(answer.body, dict) or (code == 503 and "nginx" in answer.words)
+    return 300 <= code < 500 and code not in _GATEWAY_LOST_SIGHT
 
 
 def _refusal(answer: Answer, what: str, request_id: str | None = None) -> errors.PikaError:
@@ -158,6 +158,8 @@ def _refusal(answer: Answer, what: str, request_id: str | None = None) -> errors
 
 def _read_failure(answer: Answer, request_id: str) -> errors.PikaError:
     if answer.status_code == 404:
+        if not isinstance(answer.body, dict):
+            return errors.ServerUnavailable(f"A gateway answered: {answer.words}.", request_id=request_id)
         return errors.UnknownRequest(
             f"fal does not know this request: {answer.words}.", request_id=request_id, status_code=404
         )

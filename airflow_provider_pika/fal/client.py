@@ -69,7 +69,10 @@ class Account:
 
     def answer(self, response: httpx.Response, content: bytes) -> Answer:
         """Take in a response; a server that echoes what it was sent must not get the key into a message."""
-        text = content.decode("utf-8", "replace").replace(self.authorization.partition(" ")[2], "***")
+        key = self.authorization.partition(" ")[2]
+        text = content.decode("utf-8", "replace")
+        for secret in (key, key.partition(":")[2]):
+            text = text.replace(secret, "***") if secret else text
         return Answer.read(response.status_code, response.headers, text)
 
 

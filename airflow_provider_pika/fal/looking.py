@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_pika.exceptions import PikaError, UnknownRequest
+from airflow_provider_pika.exceptions import PikaError, ServerUnavailable, UnexpectedAnswer, UnknownRequest
 
 from . import answers, calls
 from .answers import outcome
@@ -58,7 +58,7 @@ def look(platform_url: str, endpoint: str, request_id: str) -> Conversation[Look
 
 
 def search(platform_url: str, endpoint: str, sent: Mapping[str, Any], since: float) -> Conversation[Found]:
-    """Look through the history for requests with exactly this input, again and again for three minutes.
+    """Look through the history for requests with exactly this input, again and again, with three minutes of pauses.
 
     :param since: unix seconds, before the submit.
     """
@@ -95,8 +95,8 @@ def _rows(platform_url: str, endpoint: str, since: float) -> Conversation[list[P
         rows += page.items
         cursor = page.next_cursor
         if not page.has_more or cursor is None:
-            break
-    return rows
+            return rows
+    raise UnexpectedAnswer(f"It has more than {len(rows)} requests since then, and was not read to its end.")
 
 
 def _remembered(
@@ -105,7 +105,11 @@ def _remembered(
     try:
         page = yield calls.history(platform_url, endpoint, time.time() - HISTORY_KEPT, request_id=request_id)
     except PikaError as error:
+        if error.retry_helps:
+            return error  # one bad read must not end a wait for good
         unknown.consequence = f"Its history did not tell, either: {error.message}"
         return unknown
     rows = [row for row in page.items if row.request_id == request_id]
+    if rows and rows[0].status_code is None:
+        return ServerUnavailable(f"{unknown.message} Its history says that it still runs.", request_id=request_id)
     return (answers.remembered(rows[0], endpoint, request_id) if rows else None) or unknown

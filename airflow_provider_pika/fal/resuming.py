@@ -7,7 +7,7 @@ where a person asked for it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -147,6 +147,7 @@ def after_search(step: Search, found: Found, wanted: Wanted, *, may_submit: bool
 
     :param may_submit: False if this attempt has submitted often enough.
     """
+    found = replace(found, request_ids=tuple(id for id in found.request_ids if id not in step.record.replaced))
     ids = found.request_ids
     ours = step.record.seed is not None or wanted.asks_anew(step.record)
     if len(ids) == 1 and ours:

@@ -31,13 +31,22 @@ class Submission:
     :param records: where the record is kept.
     :param platform_url: where the request history is.
     :param tell: takes a line for the task's log.
+    :param check: is called before each POST; it raises where nothing is to be submitted any more.
     """
 
-    def __init__(self, wanted: Wanted, records: Records, platform_url: str, tell: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        records: Records,
+        platform_url: str,
+        tell: Callable[[str], object],
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
         self._wanted = wanted
         self._records = records
         self._platform_url = platform_url
         self._tell = tell
+        self._check = check
         self._submits = 0
 
     def obtain(self) -> Conversation[Record]:
@@ -94,12 +103,13 @@ class Submission:
             self._tell(f"Submitting anew: {step.reason}")
         if step.replaces and step.cancels:
             yield from self._cancel_if_it_waits(step.replaces)
+        self._check()
         record = self._intent(step)
         self._records.write(record)
         self._submits += 1
         arguments = self._input(record.seed)
         try:
-            request_id = yield from submit(self._wanted.endpoint, arguments, self._wanted.controls)
+            request_id = yield from submit(self._wanted.endpoint, arguments, self._wanted.controls, self._check)
         except SubmitUnknown as error:
             return Search(record, error)
         except PikaError:

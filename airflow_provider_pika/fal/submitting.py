@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_pika.exceptions import TryLater
@@ -18,16 +18,23 @@ REPEAT_AFTER = (1.0, 4.0)
 LONGEST_PAUSE = 30.0
 
 
-def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls) -> Conversation[str]:
+def submit(
+    endpoint: str,
+    arguments: Mapping[str, Any],
+    controls: SubmitControls,
+    check: Callable[[], object] = lambda: None,
+) -> Conversation[str]:
     """Submit and give the request id.
 
     It ends in one of three ways: accepted, the id; certainly refused, the last refusal raised; unknown, raised at once.
 
+    :param check: is called before each POST; it raises where nothing is to be submitted any more.
     :raises SubmitUnknown: fal may have accepted it.
     :raises PikaError: any other: fal accepted nothing.
     """
     repeats = 0
     while True:
+        check()
         try:
             request_id: str = yield calls.submit(endpoint, arguments, controls)
         except TryLater as error:

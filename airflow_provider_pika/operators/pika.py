@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
-from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, UnknownRequest, WaitTimeout
+from airflow_provider_pika.exceptions import GenerationCancelled, GenerationFailed, SubmitUnknown, TryLater, WaitTimeout
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
@@ -135,6 +135,10 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
             arguments = arguments_of(self._values())  # before anything is asked of Airflow or fal
             with PikaHook(self.pika_conn_id).get_conn() as queue:
                 request_id = self._obtain(context, queue, arguments)
+                self._cancel_if_killed(context, queue, request_id, or_cleared=self.on_clear == "resubmit")
+                if self._killing.fired:  # while it submitted
+                    self._killing.fire(self.log)
+                    raise TryLater("The task was told to stop while it submitted.", request_id=request_id)
                 if not self.wait_for_completion:
                     return request_id
                 ending = self._wait(queue, request_id)
@@ -163,7 +167,7 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
                 "This Airflow keeps no task state (3.3 does): a retry of this task submits, and pays, again"
             )
         wanted = self._wanted(context, queue, arguments)
-        submission = Submission(wanted, records, queue.account.platform_url, self.log.info)
+        submission = Submission(wanted, records, queue.account.platform_url, self.log.info, self._stop_if_killed)
         try:
             request_id = str(queue.hold(submission.obtain()).request_id)
         except AirflowTaskTimeout as error:  # Airflow retries after its execution_timeout
@@ -172,7 +176,6 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
                 raise SubmitUnknown(f"The submit to {self.endpoint} was cut off: {error}.") from None
             raise
         push_request_id(context, request_id, self.log)
-        self._stop_if_killed(queue, request_id)
         return request_id
 
     def _wanted(self, context: Context, queue: FalQueue, arguments: Mapping[str, Any]) -> Wanted:
@@ -192,12 +195,9 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
             on_clear=self.on_clear,  # type: ignore[arg-type]
         )
 
-    def _stop_if_killed(self, queue: FalQueue, request_id: str) -> None:
-        """Take back a request that was accepted after the signal to kill had come."""
-        if self.cancel_on_kill and self._killing.fired:
-            self._killing.arm(queue.account, self.endpoint, request_id)
-            self._killing.fire(self.log)
-            raise GenerationCancelled("The task was killed while it submitted.", request_id=request_id)
+    def _stop_if_killed(self) -> None:
+        if self._killing.fired:
+            raise TryLater("The task was told to stop, so nothing more is submitted.")
 
     def _wait(self, queue: FalQueue, request_id: str) -> Ending:
         from airflow_provider_pika.fal.polling import Wait
@@ -216,9 +216,11 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
         """Conclude; but replace a request of an earlier attempt that was about to be cancelled when it was taken up."""
         from airflow_provider_pika.fal.polling import Failed
 
-        gone = isinstance(ending, Failed) and isinstance(ending.error, GenerationCancelled | UnknownRequest)
-        if gone and self._was_taken_up(context):
+        cancelled = isinstance(ending, Failed) and isinstance(ending.error, GenerationCancelled)
+        if cancelled and not self._killing.fired and self._was_taken_up(context):
             return self.execute(context)  # type: ignore[no-any-return]
+        if isinstance(ending, Failed) and not isinstance(ending.error, GenerationFailed):
+            ending.error.consequence = "The request goes on at fal: to take it up, set on_clear='reuse' before you clear; else a clear submits."
         return super()._finish(context, ending)
 
     def _was_taken_up(self, context: Context) -> bool:
@@ -227,7 +229,7 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
 
     def _known_request_id(self, context: Context) -> str | None:
         record = records_of(context).read()
-        return record.request_id if record else pull_request_id(context)
+        return (record and record.request_id) or pull_request_id(context)
 
     def _time_is_up(self, late: TooLate) -> Exception:
         next_try = (

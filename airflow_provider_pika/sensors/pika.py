@@ -55,7 +55,7 @@ class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
         is ``[sensors] default_timeout``, 7 days.
     :param soft_fail: skip the task on a timeout, or on what Airflow would fail at once.
     :param cancel_on_kill: cancel the request when a person marks the task failed, succeeded or skipped; while it is
-        deferred, from Airflow 3.3 on. A clear waits for the same request again, so it cancels nothing.
+        deferred, from Airflow 3.3 on, and not between two looks in reschedule mode. A clear cancels nothing.
     :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
     """
 
@@ -103,6 +103,7 @@ class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
             deadline, failures = self._deadline(context), told.get("failures", 0)
             wait = Wait(self.request_id, deadline, self.poll_interval, self.timeout, failures)
             with PikaHook(self.pika_conn_id).get_conn() as queue:
+                self._cancel_if_killed(context, queue, self.request_id, or_cleared=False)
                 ending = self._watch(queue, wait, Progress(told), pause)
             return self._finish(context, ending)
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_pika import fate
 from airflow_provider_pika.exceptions import OtherQueue, PikaError, TryLater, UnexpectedAnswer
+from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.hooks.pika import PikaHook
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Seconds that a cancellation in the triggerer may take, look at the task's fate included.
 CANCEL_WITHIN = 30.0
+
+#: Seconds between two times that Airflow is asked for the connection.
+CONNECT_PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)
 
 #: Cancellations under way: the event loop itself holds its tasks only weakly.
 _UNDER_WAY: set[asyncio.Task[None]] = set()
@@ -89,7 +94,7 @@ class PikaVideoTrigger(BaseTrigger):
         from airflow_provider_pika.fal.polling import LookAgain, Wait, decide
 
         wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout)
-        async with await self._queue() as queue:
+        async with await self._queue_at_last() as queue:
             while True:
                 look = await queue.look(self.endpoint, self.request_id)
                 step = decide(wait, look, time.time())
@@ -112,14 +117,12 @@ class PikaVideoTrigger(BaseTrigger):
             await asyncio.shield(task)
 
     async def _cancel_if_meant(self) -> None:
-        from airflow_provider_pika.triggers.fate import Fate, fate_of
-
         try:
             async with asyncio.timeout(CANCEL_WITHIN):
-                fate = await fate_of(self.task_instance, self.request_id)
-                self.log.info("Request %s: %s", self.request_id, fate.value)
-                if fate is Fate.KILLED or (fate is Fate.CLEARED and self.cancel_on_clear):
-                    await self._cancel(only_if_it_waits=fate is Fate.CLEARED)
+                became = await fate.ask_in_triggerer(self.task_instance, self.request_id)
+                self.log.info("Request %s: %s", self.request_id, became.value)
+                if became is Fate.KILLED or (became is Fate.CLEARED and self.cancel_on_clear):
+                    await self._cancel(only_if_it_waits=became is Fate.CLEARED)
         except Exception as error:  # a request that runs on costs less than one that is cancelled by mistake
             self.log.warning("Request %s was not cancelled, and may be charged: %s", self.request_id, error)
 
@@ -132,6 +135,18 @@ class PikaVideoTrigger(BaseTrigger):
                     return
             taken = await queue.cancel(self.endpoint, self.request_id)
             self.log.info("Request %s: %s", self.request_id, "cancelled" if taken else "had ended; its result is kept")
+
+    async def _queue_at_last(self) -> AsyncFalQueue:
+        """Give the queue, whatever trouble Airflow has for a moment with the connection: a clip may depend on it."""
+        for pause in CONNECT_PAUSES:
+            try:
+                return await self._queue()
+            except Exception as error:
+                if isinstance(error, PikaError) and not error.retry_helps:
+                    raise
+                self.log.warning("The connection cannot be had: %s Asking again in %.0f s.", error, pause)
+                await asyncio.sleep(min(pause, max(0.0, self.deadline - time.time())))
+        return await self._queue()
 
     async def _queue(self) -> AsyncFalQueue:
         queue = await PikaHook(self.pika_conn_id).aget_conn()

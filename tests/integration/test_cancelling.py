@@ -18,15 +18,16 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika import fate
 from airflow_provider_pika.cancelling import CANCEL_WITHIN
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.polling import TooLate
+from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
-from airflow_provider_pika.triggers import fate
-from airflow_provider_pika.triggers.fate import Fate
+from airflow_provider_pika.task_state import KEY
 from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.integration.conftest import connect
 from tests.support.airflow import StateStore, TaskInstance, context, run_to_the_end
@@ -83,12 +84,60 @@ def killed_while_it_waits(task: Any) -> None:
     killing.join()
 
 
-def test_a_killed_worker_cancels_what_its_operator_waits_for(emulator: RunningEmulator) -> None:
+def test_a_killed_worker_cancels_what_its_operator_waits_for(emulator: RunningEmulator, became: Any) -> None:
+    became(Fate.KILLED)
     killed_while_it_waits(operator(deferrable=False))
     assert fates(emulator) == ["cancelled"]
 
 
-def test_a_killed_sensor_cancels_nothing_unless_it_is_told_to(emulator: RunningEmulator) -> None:
+@pytest.mark.parametrize("answer", [Fate.GOES_ON, ConnectionError("no api-server")], ids=["replaced", "not known"])
+def test_a_worker_that_was_only_replaced_cancels_nothing(
+    emulator: RunningEmulator, became: Any, answer: Fate | Exception
+) -> None:
+    became(answer)
+    task = operator(deferrable=False, timeout=1)
+    threading.Timer(0.3, task.on_kill).start()
+    with pytest.raises(errors.WaitTimeout):
+        run_to_the_end(task, task_state_store=StateStore())
+    assert emulator.counts()["cancel"] == 0
+
+
+@pytest.mark.parametrize(("on_clear", "cancels"), [("resubmit", 1), ("reuse", 0)])
+def test_a_cleared_worker_cancels_unless_its_request_is_to_be_reused(
+    emulator: RunningEmulator, became: Any, on_clear: str, cancels: int
+) -> None:
+    became(Fate.CLEARED)
+    task = operator(deferrable=False, timeout=1, on_clear=on_clear)
+    threading.Timer(0.3, task.on_kill).start()
+    with pytest.raises(errors.PikaError):
+        run_to_the_end(task, task_state_store=StateStore())
+    assert emulator.counts()["cancel"] == cancels
+
+
+def test_a_killed_worker_does_not_replace_the_request_that_it_has_cancelled(
+    emulator: RunningEmulator, became: Any
+) -> None:
+    became(Fate.KILLED)
+    store = StateStore()
+    with pytest.raises(errors.WaitTimeout):
+        run_to_the_end(operator(timeout=0.3), task_state_store=store)
+    task = operator(deferrable=False)
+    threading.Timer(0.5, task.on_kill).start()
+    with pytest.raises(errors.GenerationCancelled):
+        run_to_the_end(task, ti=TaskInstance(try_number=2), task_state_store=store)
+    assert emulator.counts()["submit"]["accepted"] == 1
+
+
+def test_after_the_signal_nothing_is_posted_any_more(emulator: RunningEmulator) -> None:
+    task = operator()
+    task.on_kill()
+    with pytest.raises(errors.TryLater, match="nothing more is submitted"):
+        task.execute(context(task_state_store=StateStore()))
+    assert emulator.counts()["submit"]["received"] == 0
+
+
+def test_a_killed_sensor_cancels_nothing_unless_it_is_told_to(emulator: RunningEmulator, became: Any) -> None:
+    became(Fate.KILLED)
     request_id = submit()
     task = sensor(request_id, deferrable=False, timeout=1)
     threading.Timer(0.5, task.on_kill).start()
@@ -106,23 +155,27 @@ def test_a_killed_submit_leaves_its_request_to_the_task_that_waits_for_it(emulat
     assert emulator.counts()["cancel"] == 0
 
 
-def test_a_kill_during_the_submit_takes_the_request_back_as_soon_as_its_id_is_there(emulator: RunningEmulator) -> None:
+def test_a_kill_during_the_submit_takes_the_request_back_as_soon_as_its_id_is_there(
+    emulator: RunningEmulator, became: Any
+) -> None:
+    became(Fate.KILLED)
     emulator.fault("stall", seconds=1)
     task = operator()
     threading.Timer(0.3, task.on_kill).start()
-    with pytest.raises(errors.GenerationCancelled, match="killed while it submitted"):
+    with pytest.raises(errors.TryLater, match="told to stop while it submitted"):
         task.execute(context(task_state_store=StateStore()))
     assert fates(emulator) == ["cancelled"]
 
 
 def test_a_kill_takes_seconds_at_most_whatever_fal_does(
-    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+    emulator: RunningEmulator, became: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    became(Fate.KILLED)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, and never answers
         connect(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
         task = sensor(UNKNOWN, cancel_on_kill=True)
         with PikaHook().get_conn() as queue:
-            task._killing.arm(queue.account, TEXT_TO_VIDEO, UNKNOWN)
+            task._cancel_if_killed(context(), queue, UNKNOWN, or_cleared=False)
         before = time.monotonic()
         task.on_kill()
         assert time.monotonic() - before < CANCEL_WITHIN + 0.5  # SIGKILL comes after five
@@ -163,13 +216,17 @@ def became(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Decide what Airflow says has become of the task."""
 
     def set_fate(answer: Fate | Exception, after: float = 0.0) -> None:
-        async def fate_of(*_: object) -> Fate:
-            await asyncio.sleep(after)
+        def ask_in_worker(*_: object) -> Fate:
+            time.sleep(after)
             if isinstance(answer, Exception):
                 raise answer
             return answer
 
-        monkeypatch.setattr(fate, "fate_of", fate_of)
+        async def ask_in_triggerer(*_: object) -> Fate:
+            return await asyncio.to_thread(ask_in_worker)
+
+        monkeypatch.setattr(fate, "ask_in_worker", ask_in_worker)
+        monkeypatch.setattr(fate, "ask_in_triggerer", ask_in_triggerer)
 
     return set_fate
 
@@ -186,7 +243,7 @@ def test_a_cancellation_is_not_cut_off_with_on_kill(emulator: RunningEmulator, b
     assert fates(emulator) == ["cancelled"]
 
 
-@pytest.mark.parametrize("answer", [Fate.MOVED, ConnectionError("no api-server")], ids=["moved", "not known"])
+@pytest.mark.parametrize("answer", [Fate.GOES_ON, ConnectionError("no api-server")], ids=["moved", "not known"])
 def test_a_trigger_that_was_only_moved_cancels_nothing(
     emulator: RunningEmulator, became: Any, answer: Fate | Exception
 ) -> None:
@@ -296,12 +353,13 @@ AIRFLOWS_LIMIT = ("__fail__", {"error": "Trigger timeout"})
 
 
 def test_airflows_own_limit_on_the_deferral_cancels_where_that_is_asked_for(emulator: RunningEmulator) -> None:
-    ti = TaskInstance()
+    ti, store = TaskInstance(), StateStore()
     task = operator(cancel_on_timeout=True)
     with pytest.raises(TaskDeferred):
-        task.execute(context(ti=ti))
+        task.execute(context(ti=ti, task_state_store=store))
+    store.set(KEY, {**store.get(KEY), "state": "intent", "request_id": None})  # without its id: by the XCom
     with pytest.raises(errors.WaitTimeout, match="Airflow ended the wait"):
-        task.resume_execution(*AIRFLOWS_LIMIT, context(ti=ti))  # without a record: by its XCom
+        task.resume_execution(*AIRFLOWS_LIMIT, context(ti=ti, task_state_store=store))
     assert fates(emulator) == ["cancelled"]
     with pytest.raises(AirflowSensorTimeout, match="Airflow ended the wait"):
         sensor(submit(), cancel_on_timeout=True).resume_execution(*AIRFLOWS_LIMIT, context())

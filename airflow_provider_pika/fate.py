@@ -1,0 +1,80 @@
+"""What became of a task whose worker or trigger is told to stop: ended, cleared, or going on elsewhere.
+
+Airflow calls ``on_kill`` for all three, without a word on which (3.3.0 to 3.3.2; airflow-facts.md, section 0, rule 6,
+and 3.4; apache/airflow#73454).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+#: States in which nothing waits for the request any more.
+_ENDED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
+
+
+class Fate(Enum):
+    """What became of the task."""
+
+    KILLED = "a person, or a time limit of its Dag, ended the task"
+    CLEARED = "the task was cleared, and starts anew"
+    GOES_ON = "the task goes on, here or elsewhere"
+
+
+def fate_of_deferred(state: str | None, pushed: object, request_id: str) -> Fate:
+    """Say what became of a task that was deferred.
+
+    :param state: the task instance's state now; None: it waits to be scheduled.
+    :param pushed: what the task has pushed as its request id; a new try pushes its own. An XCom backend may have put
+        something else in its place, which says nothing.
+    """
+    from airflow_provider_pika.fal.models import REQUEST_ID
+
+    if state in _ENDED:
+        return Fate.KILLED
+    another = isinstance(pushed, str) and pushed != request_id and REQUEST_ID.fullmatch(pushed)
+    return Fate.GOES_ON if state == "deferred" and not another else Fate.CLEARED
+
+
+def fate_of_running(state: str | None) -> Fate:
+    """Say what became of a task that a worker ran; it may have another worker now, if this one was taken for dead."""
+    if state in _ENDED:
+        return Fate.KILLED
+    return Fate.CLEARED if state == "restarting" else Fate.GOES_ON
+
+
+async def ask_in_triggerer(task_instance: Any, request_id: str) -> Fate:
+    """Ask Airflow what became of a trigger's task; may raise anything, since it asks by names of Airflow's own."""
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetXCom
+
+    from airflow_provider_pika.xcoms import REQUEST_ID
+
+    ti, comms = task_instance, task_runner.SUPERVISOR_COMMS
+    state = _state(ti, await comms.asend(_question(ti)))
+    pushed = await comms.asend(
+        GetXCom(key=REQUEST_ID, dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=_index(ti))
+    )
+    return fate_of_deferred(state, getattr(pushed, "value", None), request_id)
+
+
+def ask_in_worker(task_instance: Any) -> Fate:
+    """Ask Airflow what became of the task of this worker, which goes on answering while it ends it; as above."""
+    from airflow.sdk.execution_time import task_runner
+
+    return fate_of_running(_state(task_instance, task_runner.SUPERVISOR_COMMS.send(_question(task_instance))))
+
+
+def _question(ti: Any) -> Any:
+    from airflow.sdk.execution_time.comms import GetTaskStates
+
+    return GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=_index(ti))
+
+
+def _state(ti: Any, answer: Any) -> str | None:
+    [state] = answer.task_states[ti.run_id].values()
+    return None if state is None else str(getattr(state, "value", state))
+
+
+def _index(ti: Any) -> int:
+    return -1 if ti.map_index is None else int(ti.map_index)

@@ -35,6 +35,4 @@ def failing_when_a_look_cannot_help() -> Iterator[None]:
     except AirflowFailException as error:
         if not isinstance(error.__cause__, UnknownStatus):
             raise
-        raise AirflowFailException(
-            f"{error} Clear this task to look again, which submits nothing."
-        ) from error.__cause__
+        raise AirflowFailException(f"{error} Clearing this task looks again, and submits nothing.") from error.__cause__

@@ -220,7 +220,9 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
         if cancelled and not self._killing.fired and self._was_taken_up(context):
             return self.execute(context)  # type: ignore[no-any-return]
         if isinstance(ending, Failed) and not isinstance(ending.error, GenerationFailed):
-            ending.error.consequence = "The request goes on at fal: to take it up, set on_clear='reuse' before you clear; else a clear submits."
+            ending.error.consequence = (
+                "The request goes on at fal. A clear with on_clear='reuse' takes it up; a plain one submits anew."
+            )
         return super()._finish(context, ending)
 
     def _was_taken_up(self, context: Context) -> bool:

@@ -73,15 +73,15 @@ class RunningPostgres:
         """The same database for the results of Celery's tasks."""
         return f"db+postgresql+psycopg2://{self.url}"
 
-    def dump(self) -> str:
-        """Give all that is in the database, as text; binary values in hexadecimal."""
+    def dump(self, *tables: str) -> str:
+        """Give all that is in the database, or in some of its tables, as text; binary values in hexadecimal."""
         content = io.StringIO()
         with (
             contextlib.closing(psycopg2.connect(f"postgresql://{self.url}")) as connection,
             connection.cursor() as cursor,
         ):
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-            for (table,) in cursor.fetchall():
+            for table in tables or [name for (name,) in cursor.fetchall()]:
                 cursor.copy_expert(f'COPY "{table}" TO STDOUT', content)
         return content.getvalue()
 

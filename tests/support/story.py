@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.components import Process
 from tests.support.emulator import RunningEmulator
 from tests.support.ledger import DAG, Clip, Row, clips_of, row
 from tests.support.running_airflow import RunningAirflow, until
 
 #: Clips that one task makes, and as many that two tasks make.
-EACH = 10
+EACH = 9
 
 KEY = "chaos-key-id:chaos-key-secret"
 DAGS = Path(__file__).parent.parent / "chaos" / "dags"
@@ -59,6 +60,12 @@ class Story:
         time.sleep(after)
         self.airflow.kill_worker(DAG, self.run_id, "clip", number)
 
+    def worker_that_holds(self, number: int = 0) -> list[Process]:
+        """Give the processes of the worker that waits for that clip itself, once fal has accepted its request."""
+        until(lambda: self.emulator.requests(f"{self.name}: held {number};"), "the submit to be accepted", 120)
+        time.sleep(1.0)
+        return self.airflow.worker_of(DAG, self.run_id, "held", number)
+
     def watched(self, number: int) -> None:
         """Wait until a trigger watches that clip: before, nobody is told of a kill (Airflow 3.3.2)."""
         until(partial(self.requests, number), "the request", 120)
@@ -69,6 +76,12 @@ class Story:
 
         until(has_trigger, f"a trigger for clip {number}", 60)
         time.sleep(2.0)
+
+    def has_logged(self, *words: str) -> bool:
+        """Tell whether one of the run's log files has all of these words."""
+        logs = self.airflow.home.folder.rglob("attempt=*.log*")
+        texts = [path.read_text() for path in logs if self.run_id in str(path)]
+        return any(all(word.lower() in text.lower() for word in words) for text in texts)
 
     def requests(self, number: int) -> list[dict[str, Any]]:
         """Give what was asked for that clip."""

@@ -50,6 +50,8 @@ def test_an_accepted_submit_gives_the_request_id() -> None:
         answer(520, "web server returned an unknown error"),
         answer(524, "a timeout occurred"),
         answer(503, "upstream connect error or disconnect/reset before headers"),
+        answer(500, "a gateway's own words, after it had passed the request on"),
+        answer(503, "busy"),
         answer(200, {"request_id": "a/b?c"}),
         answer(200, "[" * 200_000),
         answer(200, {"detail": [{"loc": 3, "msg": "queued"}]}),
@@ -86,7 +88,7 @@ def test_a_refused_submit_says_whether_a_retry_helps(
 
 
 def test_a_refusal_that_passes_says_that_nothing_was_accepted() -> None:
-    error = raised(answers.submitted, answer(503, "busy"), TEXT_TO_VIDEO)
+    error = raised(answers.submitted, answer(503, {"detail": "busy"}), TEXT_TO_VIDEO)
     assert "Nothing was accepted; a retry submits again" in str(error)
 
 

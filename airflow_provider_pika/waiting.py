@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.progress import Progress
 
 #: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline: it checks every 15 s, and a
-#: last look is two calls.
-BACKSTOP = 2 * LONGEST_CALL + 60.0
+#: last look is three calls.
+BACKSTOP = 3 * LONGEST_CALL + 60.0
 
 
 class WaitsForVideo:

@@ -21,7 +21,7 @@ class Record(BaseModel):
     :param state: ``intent``: a POST may have been sent; ``submitted``: fal accepted it as ``request_id``; ``refused``:
         fal certainly accepted nothing.
     :param generation: a number that stays in all automatic retries, and changes when a person asks anew.
-    :param attempt: the number of the attempt that submitted it, or found it at fal.
+    :param attempt: the number of the attempt that submitted it.
     :param queue_url: the queue it was sent to.
     :param fingerprint: of the endpoint and the input as the user gave it (:func:`fingerprint`).
     :param seed: the seed that we drew, which marks the input as ours; None if the user's input has its own.

@@ -24,8 +24,8 @@ class PikaCancelOperator(BaseOperator):
     """Cancel a request, for a clean-up branch of a Dag; it never fails because there is nothing to cancel.
 
     It returns fal's own word: ``CANCELLATION_REQUESTED`` (a queued request is gone; a running one is only asked to
-    stop, and may still complete), ``ALREADY_COMPLETED`` (its result is kept) or ``NOT_FOUND``. Without an id, since the
-    submit failed, it skips itself.
+    stop, and may still complete), ``ALREADY_COMPLETED`` (its result is kept) or ``NOT_FOUND``. Without an id it skips
+    itself.
 
     :param request_id: the request; a template, ``"{{ ti.xcom_pull('generate', key='request_id') }}"`` say.
     :param endpoint: the endpoint it was submitted to.
@@ -51,7 +51,7 @@ class PikaCancelOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Cancel, and give fal's word."""
         if self.request_id in (None, "", "None"):
-            raise AirflowSkipException("There is no request id, so nothing was submitted, and nothing is cancelled.")
+            raise AirflowSkipException("There is no request id, so nothing is cancelled.")
         with failing_when_a_submit_cannot_help():
             try:
                 taken = PikaHook(self.pika_conn_id).cancel(self.endpoint, str(self.request_id))

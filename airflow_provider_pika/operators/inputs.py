@@ -12,6 +12,8 @@ from airflow_provider_pika.templates import check_known_endpoint, known_now
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.models import SubmitControls
 
+_CHOICES = {"on_unknown_submit": ("fail", "resubmit"), "on_clear": ("resubmit", "reuse")}
+
 
 def check_what_is_known(values: Mapping[str, Any]) -> None:
     """Refuse those of an operator's arguments that are wrong already when the Dag is parsed.
@@ -25,6 +27,7 @@ def check_what_is_known(values: Mapping[str, Any]) -> None:
         model.check_known({name: known[name] for name in model.model_fields if name in known})
     if "extra_arguments" in known:
         _check_extra_arguments(known["extra_arguments"])
+    check_choices(known)
     check_known_endpoint(values["endpoint"])
 
 
@@ -55,13 +58,15 @@ def controls_of(values: Mapping[str, Any]) -> SubmitControls:
     return SubmitControls.checked({name: values[name] for name in SubmitControls.model_fields})
 
 
-def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is none of a few.
+def check_choices(values: Mapping[str, Any]) -> None:
+    """Refuse a value that is none of the few that its argument takes.
 
     :raises InvalidInput: naming them.
     """
-    if value not in allowed:
-        raise InvalidInput(f"{name}={value!r} is not allowed: it takes {' or '.join(map(repr, allowed))}.")
+    for name in _CHOICES.keys() & values.keys():
+        if values[name] not in _CHOICES[name]:
+            allowed = " or ".join(map(repr, _CHOICES[name]))
+            raise InvalidInput(f"{name}={values[name]!r} is not allowed: it takes {allowed}.")
 
 
 def _check_extra_arguments(extra: Any) -> None:

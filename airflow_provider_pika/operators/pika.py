@@ -13,9 +13,8 @@ from airflow_provider_pika.exceptions import GenerationCancelled, GenerationFail
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
-from airflow_provider_pika.operators.inputs import arguments_of, check_choice, check_what_is_known, controls_of
+from airflow_provider_pika.operators.inputs import arguments_of, check_choices, check_what_is_known, controls_of
 from airflow_provider_pika.task_state import records_of
-from airflow_provider_pika.templates import known_now
 from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.xcoms import pull_request_id, push_request_id
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.progress import Progress
     from airflow_provider_pika.fal.resuming import Wanted
     from airflow_provider_pika.templates import Templated
-
-_CHOICES = {"on_unknown_submit": ("fail", "resubmit"), "on_clear": ("resubmit", "reuse")}
 
 
 class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
@@ -125,9 +122,6 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
         self.pika_conn_id = pika_conn_id
         with failing_when_a_submit_cannot_help():
             check_what_is_known(self._values())
-            for name, allowed in _CHOICES.items():
-                for value in known_now({name: getattr(self, name)}).values():
-                    check_choice(name, value, allowed)
 
     def execute(self, context: Context) -> Any:
         """Give the request id, or the video; submit only where no earlier attempt's request can bring it."""
@@ -166,6 +160,8 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
             self.log.warning(
                 "This Airflow keeps no task state (3.3 does): a retry of this task submits, and pays, again"
             )
+        if (before := records.read()) and before.request_id:  # for a clean-up branch, whatever comes now
+            push_request_id(context, before.request_id, self.log)
         wanted = self._wanted(context, queue, arguments)
         submission = Submission(wanted, records, queue.account.platform_url, self.log.info, self._stop_if_killed)
         try:
@@ -181,8 +177,7 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
     def _wanted(self, context: Context, queue: FalQueue, arguments: Mapping[str, Any]) -> Wanted:
         from airflow_provider_pika.fal.resuming import Wanted
 
-        for name, allowed in _CHOICES.items():
-            check_choice(name, getattr(self, name), allowed)
+        check_choices(self._values())
         ti: Any = context["ti"]
         return Wanted(
             endpoint=self.endpoint,

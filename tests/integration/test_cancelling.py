@@ -396,7 +396,7 @@ def test_the_clean_up_operator_says_what_fal_says(emulator: RunningEmulator) -> 
 def test_the_clean_up_operator_skips_itself_where_nothing_was_submitted(
     emulator: RunningEmulator, request_id: str | None
 ) -> None:
-    with pytest.raises(AirflowSkipException, match="nothing was submitted"):
+    with pytest.raises(AirflowSkipException, match="nothing is cancelled"):
         cancelled(request_id)
     assert emulator.counts()["cancel"] == 0
 

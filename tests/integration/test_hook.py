@@ -10,11 +10,13 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.client import Account
 from airflow_provider_pika.fal.models import SubmitControls
 from airflow_provider_pika.hooks.pika import PikaHook
 from tests.integration.conftest import KEY, connect
@@ -288,6 +290,20 @@ def test_a_server_that_echoes_the_key_gets_it_into_no_message(monkeypatch: pytes
         with pytest.raises(errors.ServerUnavailable) as refused:
             PikaHook().submit(TEXT_TO_VIDEO, INPUT)
         assert KEY not in str(refused.value)
+
+
+def test_a_server_that_echoes_half_of_the_key_gets_it_into_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = KEY.partition(":")[2]
+    with StrangeServer(reply(500, json.dumps({"detail": f"wrong secret {secret}"}))) as server:
+        connect(monkeypatch, server.url)
+        with pytest.raises(errors.ServerUnavailable) as refused:
+            PikaHook().submit(TEXT_TO_VIDEO, INPUT)
+        assert secret not in str(refused.value)
+
+
+def test_a_key_of_a_letter_leaves_fals_answers_as_they_are() -> None:
+    answer = Account("Key a:b").answer(httpx.Response(200), b'{"request_id": "ab-a:b"}')
+    assert answer.get("request_id") == "ab-a:b"
 
 
 # --- the address

@@ -35,6 +35,7 @@ OUTCOMES: dict[str, Outcome] = {
 MAY_BE_REPLACED = {"may pass", "cancelled"}
 
 SUBMIT_FAULTS = st.sampled_from(["none", "none", "none", "reply lost", "request lost", "refused", "gateway"])
+HISTORIES = st.sampled_from(["up", "up", "lags", "down"])
 FUSES = st.none() | st.none() | st.integers(0, 16)  # most tries live
 
 
@@ -65,7 +66,8 @@ class NeverTwice(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.fal = HandRunEmulator(self.folder, self.wire)
         self.fuse, self.fault = Fuse(), "none"
-        self.try_number, self.max_tries, self.ended = 0, 3, False
+        self.try_number, self.max_tries = 0, 3
+        self.history_is_down = self.stubborn = False
         self.generation_of: dict[str, int] = {}  # at fal, by the order of acceptance
         self.recorded: dict[str, int] = {}
         self.delivered: list[str] = []
@@ -95,6 +97,8 @@ class NeverTwice(RuleBasedStateMachine):
             raise httpx.ReadError("reset", request=request)
         if fault == "refused":
             return httpx.Response(503, json={"detail": "busy"})
+        if self.history_is_down and request.url.path.startswith("/v1/"):
+            return httpx.Response(503, text="busy")
         answer = process()
         if request.method == "POST":
             self.generation_of[self.fal.jobs()[-1].id] = self.max_tries
@@ -121,6 +125,7 @@ class NeverTwice(RuleBasedStateMachine):
     def time_passes(self, _: float) -> None:
         """What a pause is for: the history catches up, and a request that is waited for ends one day."""
         self.fal.history_lags = self.fal.history_lags and self.stubborn
+        self.history_is_down = self.history_is_down and self.stubborn
         if self.waits and not self.stubborn:
             for job in self.fal.jobs():
                 if job.state != "COMPLETED":
@@ -132,17 +137,18 @@ class NeverTwice(RuleBasedStateMachine):
     def mode(self, waits: bool) -> None:
         self.waits = waits
 
-    @rule(fault=SUBMIT_FAULTS, fuse=FUSES, lags=st.booleans(), stubborn=st.booleans())
-    def attempt(self, fault: str, fuse: int | None, lags: bool, stubborn: bool) -> None:
+    @rule(fault=SUBMIT_FAULTS, fuse=FUSES, history=HISTORIES, stubborn=st.booleans())
+    def attempt(self, fault: str, fuse: int | None, history: str, stubborn: bool) -> None:
         """Airflow starts a try: the first, or a retry, whatever made it think that one was due."""
         self.fault, self.fuse.left = fault, fuse
-        self.fal.history_lags, self.stubborn = lags, stubborn and not self.waits
+        self.fal.history_lags, self.history_is_down = history == "lags", history == "down"
+        self.stubborn = stubborn and not self.waits
         try:
             self.run()
         except (WorkerCrash, PikaError, AirflowFailException):
             pass
         finally:
-            self.fault, self.fuse.left = "none", None
+            self.fault, self.fuse.left, self.history_is_down = "none", None, False
         self.note_record()
 
     def run(self) -> None:

@@ -53,6 +53,32 @@ def test_a_restarted_trigger_reads_on_and_submits_nothing(emulator: RunningEmula
     assert emulator.counts()["cancel"] == 0
 
 
+def test_the_deadline_does_not_start_anew_with_the_triggerer(emulator: RunningEmulator) -> None:
+    request_id = PikaHook().submit(TEXT_TO_VIDEO, {"prompt": "endless [[never_finish]]"})
+    before = time.monotonic()
+    event = event_of(trigger(request_id, deadline=time.time() + 0.5, timeout=3600))
+    assert event["outcome"] == "too late"
+    assert time.monotonic() - before < 10
+    PikaHook().cancel(TEXT_TO_VIDEO, request_id)
+
+
+def test_a_connection_that_cannot_be_had_for_a_moment_costs_no_clip(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = PikaHook().submit(TEXT_TO_VIDEO, {"prompt": "patient"})
+    waiting, connection = trigger(request_id), PikaHook.aget_conn
+    times: list[int] = []
+
+    async def once_in_vain(hook: PikaHook) -> Any:
+        times.append(1)
+        if len(times) == 1:
+            raise ConnectionError("no api-server")
+        return await connection(hook)
+
+    monkeypatch.setattr(PikaHook, "aget_conn", once_in_vain)
+    assert event_of(waiting)["outcome"] == "done"
+
+
 def test_a_connection_that_leads_elsewhere_now_breaks_the_wait_off_before_anything_is_asked(
     emulator: RunningEmulator,
 ) -> None:

@@ -85,7 +85,7 @@ class MissingKey(PikaError):
     """There is no fal key: not in the connection, not in the environment, no saved login."""
 
     advice = (
-        "fal was not asked. Put the key in the connection's password, or set FAL_KEY (or FAL_KEY_ID and "
+        "This call was not sent. Put the key in the connection's password, or set FAL_KEY (or FAL_KEY_ID and "
         "FAL_KEY_SECRET) for every Airflow process that runs tasks or triggers."
     )
 
@@ -136,7 +136,7 @@ class UnknownStatus(PikaError):
 
 
 class TryLater(PikaError):
-    """Something failed in a way that passes; nothing was submitted by it."""
+    """Something failed in a way that passes."""
 
     retry_helps = True
 
@@ -181,7 +181,7 @@ class OtherQueue(TryLater):
 class RecordUnavailable(TryLater):
     """Airflow's task state, where the request's id is kept for the next attempt, could not be read or written."""
 
-    advice = "Nothing was submitted by this attempt; a retry reads the record again before it submits anything."
+    advice = "A retry reads the record again before it submits anything."
 
 
 class WaitTimeout(TryLater):

@@ -16,7 +16,7 @@ _ENDED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"
 class Fate(Enum):
     """What became of the task."""
 
-    KILLED = "a person, or a time limit of its Dag, ended the task"
+    KILLED = "the task was ended: by a person, by its Dag, or since its worker was taken for dead"
     CLEARED = "the task was cleared, and starts anew"
     GOES_ON = "the task goes on, here or elsewhere"
 

@@ -27,7 +27,7 @@ BACKSTOP = 3 * LONGEST_CALL + 60.0
 class WaitsForVideo:
     """What a task needs that waits; to be mixed into an Airflow operator that has these attributes.
 
-    :param cancel_on_kill: cancel the request when a person kills the task, or clears it.
+    :param cancel_on_kill: cancel the request when a person kills the task.
     :param cancel_on_timeout: cancel the request when it is not there in time.
     """
 

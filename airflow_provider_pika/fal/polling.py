@@ -86,7 +86,7 @@ class TooLate:
     def consequence(self) -> str:
         """Say what has become of the request."""
         if self.cancelled:
-            return "It was cancelled; fal may charge for it if it had started."
+            return "fal takes its cancellation; one that runs may still complete, and be charged."
         if self.completed:
             return "fal keeps results for about an hour."
         return "It was not cancelled: it may still run, and be charged."

@@ -18,6 +18,7 @@ from airflow_provider_pika.exceptions import (
     PikaError,
     SubmitUnknown,
     UnknownRequest,
+    UnknownStatus,
 )
 
 from .looking import Found
@@ -135,6 +136,7 @@ def after_inspection(record: Record, seen: Look, wanted: Wanted) -> Step:
         case UnknownRequest() as error:
             return _after_unknown(record, wanted, SubmitUnknown(error.message, request_id=record.request_id))
         case PikaError() as error if isinstance(error, GenerationFailed) or not error.retry_helps:
+            say_how_to_go_on(error)
             return Stop(error)
     return Keep(record)  # it runs, has ended well, or could not be looked at just now: whoever waits will see
 
@@ -153,7 +155,18 @@ def after_search(step: Search, found: Found, wanted: Wanted, *, may_submit: bool
     if len(ids) == 1 and ours:
         return Inspect(step.record.accepted(ids[0]))
     unknown = SubmitUnknown(f"{step.cause.message} {_search_in_words(found)}")
+    if found.trouble and found.trouble.retry_helps and wanted.on_unknown_submit == "fail":
+        return Stop(unknown)  # also where a person asks: a search that works may still find what was paid for
     return _after_unknown(step.record, wanted, unknown) if may_submit else Stop(unknown)
+
+
+def say_how_to_go_on(error: PikaError) -> None:
+    """Add to an error that a read met, and no retry mends, what a person may do about the request, which goes on."""
+    if not error.retry_helps and not isinstance(error, GenerationFailed | UnknownRequest | UnknownStatus):
+        error.consequence = (
+            "The request itself goes on at fal: a clear with on_clear='reuse' takes it up (Airflow 3.3 and newer), a "
+            "plain one submits, and pays, again."
+        )
 
 
 def _after_unknown(record: Record, wanted: Wanted, unknown: SubmitUnknown) -> Step:

@@ -74,7 +74,9 @@ class PikaHook(BaseHook):
         return await asyncio.to_thread(lambda: _async_queue(_account(connection, extra)))
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
-        """POST once and give the request id; fal checks ``arguments`` only when the request runs.
+        """Submit and give the request id; only what fal certainly did not accept is posted again, twice at most.
+
+        fal checks ``arguments`` only when the request runs.
 
         :raises SubmitUnknown: the reply is lost; fal may have accepted it.
         """

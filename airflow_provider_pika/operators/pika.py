@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
-from airflow_provider_pika.exceptions import GenerationCancelled, GenerationFailed, SubmitUnknown, TryLater, WaitTimeout
+from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, TryLater, WaitTimeout
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
@@ -132,7 +132,6 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
                 self._cancel_if_killed(context, queue, request_id, or_cleared=self.on_clear == "resubmit")
                 if self._killing.fired:  # while it submitted
                     self._killing.fire(self.log)
-                    raise TryLater("The task was told to stop while it submitted.", request_id=request_id)
                 if not self.wait_for_completion:
                     return request_id
                 ending = self._wait(queue, request_id)
@@ -210,14 +209,13 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
     def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
         """Conclude; but replace a request of an earlier attempt that was about to be cancelled when it was taken up."""
         from airflow_provider_pika.fal.polling import Failed
+        from airflow_provider_pika.fal.resuming import say_how_to_go_on
 
         cancelled = isinstance(ending, Failed) and isinstance(ending.error, GenerationCancelled)
         if cancelled and not self._killing.fired and self._was_taken_up(context):
             return self.execute(context)  # type: ignore[no-any-return]
-        if isinstance(ending, Failed) and not isinstance(ending.error, GenerationFailed):
-            ending.error.consequence = (
-                "The request goes on at fal. A clear with on_clear='reuse' takes it up; a plain one submits anew."
-            )
+        if isinstance(ending, Failed):
+            say_how_to_go_on(ending.error)
         return super()._finish(context, ending)
 
     def _was_taken_up(self, context: Context) -> bool:
@@ -230,7 +228,7 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
 
     def _time_is_up(self, late: TooLate) -> Exception:
         next_try = (
-            "A retry submits a new one."
+            "A retry submits a new one, once it has stopped."
             if late.cancelled
             else "A retry waits for the same one, and submits nothing, where Airflow keeps the task's state (3.3)."
         )

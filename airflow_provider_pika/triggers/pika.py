@@ -1,4 +1,4 @@
-"""The sensor's wait, in the triggerer. It only reads: a triggerer may be restarted, and then runs it again."""
+"""The wait in the triggerer. It submits nothing: a triggerer may be restarted, and then runs it again."""
 
 from __future__ import annotations
 

@@ -160,9 +160,9 @@ def test_a_kill_during_the_submit_takes_the_request_back_as_soon_as_its_id_is_th
 ) -> None:
     became(Fate.KILLED)
     emulator.fault("stall", seconds=1)
-    task = operator()
+    task = operator(deferrable=False)
     threading.Timer(0.3, task.on_kill).start()
-    with pytest.raises(errors.TryLater, match="told to stop while it submitted"):
+    with pytest.raises(errors.GenerationCancelled):
         task.execute(context(task_state_store=StateStore()))
     assert fates(emulator) == ["cancelled"]
 
@@ -325,12 +325,12 @@ def test_an_operator_out_of_time_is_retried_and_waits_for_the_same_request(
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "sync"])
 def test_being_out_of_time_cancels_where_that_is_asked_for(emulator: RunningEmulator, deferrable: bool) -> None:
-    with pytest.raises(errors.WaitTimeout, match=r"It was cancelled.*A retry submits a new one"):
+    with pytest.raises(errors.WaitTimeout, match=r"takes its cancellation.*A retry submits a new one"):
         run_to_the_end(
             operator(deferrable=deferrable, timeout=0.5, cancel_on_timeout=True), task_state_store=StateStore()
         )
     assert fates(emulator) == ["cancelled"]
-    with pytest.raises(AirflowSensorTimeout, match=r"It was cancelled.*Clear the task that submitted it"):
+    with pytest.raises(AirflowSensorTimeout, match=r"takes its cancellation.*Clear the task that submitted it"):
         run_to_the_end(sensor(submit(), deferrable=deferrable, timeout=0.5, cancel_on_timeout=True))
     assert fates(emulator) == ["cancelled"]
 

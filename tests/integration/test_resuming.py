@@ -34,10 +34,13 @@ class WorkerCrash(BaseException):
 
 
 class CrashingTaskInstance(TaskInstance):
-    """The worker dies right after the submitted record was written."""
+    """The worker dies right after the submitted record was written; ``earlier`` is the id on record before."""
+
+    earlier: str | None = None
 
     def xcom_push(self, key: str, value: Any) -> None:
-        raise WorkerCrash
+        if value != self.earlier:
+            raise WorkerCrash
 
 
 class Task:
@@ -61,8 +64,9 @@ class Task:
 
     def crash(self, **arguments: Any) -> str:
         """Run a try that dies once fal's id is on record; give the id."""
+        earlier = (self.store.get(KEY) or {}).get("request_id")
         with pytest.raises(WorkerCrash):
-            self.attempt(CrashingTaskInstance, **arguments)
+            self.attempt(type("Crashing", (CrashingTaskInstance,), {"earlier": earlier}), **arguments)
         return str(self.record["request_id"])
 
     def clear(self) -> None:
@@ -380,7 +384,7 @@ class BrokenStore(StateStore):
 @pytest.mark.parametrize("call", ["get", "set intent"])
 def test_without_its_record_nothing_is_submitted(emulator: RunningEmulator, task: Task, call: str) -> None:
     task.store = BrokenStore(call)
-    with pytest.raises(errors.RecordUnavailable, match="Nothing was submitted by this attempt"):
+    with pytest.raises(errors.RecordUnavailable, match="reads the record again before it submits"):
         task.attempt()
     assert emulator.counts()["submit"]["received"] == 0
     assert task.attempt()

@@ -169,6 +169,19 @@ def test_a_person_who_clears_takes_the_one_that_is_there_and_submits_if_there_is
     assert isinstance(after_search(SEARCH, Found(), CLEARED), Submit)
 
 
+def test_a_search_that_failed_is_no_reason_to_pay_again_for_a_person_either() -> None:
+    down = Found(trouble=errors.ServerUnavailable("busy"))
+    assert isinstance(after_search(SEARCH, down, CLEARED), Stop)
+    forbidden = Found(trouble=errors.AccessDenied("Not for this key."))
+    assert isinstance(after_search(SEARCH, forbidden, CLEARED), Submit)
+
+
+def test_what_ends_an_attempt_and_not_the_request_says_how_to_take_it_up() -> None:
+    step = after_inspection(SUBMITTED, Look(outcome=errors.InvalidKey("no")), WANTED)
+    assert isinstance(step, Stop)
+    assert "on_clear='reuse'" in str(step.error)
+
+
 def test_an_attempt_that_has_submitted_often_enough_stops_whatever_is_allowed() -> None:
     resubmitting = replace(WANTED, on_unknown_submit="resubmit")
     assert isinstance(after_search(SEARCH, Found(), resubmitting, may_submit=False), Stop)

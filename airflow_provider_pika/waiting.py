@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -117,8 +118,9 @@ class WaitsForVideo:
             case late:
                 raise self._time_is_up(late)
 
+    @abstractmethod
     def _time_is_up(self, late: TooLate) -> Exception:
-        raise NotImplementedError
+        """Give what the task fails with; Airflow's operators are abstract base classes, so a task must have one."""
 
     def _last_look(self, request_id: str, reason: str) -> Ending:
         """Look once more where Airflow itself ended the deferral: the triggers may all have been down."""

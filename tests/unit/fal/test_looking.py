@@ -16,6 +16,7 @@ from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStat
 from airflow_provider_pika.fal.record import Record
 from airflow_provider_pika.fal.resuming import Wanted
 from airflow_provider_pika.fal.submission import CLOCK_SKEW, Submission
+from tests.support.records import submitted_for
 
 PLATFORM = "https://api.fal.ai/v1"
 SENT = {"prompt": "a fox", "seed": 7}
@@ -123,18 +124,7 @@ class Records:
 
 
 WANTED = Wanted(TEXT_TO_VIDEO, {"prompt": "a fox"}, "https://queue.fal.run", generation=2, attempt=2)
-EARLIER = Record(
-    state="submitted",
-    request_id="r-1",
-    endpoint=TEXT_TO_VIDEO,
-    queue_url="https://queue.fal.run",
-    fingerprint=WANTED.fingerprint,
-    seed=7,
-    generation=2,
-    attempt=1,
-    intended_at=1_000_000.0,
-    reason="first submission",
-)
+EARLIER = submitted_for(WANTED)
 
 
 def obtain(fal: Fal, records: Records, wanted: Wanted = WANTED) -> Record:

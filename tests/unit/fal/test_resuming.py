@@ -24,21 +24,11 @@ from airflow_provider_pika.fal.resuming import (
     after_search,
     begin,
 )
+from tests.support.records import submitted_for
 
 INPUT = {"prompt": "a fox", "duration": 5}
 WANTED = Wanted(TEXT_TO_VIDEO, INPUT, "https://queue.fal.run", generation=2, attempt=2)
-SUBMITTED = Record(
-    state="submitted",
-    request_id="r-1",
-    endpoint=TEXT_TO_VIDEO,
-    queue_url="https://queue.fal.run",
-    fingerprint=WANTED.fingerprint,
-    seed=7,
-    generation=2,
-    attempt=1,
-    intended_at=1000.0,
-    reason="first submission",
-)
+SUBMITTED = submitted_for(WANTED)
 INTENT = SUBMITTED.model_copy(update={"state": "intent", "request_id": None})
 CLEARED = replace(WANTED, generation=4, attempt=3)
 REUSING = replace(CLEARED, on_clear="reuse")

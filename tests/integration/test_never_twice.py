@@ -167,6 +167,12 @@ class NeverTwice(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.unfinished()), "job")
         self.fal.start(job) if outcome == "started" else self.fal.finish(job, OUTCOMES[outcome])
 
+    @precondition(lambda self: self.unfinished())
+    @rule(data=st.data(), outcome=st.sampled_from(list(OUTCOMES)))
+    def a_request_ends_and_airflow_tries_again(self, data: st.DataObject, outcome: str) -> None:
+        self.fal.finish(data.draw(st.sampled_from(self.unfinished()), "job"), OUTCOMES[outcome])
+        self.attempt("none", None, "up", False)
+
     @precondition(lambda self: not self.forgotten and any(job.state == "COMPLETED" for job in self.fal.jobs()))
     @rule(data=st.data())
     def fal_forgets(self, data: st.DataObject) -> None:

@@ -56,9 +56,9 @@ class AdminApi:
         self.tally.reset()
         return Response(status_code=204)
 
-    async def requests(self, prompt: str = "") -> list[dict[str, Any]]:
-        """Every request, oldest first; ``prompt`` keeps those whose prompt contains it."""
-        return [_describe(job) for job in self.store.all(prompt)]
+    async def requests(self, prompt: str = "", since: float = 0.0) -> list[dict[str, Any]]:
+        """Every request, oldest first; ``prompt`` keeps those with it in theirs, ``since`` those sent then or later."""
+        return [_describe(job) for job in self.store.all(prompt, since)]
 
 
 def _describe(job: Job) -> dict[str, Any]:

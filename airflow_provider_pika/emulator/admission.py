@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
@@ -13,16 +15,16 @@ SHORTEST_START_TIMEOUT = 0.1
 """Seconds; ``X-Fal-Request-Timeout`` must be greater (fal-protocol.md 0.1)."""
 
 
-async def read_submission(request: Request, endpoint: str, via: Via) -> Submission:
+async def read_submission(request: Request, via: Via) -> Submission:
     """
-    The request as it came, whatever its body: what is not JSON fails as the app's 422 when it runs.
+    The request as it came to a route with an ``endpoint``, whatever its body.
 
-    fal's answer to such a body is not established. A start timeout that cannot be read is None here, and refused by
-    `refuse_submission`.
+    What is not JSON fails as the app's 422 when it runs: fal's answer to such a body is not established. A start
+    timeout that cannot be read is None here, and refused by `refuse_submission`.
     """
     headers = request.headers
     return Submission(
-        endpoint=endpoint.strip("/"),
+        endpoint=request.path_params["endpoint"].strip("/"),
         origin=origin_of(request),
         body=await request.body(),
         via=via,
@@ -50,14 +52,14 @@ def refuse_submission(request: Request, keys: Keys, submission: Submission) -> R
     return None
 
 
-def refuse_long_queue(request: Request, waiting: int) -> Response | None:
+def refuse_long_queue(request: Request, queue_length: Callable[[], int]) -> Response | None:
     """``fal_max_queue_length``: 429 if more than this many wait (2.1). The body is not established."""
     limit = request.query_params.get("fal_max_queue_length")
     if limit is None:
         return None
     if not limit.isdecimal():
         return _bad_request("fal_max_queue_length must be a whole number")
-    if waiting > int(limit):
+    if (waiting := queue_length()) > int(limit):
         return JSONResponse({"detail": f"Queue length {waiting} exceeds the maximum of {limit}"}, 429)
     return None
 

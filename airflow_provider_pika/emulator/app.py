@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_provider_pika.emulator.admin_api import AdminApi
 from airflow_provider_pika.emulator.database import Database
+from airflow_provider_pika.emulator.drawing import Renderer, StandIn
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry
 from airflow_provider_pika.emulator.files_api import FilesApi
 from airflow_provider_pika.emulator.gate import Gate
@@ -59,7 +60,8 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
     keys, store, tally, faults = Keys(options.keys), Store(database), Tally(database), FaultRegistry(database)
     gate = Gate(faults, tally)
     webhooks = Webhooks(database, Signer.load(options.data / "webhook-key.pem"), options.result_ttl)
-    generator = Generator(files, options.pace, store.log, options.runners)
+    drawing = Renderer(store.log, options.runners) if options.render else StandIn(files)
+    generator = Generator(files, options.pace, store.log, drawing)
     runners = Runners(store, faults, generator, webhooks, options.runners)
     files_api = FilesApi(store, gate, tally, files)
 

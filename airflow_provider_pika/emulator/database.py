@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS requests (
     file TEXT
 );
 CREATE INDEX IF NOT EXISTS requests_by_state ON requests (state, low_priority, seq);
+CREATE INDEX IF NOT EXISTS requests_by_deadline ON requests (start_by)
+    WHERE state = 'IN_QUEUE' AND start_by IS NOT NULL;
 CREATE INDEX IF NOT EXISTS requests_by_file ON requests (file);
 CREATE TABLE IF NOT EXISTS logs (
     request_id TEXT NOT NULL, at REAL NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Operation = Literal["submit", "status", "result", "cancel", "file", "history", "run"]
+Operation = Literal["submit", "status", "stream", "result", "cancel", "file", "history", "run"]
 
 RefusalName = Literal["reset", "http_429", "http_500", "http_502", "http_503", "http_504", "locked"]
 """Answered before anything is processed: no request comes of it."""

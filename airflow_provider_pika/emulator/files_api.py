@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
+from airflow_provider_pika.emulator.drawing import STAND_IN
 from airflow_provider_pika.emulator.fault_registry import Subject
 from airflow_provider_pika.emulator.gate import Gate
 from airflow_provider_pika.emulator.records import Job
@@ -19,7 +20,7 @@ from airflow_provider_pika.emulator.tally import Tally
 
 @dataclass(frozen=True)
 class FilesApi:
-    """``folder`` holds the files under the same two names as their URLs."""
+    """``folder`` holds the files under the same two names as their URLs, and the one for what was not rendered."""
 
     store: Store
     gate: Gate
@@ -40,10 +41,14 @@ class FilesApi:
         async def process() -> Response:
             if job is None or job.file is None:
                 return JSONResponse({"detail": "Not Found"}, 404)
-            return self._serve(job, self.folder / job.file)
+            return self._serve(job, self._path(job.file))
 
         subjects = [] if job is None else [Subject(job.prompt, f"file:{job.id}")]
         return await self.gate.exchange("file", subjects, process)
+
+    def _path(self, file: str) -> Path:
+        own = self.folder / file
+        return own if own.exists() else self.folder / STAND_IN
 
     def _serve(self, job: Job, path: Path) -> Response:
         if (fault := job.fault("slow_download")) is not None:

@@ -11,6 +11,9 @@ from airflow_provider_pika.emulator.generation import Pace
 
 DEFAULT_PORT = 8188
 
+MOST_RENDERERS, MOST_RUNNERS = 64, 10_000
+"""Runners at most: each that renders has a thread, and one that does not costs next to nothing."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -26,6 +29,7 @@ class Options:
     data: Path
     result_ttl: float
     history_lag: float
+    render: bool = True
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -37,6 +41,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         run_port = given.port + 1 if given.port else 0
     if run_port > 65535:
         parser.error(f"port {given.port} leaves none for the run host, which takes the next: name one with --run-port")
+    if given.render == "on" and given.runners > MOST_RENDERERS:
+        parser.error(f"{given.runners} runners cannot render: use 1 to {MOST_RENDERERS}, or --render off")
     return Options(
         host=given.host,
         port=given.port,
@@ -48,6 +54,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         data=given.data.absolute(),
         result_ttl=given.result_ttl,
         history_lag=given.history_lag,
+        render=given.render == "on",
     )
 
 
@@ -82,6 +89,7 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     add("--data", type=_folder, default=Path(".fal-emulator"), help="folder for state and files")
     add("--runners", type=_count, default=2, help="how many requests run at once")
     add("--generation-time", type=_pace, default="3-6", help="seconds a generation takes: 3, or a range such as 2-6")
+    add("--render", choices=("on", "off"), default="on", help="off: one small video for every request (load tests)")
     add("--result-ttl", type=_seconds, default=3600.0, help="seconds that a result is kept")
     add("--history-lag", type=_seconds, default=0.0, help="seconds until a started request is in the request history")
 
@@ -99,9 +107,10 @@ def _folder(text: str) -> Path:
 
 
 def _count(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 64:
+    if text.isdecimal() and 1 <= int(text) <= MOST_RUNNERS:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of runners: use 1 to 64")
+    hint = f"use 1 to {MOST_RENDERERS}, or with --render off up to {MOST_RUNNERS}"
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of runners: {hint}")
 
 
 def _seconds(text: str) -> float:

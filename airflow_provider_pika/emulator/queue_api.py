@@ -14,10 +14,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_provider_pika.emulator import wire
 from airflow_provider_pika.emulator.admission import read_submission, refuse_long_queue, refuse_submission
+from airflow_provider_pika.emulator.changes import QUEUE
 from airflow_provider_pika.emulator.endpoints import EndpointId
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry, Subject, body_key
 from airflow_provider_pika.emulator.faults import Operation, unknown_directives
 from airflow_provider_pika.emulator.gate import Gate
+from airflow_provider_pika.emulator.plain_route import PlainRoute
 from airflow_provider_pika.emulator.records import Job, Submission
 from airflow_provider_pika.emulator.runners import Runners
 from airflow_provider_pika.emulator.store import Store
@@ -25,8 +27,8 @@ from airflow_provider_pika.emulator.tally import Tally
 
 logger = logging.getLogger(__name__)
 
-STREAM_EVERY = 0.1
-"""Seconds between looks at a request whose status is streamed."""
+QUEUE_MOVES = 0.1
+"""Seconds that a stream lets the queue move on before it tells the new position."""
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a stream sends a comment."""
@@ -46,7 +48,7 @@ class QueueApi:
 
     def router(self) -> APIRouter:
         """Routes go by the request id alone: app-only and full paths are the same to fal (1.3)."""
-        router = APIRouter()
+        router = APIRouter(route_class=PlainRoute)
         base = "/{app:path}/requests/{request_id}"
         router.add_api_route(f"{base}/status/stream", self.stream, methods=["GET"])
         router.add_api_route(f"{base}/status", self.status, methods=["GET"])
@@ -56,14 +58,14 @@ class QueueApi:
         router.add_api_route("/{endpoint:path}", self.submit, methods=["POST"])
         return router
 
-    async def submit(self, request: Request, endpoint: str) -> Response:
+    async def submit(self, request: Request) -> Response:
         """Accept a request as it is: the input is looked at when it runs, not now (2.1)."""
         self.tally.add("submit.received")
-        submission = await read_submission(request, endpoint, "queue")
+        submission = await read_submission(request, "queue")
 
         async def process() -> Response:
             refused = refuse_submission(request, self.keys, submission)
-            refused = refused or refuse_long_queue(request, self.store.queue_length())
+            refused = refused or refuse_long_queue(request, self.store.queue_length)
             if refused is not None:
                 self.tally.add("submit.refused")
                 return refused
@@ -77,26 +79,26 @@ class QueueApi:
 
         return await self.gate.exchange("submit", [subject_of(submission)], process)
 
-    async def status(self, request: Request, request_id: str, logs: str = "0") -> Response:
+    async def status(self, request: Request) -> Response:
         """202 until it is completed, then 200 (0.1)."""
 
         async def process(job: Job) -> Response:
-            entries = wire.log_entries(self.store.logs(job)) if _truthy(logs) else None
+            entries = wire.log_entries(self.store.logs(job)) if _with_logs(request) else None
             body = wire.status_body(job, self.store, wire.origin_of(request), entries)
             return JSONResponse(body, 200 if job.state == "COMPLETED" else 202)
 
-        return await self._about("status", request, request_id, process)
+        return await self._about("status", request, process)
 
-    async def stream(self, request: Request, request_id: str, logs: str = "0") -> Response:
+    async def stream(self, request: Request) -> Response:
         """Server-sent events until it is completed (2.3)."""
 
         async def process(job: Job) -> Response:
-            events = self._events(job, wire.origin_of(request), _truthy(logs))
+            events = self._events(job, wire.origin_of(request), _with_logs(request))
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
-        return await self._about("status", request, request_id, process)
+        return await self._about("stream", request, process)
 
-    async def result(self, request: Request, request_id: str) -> Response:
+    async def result(self, request: Request) -> Response:
         """The outcome, verbatim, for as long as it is kept (2.4)."""
 
         async def process(job: Job) -> Response:
@@ -107,9 +109,9 @@ class QueueApi:
             self.faults.forget(body_key(job.submission.endpoint, job.submission.body))
             return wire.result(job, job.outcome)
 
-        return await self._about("result", request, request_id, process)
+        return await self._about("result", request, process)
 
-    async def cancel(self, request: Request, request_id: str) -> Response:
+    async def cancel(self, request: Request) -> Response:
         """A request, not a promise: what runs may still end well (2.5)."""
 
         async def process(job: Job) -> Response:
@@ -118,18 +120,17 @@ class QueueApi:
             self.runners.cancel(job)
             return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
 
-        return await self._about("cancel", request, request_id, process)
+        return await self._about("cancel", request, process)
 
     async def _about(
         self,
         operation: Operation,
         request: Request,
-        request_id: str,
         process: Callable[[Job], Awaitable[Response]],
     ) -> Response:
         """What these operations share: counted, faulty on demand, for keys only, 404 for an id nobody has."""
         self.tally.add(operation)
-        job = self.store.find(request_id)
+        job = self.store.find(request.path_params["request_id"])
 
         async def checked() -> Response:
             app = EndpointId.parse(request.path_params["app"]).app
@@ -145,20 +146,24 @@ class QueueApi:
     async def _events(self, job: Job, origin: str, with_logs: bool) -> AsyncIterator[str]:
         """An event for each change; each brings only the log lines that are new since the one before (2.3)."""
         sent, seen, spoke = "", 0, time.monotonic()
-        while True:
-            job = self.store.get(job.id)
-            rows = self.store.logs(job, after=seen) if with_logs else []
-            seen = max([seen, *(row["number"] for row in rows)])
-            body = wire.status_body(job, self.store, origin, None)
-            if rows or json.dumps(body) != sent:
-                sent, spoke = json.dumps(body), time.monotonic()
-                yield f"data: {json.dumps({**body, 'logs': wire.log_entries(rows) if with_logs else None})}\n\n"
-            elif time.monotonic() - spoke > KEEP_ALIVE:
-                spoke = time.monotonic()
-                yield ": keep-alive\n\n"
-            if job.state == "COMPLETED":
-                return
-            await asyncio.sleep(STREAM_EVERY)
+        with self.store.changes.watch() as watch:
+            while True:
+                job = self.store.get(job.id)
+                waits = job.state == "IN_QUEUE"
+                watch.look_at({job.id, QUEUE} if waits else {job.id})
+                rows = self.store.logs(job, after=seen) if with_logs else []
+                seen = max([seen, *(row["number"] for row in rows)])
+                body = wire.status_body(job, self.store, origin, None)
+                if rows or json.dumps(body) != sent:
+                    sent, spoke = json.dumps(body), time.monotonic()
+                    yield f"data: {json.dumps({**body, 'logs': wire.log_entries(rows) if with_logs else None})}\n\n"
+                elif time.monotonic() - spoke >= KEEP_ALIVE:
+                    spoke = time.monotonic()
+                    yield ": keep-alive\n\n"
+                if job.state == "COMPLETED":
+                    return
+                await watch.wait(spoke + KEEP_ALIVE - time.monotonic())
+                await asyncio.sleep(QUEUE_MOVES if waits else 0)
 
 
 def subject_of(submission: Submission) -> Subject:
@@ -166,6 +171,6 @@ def subject_of(submission: Submission) -> Subject:
     return Subject(submission.prompt, body_key(submission.endpoint, submission.body))
 
 
-def _truthy(value: str) -> bool:
+def _with_logs(request: Request) -> bool:
     """``logs`` comes as 1, 0, true or false (2.2)."""
-    return value.lower() in {"1", "true"}
+    return request.query_params.get("logs", "0").lower() in {"1", "true"}

@@ -35,10 +35,10 @@ class RunApi:
         router.add_api_route("/{endpoint:path}", self.run, methods=["POST"])
         return router
 
-    async def run(self, request: Request, endpoint: str) -> Response:
+    async def run(self, request: Request) -> Response:
         """Run at once and answer with the outcome, whatever it is."""
         self.tally.add("run.received")
-        submission = await read_submission(request, endpoint, "run")
+        submission = await read_submission(request, "run")
 
         async def process() -> Response:
             refused = refuse_submission(request, self.keys, submission) or self._refuse_if_full()

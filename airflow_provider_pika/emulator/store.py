@@ -7,6 +7,7 @@ import sqlite3
 import time
 from contextlib import AbstractContextManager
 
+from airflow_provider_pika.emulator.changes import QUEUE, Changes
 from airflow_provider_pika.emulator.database import Database
 from airflow_provider_pika.emulator.faults import Fault
 from airflow_provider_pika.emulator.records import Job, Outcome, State, Submission, job_of, new_request_id
@@ -16,10 +17,11 @@ LOG_WINDOW = 10.0
 
 
 class Store:
-    """The requests in the database, and the moves between their states."""
+    """The requests in the database, and the moves between their states; ``changes`` tells of every move and line."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.changes = Changes()
 
     def transaction(self) -> AbstractContextManager[None]:
         """What is written inside is kept together, or not at all."""
@@ -44,6 +46,7 @@ class Store:
         }
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         self._db.execute(f"INSERT INTO requests ({names}) VALUES ({marks})", *values.values())  # noqa: S608
+        self.changes.tell(QUEUE)
         return self.get(str(values["id"]))
 
     def find(self, request_id: str) -> Job | None:
@@ -62,9 +65,10 @@ class Store:
         row = self._db.row("SELECT * FROM requests WHERE file = ?", file)
         return None if row is None else job_of(row)
 
-    def all(self, prompt: str = "") -> list[Job]:
-        """Every request whose prompt contains this text, oldest first."""
-        return [job_of(r) for r in self._db.rows("SELECT * FROM requests ORDER BY seq") if prompt in r["prompt"]]
+    def all(self, prompt: str = "", since: float = 0.0) -> list[Job]:
+        """Every request whose prompt contains this text, sent at ``since`` (unix seconds) or later, oldest first."""
+        rows = self._db.rows("SELECT * FROM requests WHERE sent_at >= ? ORDER BY seq", since)
+        return [job_of(row) for row in rows if prompt in row["prompt"]]
 
     def queue_length(self) -> int:
         """How many wait."""
@@ -97,6 +101,7 @@ class Store:
             json.dumps([fault.model_dump(exclude_unset=True) for fault in faults]),
             job.id,
         )
+        self.changes.tell(job.id, QUEUE)
         return self.get(job.id)
 
     def requeue(self, job: Job, pause: float) -> None:
@@ -106,6 +111,7 @@ class Store:
             time.time() + pause,
             job.id,
         )
+        self.changes.tell(job.id, QUEUE)
 
     def finish(self, job: Job, outcome: Outcome, file: str | None = None) -> Job:
         """Write down what came of it."""
@@ -118,11 +124,14 @@ class Store:
             file,
             job.id,
         )
+        self.changes.tell(job.id, QUEUE)
         return self.get(job.id)
 
     def overdue(self) -> list[Job]:
         """The waiting requests whose start deadline has passed."""
-        query = "SELECT * FROM requests WHERE state = 'IN_QUEUE' AND start_by < ?"
+        # Asked ten times a second at least: left alone, SQLite reads all that wait, deadline or none.
+        table = "requests INDEXED BY requests_by_deadline"
+        query = f"SELECT * FROM {table} WHERE state = 'IN_QUEUE' AND start_by < ?"  # noqa: S608
         return [job_of(row) for row in self._db.rows(query, time.time())]
 
     def running(self) -> list[Job]:
@@ -132,6 +141,7 @@ class Store:
     def log(self, request_id: str, message: str, level: str = "INFO") -> None:
         """Add a line to the request's log."""
         self._db.execute("INSERT INTO logs VALUES (?, ?, ?, ?)", request_id, time.time(), level, message)
+        self.changes.tell(request_id)
 
     def logs(self, job: Job, after: int = 0) -> list[sqlite3.Row]:
         """The log lines still in sight, with ``number``s above ``after``; the window stops when the request ends."""

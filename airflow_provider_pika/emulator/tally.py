@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_pika.emulator.database import Database
 
-PLAIN = ("status", "result", "cancel", "file", "history")
+PLAIN = ("status", "stream", "result", "cancel", "file", "history")
 SPLIT = ("submit", "run")
 PARTS = ("received", "accepted", "refused")
 

@@ -9,13 +9,18 @@ import struct
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+try:
+    # Half of what a call costs is its parsing, in Python. The parser in C comes with Airflow, not with uvicorn alone.
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HttpProtocol
+except ModuleNotFoundError:
+    from uvicorn.protocols.http.h11_impl import H11Protocol as HttpProtocol  # type: ignore[assignment]
 
 NO_LINGER = struct.pack("ii", 1, 0)
 """With SO_LINGER at zero seconds, closing a socket sends RST in place of FIN."""
 
 
-class AbortableProtocol(H11Protocol):
+class AbortableProtocol(HttpProtocol):
     """uvicorn's HTTP protocol, with the connection's transport in ``scope["state"]`` for a reply to get at."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

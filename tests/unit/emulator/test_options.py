@@ -17,6 +17,15 @@ def test_the_defaults_are_those_of_the_readme() -> None:
     assert (options.data, options.result_ttl, options.history_lag) == (Path.cwd() / ".fal-emulator", 3600, 0)
 
 
+def test_it_renders_unless_told_not_to() -> None:
+    assert [parse(given).render for given in ([], ["--render", "on"], ["--render", "off"])] == [True, True, False]
+
+
+def test_more_runners_than_threads_are_possible_only_without_rendering() -> None:
+    assert parse(["--runners", "64"]).runners == 64
+    assert parse(["--runners", "5000", "--render", "off"]).runners == 5000
+
+
 @pytest.mark.parametrize(("given", "pace"), [("3", Pace(3, 3)), ("2-6", Pace(2, 6)), ("0.2-0.5", Pace(0.2, 0.5))])
 def test_a_generation_time_is_a_number_or_a_range(given: str, pace: Pace) -> None:
     assert parse(["--generation-time", given]).pace == pace
@@ -34,6 +43,9 @@ def test_an_ephemeral_queue_port_makes_an_ephemeral_run_port() -> None:
         (["--port", "70000"], "0 to 65535"),
         (["--port", "http"], "0 to 65535"),
         (["--runners", "0"], "1 to 64"),
+        (["--runners", "65"], "--render off"),
+        (["--runners", "10001", "--render", "off"], "up to 10000"),
+        (["--render", "maybe"], "invalid choice: 'maybe'"),
         (["--generation-time", "6-2"], "shorter time first"),
         (["--generation-time", "soon"], "'soon' is not a time"),
         (["--generation-time", "nan"], "'nan' is not a time"),

@@ -6,6 +6,7 @@ VENV := $(if $(filter 3.3.2,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DISTRIBUTED := $(VENV)/.distributed
+BENCH := $(VENV)/.bench
 CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 
 export PROMPT
@@ -27,6 +28,11 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 # For the tests that kill parts of an Airflow. Not every machine has wheels of these servers: no other command needs them.
 $(DISTRIBUTED): $(READY)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) --group distributed
+	@touch $@
+
+# For the benchmarks: other providers, which no test needs.
+$(BENCH): $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) --group bench
 	@touch $@
 
 demo: $(READY) ## Make a video through Airflow, with no key (PROMPT="..." for your own; FAL_KEY: at fal itself)
@@ -54,7 +60,7 @@ test-distributed: $(DISTRIBUTED) ## Kill a worker of an Airflow with CeleryExecu
 constraints: ## Write down what an unpinned set-up installs today
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --upgrade pip
-	@$(BIN)/python -m pip install -q "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed
+	@$(BIN)/python -m pip install -q "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group bench
 	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CONSTRAINTS)
 
 clean: ## Remove all that the commands made

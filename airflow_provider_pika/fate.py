@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
+from airflow_provider_pika.fal.ids import is_request_id
+
 #: States in which nothing waits for the request any more.
 _ENDED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
 
@@ -28,11 +30,9 @@ def fate_of_deferred(state: str | None, pushed: object, request_id: str) -> Fate
     :param pushed: what the task has pushed as its request id; a new try pushes its own. An XCom backend may have put
         something else in its place, which says nothing.
     """
-    from airflow_provider_pika.fal.models import REQUEST_ID
-
     if state in _ENDED:
         return Fate.KILLED
-    another = isinstance(pushed, str) and pushed != request_id and REQUEST_ID.fullmatch(pushed)
+    another = pushed != request_id and is_request_id(pushed)
     return Fate.GOES_ON if state == "deferred" and not another else Fate.CLEARED
 
 

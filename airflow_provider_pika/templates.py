@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.ids import app_of
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -31,7 +31,5 @@ def check_known_endpoint(endpoint: str) -> None:
 
     :raises InvalidInput: as ``app_of``.
     """
-    if endpoint != TEXT_TO_VIDEO and known_now({"endpoint": endpoint}):  # the usual one costs no import
-        from airflow_provider_pika.fal.calls import app_of
-
+    if known_now({"endpoint": endpoint}):
         app_of(endpoint)

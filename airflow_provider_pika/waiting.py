@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_pika.cancelling import CancelOnKill, Target
 from airflow_provider_pika.exceptions import PikaError
-from airflow_provider_pika.hooks.pika import LONGEST_CALL, PikaHook
+from airflow_provider_pika.hooks import LONGEST_CALL
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate, Wait
     from airflow_provider_pika.fal.progress import Progress
+
+#: What a task loses that ends in the triggerer (run on 3.1.8 and 3.3.2); listeners Airflow itself refuses with it.
+_ENDS_IN_A_WORKER = ("outlets", "on_success_callback", "_post_execute_hook", "multiple_outputs")
 
 #: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline: it checks every 15 s, and a
 #: last look is three calls.
@@ -28,6 +31,9 @@ BACKSTOP = 3 * LONGEST_CALL + 60.0
 class WaitsForVideo:
     """What a task needs that waits; to be mixed into an Airflow operator that has these attributes.
 
+    :param poll_interval: seconds between two looks; None: where they matter (``fal/pacing.py``).
+    :param stream: follow fal's status stream while the task is deferred.
+    :param end_from_trigger: end the task in the triggerer when the video is there.
     :param cancel_on_kill: cancel the request when a person kills the task.
     :param cancel_on_timeout: cancel the request when it is not there in time.
     """
@@ -36,7 +42,9 @@ class WaitsForVideo:
     defer: Any
     endpoint: str
     pika_conn_id: str
-    poll_interval: float
+    poll_interval: float | None
+    stream: bool
+    end_from_trigger: bool
     timeout: float
     cancel_on_kill: bool
     cancel_on_timeout: bool
@@ -62,7 +70,7 @@ class WaitsForVideo:
     def _cancel_if_killed(self, context: Context, queue: FalQueue, request_id: str, *, or_cleared: bool) -> None:
         """Have ``on_kill`` cancel the request from now on."""
         if self.cancel_on_kill:
-            target = Target(queue.account, self.endpoint, request_id, context["ti"], or_cleared)
+            target = Target(queue.account, self.endpoint, lambda: [request_id], context["ti"], or_cleared)
             self._killing.arm(target)
 
     def _watch(
@@ -95,6 +103,10 @@ class WaitsForVideo:
                 deadline=deadline,
                 timeout=self.timeout,
                 told=progress.memory(),
+                seen=step.wait.seen.as_json(),
+                stream=self.stream,
+                end_from_trigger=self._may_end_from_trigger(),
+                **self._clip(),
                 cancel_on_kill=self.cancel_on_kill,
                 cancel_on_clear=cancel_on_clear,
             ),
@@ -102,6 +114,24 @@ class WaitsForVideo:
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
         )
         raise AssertionError("defer raises")
+
+    def _clip(self) -> dict[str, Any]:
+        """Give ``resolution`` and ``duration`` of the clip, as far as this task knows them."""
+        return {}
+
+    def _may_end_from_trigger(self) -> bool:
+        """Tell whether the task can end in the triggerer: it asks for nothing that only its end in a worker brings."""
+        if not self.end_from_trigger:
+            return False
+        needs = [name for name in _ENDS_IN_A_WORKER if getattr(self, name, None)]
+        needs += [] if getattr(self, "do_xcom_push", True) else ["do_xcom_push=False"]
+        needs += ["tasks that are mapped over it"] if any(True for _ in self._mapped_over()) else []
+        if needs:
+            self.log.info("It ends in a worker in spite of end_from_trigger, for the sake of: %s", ", ".join(needs))
+        return not needs
+
+    def _mapped_over(self) -> Iterable[Any]:
+        return self.iter_mapped_dependants()  # type: ignore[attr-defined, no-any-return]
 
     def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
         """Make the task's return value of a wait's ending, or raise what it failed with."""
@@ -125,6 +155,7 @@ class WaitsForVideo:
     def _last_look(self, request_id: str, reason: str) -> Ending:
         """Look once more where Airflow itself ended the deferral: the triggers may all have been down."""
         from airflow_provider_pika.fal.polling import Done, Failed, TooLate, Wait, decide
+        from airflow_provider_pika.hooks.pika import PikaHook
 
         with PikaHook(self.pika_conn_id).get_conn() as queue:
             step = decide(Wait(request_id, 0.0, 1.0, self.timeout), queue.look(self.endpoint, request_id), time.time())
@@ -136,6 +167,7 @@ class WaitsForVideo:
         """Cancel; but what has ended in the meantime was paid for, and is kept."""
         from airflow_provider_pika.fal.models import Video
         from airflow_provider_pika.fal.polling import Done, Failed
+        from airflow_provider_pika.hooks.pika import PikaHook
 
         try:
             with PikaHook(self.pika_conn_id).get_conn() as queue:

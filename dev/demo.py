@@ -18,7 +18,8 @@ from pathlib import Path
 
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.client import Account, FalQueue
+from airflow_provider_pika.fal.account import Account
+from airflow_provider_pika.fal.client import FalQueue
 from dev.airflow_home import HOMES, AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 

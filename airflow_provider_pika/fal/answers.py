@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from airflow_provider_pika import exceptions as errors
 
 from .http_answer import Answer
-from .models import REQUEST_ID, HistoryPage, PastRequest, QueueStatus, Video
+from .ids import is_request_id
+from .models import HistoryPage, PastRequest, QueueStatus, Video
 
 #: Answers above 499 to a submit that are fal's own refusals (fal-protocol.md, 4.4); after any other, such as 502, 504
 #: and those of gateways that fal does not document, fal may have accepted it all the same. So with 408 and 499.
@@ -26,7 +27,7 @@ def submitted(answer: Answer, endpoint: str) -> str:
     :raises PikaError: ``SubmitUnknown`` where fal may have accepted it without telling the id.
     """
     request_id = answer.get("request_id")
-    if answer.ok and isinstance(request_id, str) and REQUEST_ID.fullmatch(request_id):
+    if answer.ok and is_request_id(request_id):
         return request_id
     if not _is_refusal(answer):
         raise errors.SubmitUnknown(

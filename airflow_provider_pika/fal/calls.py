@@ -5,21 +5,20 @@ What the answers mean stands in ``answers.py``; who sends the calls in ``client.
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import httpx
 import pendulum
-from fal_client.client import AppId
 
 from airflow_provider_pika import exceptions as errors
 
 from . import answers
 from .http_answer import Answer
-from .models import REQUEST_ID, HistoryPage, QueueStatus, SubmitControls, Video
+from .ids import app_of, check_request_id
+from .inputs import SubmitControls
+from .models import HistoryPage, QueueStatus, Video
 
 T = TypeVar("T")
 
@@ -70,6 +69,17 @@ def status(endpoint: str, request_id: str, logs: bool) -> Call[QueueStatus]:
     )
 
 
+def status_stream(endpoint: str, request_id: str) -> Call[QueueStatus]:
+    """Ask to be told whenever it changes; each event of the stream is an answer (fal-protocol.md, 2.3)."""
+    return Call(
+        "GET",
+        f"{_request_path(endpoint, request_id)}/status/stream",
+        lambda answer: answers.status(answer, request_id),
+        _lost_read(request_id),
+        {"params": {"logs": 1}, "headers": {"Accept": "text/event-stream"}},
+    )
+
+
 def result(endpoint: str, request_id: str) -> Call[Video]:
     """Ask for the video of a completed request."""
     path = _request_path(endpoint, request_id)
@@ -100,32 +110,6 @@ def history(
         return errors.Unreachable(f"fal's request history cannot be reached: {_what(error)}.")
 
     return Call("GET", url, answers.history, lost, {"params": params})
-
-
-def app_of(endpoint: str) -> str:
-    """Give the part of an endpoint's id that its requests are found under (fal-protocol.md, 1.3).
-
-    :raises InvalidInput: for what cannot be an endpoint's id.
-    """
-    if isinstance(endpoint, str) and re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)+", endpoint, re.ASCII):
-        with contextlib.suppress(ValueError, IndexError):  # fal_client trips over a namespace without an app
-            app = AppId.from_endpoint_id(endpoint)
-            return "/".join(part for part in (app.namespace, app.owner, app.alias) if part)
-    raise errors.InvalidInput(
-        f"endpoint={endpoint!r} is not allowed: it takes an id such as 'fal-ai/pika/v2.5/text-to-video'."
-    )
-
-
-def check_request_id(request_id: object) -> None:
-    """Refuse what cannot be a request's id.
-
-    :raises InvalidInput: for None, the text "None", an empty text, or what has no place in a URL.
-    """
-    if not isinstance(request_id, str) or request_id == "None" or not REQUEST_ID.fullmatch(request_id):
-        raise errors.InvalidInput(
-            f"request_id={request_id!r} is not allowed: it takes the id that the submit returned. Did the submitting "
-            "task succeed, and is it its output that is read here?"
-        )
 
 
 def _request_path(endpoint: str, request_id: str) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -18,66 +17,17 @@ import httpx
 from airflow_provider_pika.exceptions import PikaError
 
 from . import calls
+from .account import Account
 from .calls import Call
 from .conversation import Conversation, ahold, hold
-from .http_answer import Answer
+from .inputs import SubmitControls
+from .lanes import Lanes
 from .looking import look
-from .models import QueueStatus, SubmitControls, Video
+from .models import QueueStatus, Video
 from .polling import Look
 from .submitting import submit
 
-#: fal's own queue, its stand-in, and the platform that has the request history of both (fal-protocol.md, 1.1).
-QUEUE_URL = "https://queue.fal.run"
-BACKUP_QUEUE_URL = "https://queue.falrun.com"
-PLATFORM_URL = "https://api.fal.ai/v1"
-
-#: Characters: what is shorter is nobody's secret, and may be part of a request's id.
-SHORTEST_SECRET = 8
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Account:
-    """Where the queue is and who asks.
-
-    :param authorization: the header's whole value, such as ``Key id:secret``; never part of a repr.
-    :param queue_url: where the endpoints' ids are appended to.
-    :param timeout: seconds that one call may take.
-    """
-
-    authorization: str = field(repr=False)
-    queue_url: str = QUEUE_URL
-    timeout: float = 60.0
-
-    @property
-    def platform_url(self) -> str:
-        """Where the request history is: fal's platform for fal's queue, and for any other address that address itself.
-
-        So the key of a gateway goes to the gateway only; the emulator has its history there, too.
-        """
-        return PLATFORM_URL if self.queue_url in (QUEUE_URL, BACKUP_QUEUE_URL) else f"{self.queue_url}/v1"
-
-    def client_options(self) -> dict[str, Any]:
-        """Give the options of the HTTP client, blocking and async alike.
-
-        Redirects are not followed: they could carry the key to another host.
-        """
-        return {
-            "base_url": self.queue_url,
-            "headers": {"Authorization": self.authorization, "Accept": "application/json"},
-            "timeout": self.timeout,
-            "follow_redirects": False,
-        }
-
-    def answer(self, response: httpx.Response, content: bytes) -> Answer:
-        """Take in a response; a server that echoes what it was sent must not get the key into a message."""
-        key = self.authorization.partition(" ")[2]
-        text = content.decode("utf-8", "replace")
-        for secret in (key, key.partition(":")[2]):
-            if len(secret) >= SHORTEST_SECRET:
-                text = text.replace(secret, "***")
-        return Answer.read(response.status_code, response.headers, text)
 
 
 class FalQueue:
@@ -162,7 +112,10 @@ class AsyncFalQueue:
 
     def __init__(self, account: Account, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
         self.account = account
-        self._http = httpx.AsyncClient(**account.client_options())
+        options = {**account.client_options(), "verify": httpx.create_ssl_context()}
+        self._lanes = Lanes(options)
+        # a stream holds its connection for as long as a request takes: it must not take one from the calls
+        self._streams = httpx.AsyncClient(limits=httpx.Limits(), **options)
         self._sleep = sleep
 
     async def __aenter__(self) -> AsyncFalQueue:
@@ -173,7 +126,8 @@ class AsyncFalQueue:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._lanes.aclose()
+        await self._streams.aclose()
 
     async def hold(self, conversation: Conversation[T]) -> T:
         """See :meth:`FalQueue.hold`."""
@@ -199,10 +153,29 @@ class AsyncFalQueue:
         """See :meth:`FalQueue.look`."""
         return await self.hold(look(self.account.platform_url, endpoint, request_id))
 
+    async def follow(self, endpoint: str, request_id: str) -> AsyncGenerator[QueueStatus]:
+        """Give each status that fal's status stream sends, until it ends; it may be silent for minutes.
+
+        :raises PikaError: it was refused, or it broke.
+        """
+        call = calls.status_stream(endpoint, request_id)
+        try:
+            timeout = httpx.Timeout(self.account.timeout, read=None)
+            async with self._streams.stream(call.method, call.path, timeout=timeout, **call.options) as response:
+                if not response.is_success:
+                    call.understand(self.account.answer(response, await response.aread()))
+                async for line in response.aiter_lines():
+                    if line.startswith("data:"):
+                        yield call.understand(self.account.answer(response, line[5:].encode()))
+        except (PikaError, GeneratorExit):
+            raise
+        except Exception as error:
+            raise call.lost(error) from None
+
     async def _send(self, call: Call[T]) -> T:
         try:
-            async with asyncio.timeout(self.account.timeout):
-                response = await self._http.request(call.method, call.path, **call.options)
+            async with self._lanes.one() as http, asyncio.timeout(self.account.timeout):
+                response = await http.request(call.method, call.path, **call.options)
             return call.understand(self.account.answer(response, response.content))
         except PikaError:
             raise

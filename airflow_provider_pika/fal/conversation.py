@@ -1,11 +1,13 @@
 """An exchange with fal of more than one call, without I/O: the same steps for a blocking client and an event loop.
 
-A conversation is a generator. It yields what it wants done, a :class:`~.calls.Call` or a :class:`Pause`, and is given
-what came of it: the call's meaning, or the ``PikaError`` that it raised. What it returns is the outcome.
+A conversation is a generator. It yields what it wants done, a :class:`~.calls.Call`, a :class:`Pause` or an
+:class:`Act`, and is given what came of it: the call's meaning, say, or the ``PikaError`` that it raised. It returns the
+outcome.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -24,7 +26,14 @@ class Pause:
     seconds: float
 
 
-Wish: TypeAlias = Call[Any] | Pause
+@dataclass(frozen=True)
+class Act:
+    """Do something that is no call to fal; on an event loop, ``do`` may give an awaitable."""
+
+    do: Callable[[], Any]
+
+
+Wish: TypeAlias = Call[Any] | Pause | Act
 Conversation: TypeAlias = Generator[Wish, Any, T]
 
 
@@ -36,7 +45,7 @@ def hold(conversation: Conversation[T], send: Callable[[Call[Any]], Any], sleep:
             step.go_on(sleep(step.wish.seconds))
             continue
         try:
-            answer = send(step.wish)
+            answer = step.wish.do() if isinstance(step.wish, Act) else send(step.wish)
         except PikaError as error:
             step.go_on(error=error)
         else:
@@ -56,7 +65,9 @@ async def ahold(
             step.go_on(await sleep(step.wish.seconds))
             continue
         try:
-            answer = await send(step.wish)
+            answer = step.wish.do() if isinstance(step.wish, Act) else send(step.wish)
+            if inspect.isawaitable(answer):
+                answer = await answer
         except PikaError as error:
             step.go_on(error=error)
         else:

@@ -6,13 +6,19 @@ cannot drift apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pendulum
 
 from airflow_provider_pika.exceptions import GenerationFailed, PikaError
 
+from . import pacing
+from .expecting import UNKNOWN, Expectation
 from .models import QueueStatus, Video
+from .pacing import Sightings
+
+#: Seconds between two looks, before it grows, while fal does not answer and the user gave no interval.
+SHORTEST_BACKOFF = 5.0
 
 #: Seconds between two looks, at most, while fal does not answer; and where fal itself asked for a pause, since it keeps
 #: a result for an hour, and a large one for minutes (fal-protocol.md, section 3).
@@ -33,16 +39,25 @@ class Wait:
     """A wait for one request, as far as it has come.
 
     :param deadline: unix seconds.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks; None: where they matter, as ``pacing.py`` has it.
     :param timeout: seconds from the first look to the deadline, as the user set it.
     :param failures: looks in a row that brought nothing.
+    :param seen: what the looks have shown.
     """
 
     request_id: str
     deadline: float
-    poll_interval: float
+    poll_interval: float | None
     timeout: float
     failures: int = 0
+    seen: Sightings = field(default_factory=Sightings)
+
+    def first_pause(self, now: float, expected: Expectation) -> float:
+        """Give the seconds until a wait that another process has begun is looked at here for the first time."""
+        if self.seen.last is None:
+            return 0.0
+        pause = self.poll_interval or pacing.pause(self.seen, expected, self.request_id)
+        return max(0.0, min(self.seen.last + pause, self.deadline) - now)
 
 
 @dataclass(frozen=True)
@@ -95,12 +110,13 @@ class TooLate:
 Ending = Done | Failed | TooLate
 
 
-def decide(wait: Wait, look: Look, now: float) -> LookAgain | Ending:
+def decide(wait: Wait, look: Look, now: float, expected: Expectation = UNKNOWN) -> LookAgain | Ending:
     """Say what follows from one look.
 
     An error that passes is tolerated until the deadline, with growing pauses; any other ends the wait.
 
     :param now: unix seconds.
+    :param expected: how long such a generation runs.
     """
     match look.outcome:
         case Video() as video:
@@ -108,18 +124,20 @@ def decide(wait: Wait, look: Look, now: float) -> LookAgain | Ending:
         case PikaError() as error if isinstance(error, GenerationFailed) or not error.retry_helps:
             return Failed(error)
         case trouble:
-            wait = replace(wait, failures=wait.failures + 1 if trouble else 0)
+            failures = wait.failures + 1 if trouble else 0
+            wait = replace(wait, failures=failures, seen=wait.seen.and_then(look.status, now))
     if now >= wait.deadline:
         return _too_late(wait, look)
-    pause = min(_pause(wait, trouble), wait.deadline - now)  # the last look is at the deadline, not before it
+    pause = min(_pause(wait, trouble, expected), wait.deadline - now)  # the last look is at the deadline, not before it
     return LookAgain(pause, wait, trouble)
 
 
-def _pause(wait: Wait, trouble: PikaError | None) -> float:
+def _pause(wait: Wait, trouble: PikaError | None, expected: Expectation) -> float:
     if trouble is None:
-        return wait.poll_interval
-    backoff = min(wait.poll_interval * 2.0 ** min(wait.failures, 10), LONGEST_BACKOFF)
-    return max(backoff, wait.poll_interval, min(trouble.retry_after or 0.0, LONGEST_RETRY_AFTER))
+        return wait.poll_interval or pacing.pause(wait.seen, expected, wait.request_id)
+    interval = wait.poll_interval or SHORTEST_BACKOFF
+    backoff = min(interval * 2.0 ** min(wait.failures, 10), LONGEST_BACKOFF)
+    return max(backoff, interval, min(trouble.retry_after or 0.0, LONGEST_RETRY_AFTER))
 
 
 def _too_late(wait: Wait, look: Look) -> TooLate:

@@ -14,15 +14,15 @@ from .polling import Ending, Look, LookAgain
 TAIL_LINES = 20
 LINE_LENGTH = 500
 
-#: Lines that are remembered across processes: a value of Airflow's task state has 64 KiB at most.
-_REMEMBERED_ELSEWHERE = 2000
+#: Lines that are remembered as told: a value of Airflow's task state has 64 KiB at most.
+_REMEMBERED = 2000
 
 
 class Progress:
     """The story of one request so far.
 
-    fal's log is a sliding window, so a line is known by its time and text, never by its place (fal-protocol.md, 2.2),
-    and what has left the window need not be remembered.
+    fal's log is a sliding window, and in a status stream only what is new, so a line is known by its time and text and
+    never by its place (fal-protocol.md, 2.2 and 2.3).
 
     :param memory: what an earlier process told of the same wait (:meth:`memory`), so that nothing is told twice.
     """
@@ -49,11 +49,12 @@ class Progress:
         window = {_key(line): f"fal: {line.message}"[:LINE_LENGTH] for line in status.logs}
         told = set(self._told)
         yield from (text for key, text in window.items() if key not in told)
-        self._told = list(window) or self._told
+        told_before = [key for key in self._told if key not in window]
+        self._told = [*told_before, *window][-max(_REMEMBERED, len(window)) :]
 
     def memory(self) -> dict[str, Any]:
         """Give what has been told, as JSON that is small enough for Airflow's task state."""
-        return {"headline": self._headline, "told": self._told[-_REMEMBERED_ELSEWHERE:]}
+        return {"headline": self._headline, "told": self._told[-_REMEMBERED:]}
 
     def tail(self) -> list[str]:
         """Give the last lines of the story, at most :data:`TAIL_LINES`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -85,8 +85,8 @@ class Records(Protocol):
         :raises PikaError: there may be one, and it cannot be read.
         """
 
-    def write(self, record: Record) -> None:
-        """Keep the record in place of the one before.
+    def write(self, record: Record) -> Awaitable[None] | None:
+        """Keep the record in place of the one before; what it gives, if anything, is to be awaited.
 
         :raises RecordUnavailable: it was not kept.
         """

@@ -21,8 +21,8 @@ from airflow_provider_pika.exceptions import (
     UnknownStatus,
 )
 
+from .inputs import SubmitControls
 from .looking import Found
-from .models import SubmitControls
 from .polling import Look
 from .record import Record, fingerprint
 

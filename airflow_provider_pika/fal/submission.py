@@ -9,7 +9,8 @@ from collections.abc import Callable
 from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, UnknownRequest
 
 from . import calls, looking
-from .conversation import Conversation, Pause
+from .conversation import Act, Conversation, Pause
+from .polling import Look
 from .record import Record, Records
 from .resuming import Inspect, Keep, Search, Step, Stop, Submit, Wanted, after_inspection, after_search, begin
 from .submitting import submit
@@ -32,6 +33,7 @@ class Submission:
     :param platform_url: where the request history is.
     :param tell: takes a line for the task's log.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
+    :param ended: how the record's request ended, if that is known already.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Submission:
         platform_url: str,
         tell: Callable[[str], object],
         check: Callable[[], object] = lambda: None,
+        ended: PikaError | None = None,
     ) -> None:
         self._wanted = wanted
         self._records = records
         self._platform_url = platform_url
         self._tell = tell
         self._check = check
+        self._ended = ended
         self._submits = 0
 
     def obtain(self) -> Conversation[Record]:
@@ -61,7 +65,7 @@ class Submission:
             step = yield from self._take(step)
         record = step.record.model_copy(update={"generation": self._wanted.generation})
         if record != step.record:  # a person asked anew, and this one is reused
-            self._note(record)
+            yield from self._note(record)
         return record
 
     def _take(self, step: Step) -> Conversation[Step]:
@@ -84,19 +88,23 @@ class Submission:
         follows = after_search(step, found, self._wanted, may_submit=self._submits < MOST_SUBMITS)
         if isinstance(follows, Inspect):
             self._tell(f"Found it: request {follows.record.request_id}.")
-            self._note(follows.record)
+            yield from self._note(follows.record)
         return follows
 
     def _inspect(self, record: Record) -> Conversation[Step]:
+        seen = (yield from self._look(record)) if self._ended is None else Look(outcome=self._ended)
+        step = after_inspection(record, seen, self._wanted)
+        if isinstance(step, Keep):
+            self._tell(f"Taking up request {record.request_id}, which an earlier submit made; nothing is submitted.")
+        return step
+
+    def _look(self, record: Record) -> Conversation[Look]:
         for pause in (0.0, *looking.SEARCH_PAUSES):  # the history may show only later what the queue knows no more
             yield Pause(pause)
             seen = yield from looking.look(self._platform_url, record.endpoint, str(record.request_id))
             if not isinstance(seen.outcome, UnknownRequest):
                 break
-        step = after_inspection(record, seen, self._wanted)
-        if isinstance(step, Keep):
-            self._tell(f"Taking up request {record.request_id}, which an earlier submit made; nothing is submitted.")
-        return step
+        return seen
 
     def _submit(self, step: Submit) -> Conversation[Step]:
         if step.replaces:
@@ -105,7 +113,7 @@ class Submission:
             yield from self._cancel_if_it_waits(step.replaces)
         self._check()
         record = self._intent(step)
-        self._records.write(record)
+        yield Act(lambda: self._records.write(record))
         self._submits += 1
         arguments = self._input(record.seed)
         try:
@@ -113,10 +121,10 @@ class Submission:
         except SubmitUnknown as error:
             return Search(record, error)
         except PikaError:
-            self._note(record.refused())
+            yield from self._note(record.refused())
             raise
         self._tell(f"Submitted to {self._wanted.endpoint}: request {request_id}, seed {arguments['seed']}")
-        self._note(record.accepted(request_id))
+        yield from self._note(record.accepted(request_id))
         return Keep(record.accepted(request_id))
 
     def _intent(self, step: Submit) -> Record:
@@ -138,10 +146,10 @@ class Submission:
         """Give what is sent: with a seed of ours, where the user gave none, so that it can be found at fal again."""
         return dict(self._wanted.arguments) | ({} if seed is None else {"seed": seed})
 
-    def _note(self, record: Record) -> None:
+    def _note(self, record: Record) -> Conversation[None]:
         """Write down what is known already; where that fails, knowing it is worth more than failing, too."""
         try:
-            self._records.write(record)
+            yield Act(lambda: self._records.write(record))
         except RecordUnavailable as error:
             self._tell(f"{error.message} The record says less than is known: {record.state}, {record.request_id}.")
 

@@ -9,7 +9,7 @@ from airflow_provider_pika.exceptions import TryLater
 
 from . import calls
 from .conversation import Conversation, Pause
-from .models import SubmitControls
+from .inputs import SubmitControls
 
 #: Seconds before each repeat. Airflow's own retries come after these.
 REPEAT_AFTER = (1.0, 4.0)

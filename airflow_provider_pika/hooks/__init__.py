@@ -1,0 +1,9 @@
+"""From an Airflow connection to fal's queue. What Dag files need of it stands here, so that they import no hook."""
+
+from __future__ import annotations
+
+#: The connection that is used where none is named.
+DEFAULT_CONNECTION = "pika_default"
+
+#: Seconds that a connection may allow for one call: a wait that is deferred stands behind its last look only so long.
+LONGEST_CALL = 120.0

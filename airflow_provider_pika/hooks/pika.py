@@ -14,16 +14,15 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, CONNECTION_FORM
+from airflow_provider_pika.hooks import DEFAULT_CONNECTION, LONGEST_CALL
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_pika.fal.client import Account, AsyncFalQueue, FalQueue
-    from airflow_provider_pika.fal.models import QueueStatus, SubmitControls, Video
-
-
-#: Seconds that a connection may allow for one call: a wait that is deferred stands behind its last look only so long.
-LONGEST_CALL = 120.0
+    from airflow_provider_pika.fal.account import Account
+    from airflow_provider_pika.fal.client import AsyncFalQueue, FalQueue
+    from airflow_provider_pika.fal.inputs import SubmitControls
+    from airflow_provider_pika.fal.models import QueueStatus, Video
 
 
 class PikaHook(BaseHook):
@@ -39,7 +38,7 @@ class PikaHook(BaseHook):
     """
 
     conn_name_attr = "pika_conn_id"
-    default_conn_name = "pika_default"
+    default_conn_name = DEFAULT_CONNECTION
     conn_type = "pika"
     hook_name = "Pika (fal)"
 
@@ -181,7 +180,7 @@ def _async_queue(account: Account) -> AsyncFalQueue:
 
 def _account(connection: Connection | None, extra: Mapping[str, Any]) -> Account:
     """Say where the queue is and who asks. Blocks: a saved login may have to be renewed over the network."""
-    from airflow_provider_pika.fal.client import QUEUE_URL, Account
+    from airflow_provider_pika.fal.account import QUEUE_URL, Account
 
     return Account(
         authorization=_authorization((connection and connection.password) or ""),

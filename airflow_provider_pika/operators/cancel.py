@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_pika.exceptions import UnknownRequest
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.hooks.pika import PikaHook
+from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from typing import Any
@@ -40,7 +40,7 @@ class PikaCancelOperator(BaseOperator):
         *,
         request_id: Templated[str],
         endpoint: str = TEXT_TO_VIDEO,
-        pika_conn_id: str = PikaHook.default_conn_name,
+        pika_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -50,6 +50,8 @@ class PikaCancelOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Cancel, and give fal's word."""
+        from airflow_provider_pika.hooks.pika import PikaHook
+
         if self.request_id in (None, "", "None"):
             raise AirflowSkipException("There is no request id, so nothing is cancelled.")
         with failing_when_a_submit_cannot_help():

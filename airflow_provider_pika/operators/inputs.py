@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import InvalidInput
+from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 
 if TYPE_CHECKING:
-    from airflow_provider_pika.fal.models import SubmitControls
+    from airflow_provider_pika.fal.account import Account
+    from airflow_provider_pika.fal.resuming import Wanted
 
 _CHOICES = {"on_unknown_submit": ("fail", "resubmit"), "on_clear": ("resubmit", "reuse")}
 
@@ -20,11 +23,9 @@ def check_what_is_known(values: Mapping[str, Any]) -> None:
 
     :raises InvalidInput: naming the arguments.
     """
-    from airflow_provider_pika.fal.models import SubmitControls, TextToVideoInput
-
     known = known_now(values)
-    for model in (TextToVideoInput, SubmitControls):
-        model.check_known({name: known[name] for name in model.model_fields if name in known})
+    for request in (TextToVideoInput, SubmitControls):
+        request.check_known({name: known[name] for name in request.names() if name in known})
     if "extra_arguments" in known:
         _check_extra_arguments(known["extra_arguments"])
     check_choices(known)
@@ -36,16 +37,22 @@ def arguments_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises InvalidInput: naming every wrong value and what is allowed.
     """
-    from airflow_provider_pika.fal.models import TextToVideoInput
+    arguments = TextToVideoInput.checked({name: values[name] for name in TextToVideoInput.names()}).arguments()
+    return arguments | extra_arguments_of(values["extra_arguments"])
 
-    arguments = TextToVideoInput.checked({name: values[name] for name in TextToVideoInput.model_fields}).arguments()
-    extra = values["extra_arguments"] or {}
+
+def extra_arguments_of(extra: Any) -> dict[str, Any]:
+    """Give inputs that the operator has no parameter for.
+
+    :raises InvalidInput: it has one for them, or they are no JSON.
+    """
     _check_extra_arguments(extra)
+    values: dict[str, Any] = dict(extra or {})
     try:
-        json.dumps(dict(extra), allow_nan=False)
+        json.dumps(values, allow_nan=False)
     except (TypeError, ValueError):
         raise InvalidInput(f"extra_arguments={extra!r} is not allowed: it takes JSON values.") from None
-    return arguments | dict(extra)
+    return values
 
 
 def controls_of(values: Mapping[str, Any]) -> SubmitControls:
@@ -53,9 +60,48 @@ def controls_of(values: Mapping[str, Any]) -> SubmitControls:
 
     :raises InvalidInput: naming every wrong value and what is allowed.
     """
-    from airflow_provider_pika.fal.models import SubmitControls
+    return SubmitControls.checked({name: values[name] for name in SubmitControls.names()})
 
-    return SubmitControls.checked({name: values[name] for name in SubmitControls.model_fields})
+
+def seconds_of(name: str, value: timedelta | float) -> float:
+    """Give seconds.
+
+    :raises ValueError: they are none, or less.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds <= 0:
+        raise ValueError(f"{name}={value} is not allowed: it takes seconds, more than 0.")
+    return seconds
+
+
+def timeout_of(value: timedelta | float | None) -> float:
+    """Give the seconds of a timeout; Airflow's ``[sensors] default_timeout`` where there is none.
+
+    :raises ValueError: as :func:`seconds_of`.
+    """
+    from airflow.providers.common.compat.sdk import conf
+
+    return seconds_of("timeout", conf.getfloat("sensors", "default_timeout") if value is None else value)
+
+
+def wanted_of(values: Mapping[str, Any], ti: Any, account: Account, arguments: Mapping[str, Any]) -> Wanted:
+    """Give what an attempt of a task wants.
+
+    :raises InvalidInput: naming every wrong value and what is allowed.
+    """
+    from airflow_provider_pika.fal.resuming import Wanted
+
+    check_choices(values)
+    return Wanted(
+        endpoint=values["endpoint"],
+        arguments=arguments,
+        controls=controls_of(values),
+        queue_url=account.queue_url,
+        generation=ti.max_tries,  # a clear changes it, a retry never does (airflow-facts.md, section 3.3)
+        attempt=ti.try_number,
+        on_unknown_submit=values["on_unknown_submit"],
+        on_clear=values["on_clear"],
+    )
 
 
 def check_choices(values: Mapping[str, Any]) -> None:
@@ -70,9 +116,7 @@ def check_choices(values: Mapping[str, Any]) -> None:
 
 
 def _check_extra_arguments(extra: Any) -> None:
-    from airflow_provider_pika.fal.models import TextToVideoInput
-
-    if not isinstance(extra or {}, Mapping) or TextToVideoInput.model_fields.keys() & (extra or {}).keys():
+    if not isinstance(extra or {}, Mapping) or (extra or {}).keys() & set(TextToVideoInput.names()):
         raise InvalidInput(
             f"extra_arguments={extra!r} is not allowed: it takes a dict of inputs that the operator has no parameter "
             "for."

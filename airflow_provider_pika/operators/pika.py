@@ -7,13 +7,19 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, TryLater, WaitTimeout
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.hooks.pika import PikaHook
-from airflow_provider_pika.operators.inputs import arguments_of, check_choices, check_what_is_known, controls_of
+from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.operators.inputs import (
+    arguments_of,
+    check_what_is_known,
+    seconds_of,
+    timeout_of,
+    wanted_of,
+)
 from airflow_provider_pika.task_state import records_of
 from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.xcoms import pull_request_id, push_request_id
@@ -24,7 +30,6 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate
     from airflow_provider_pika.fal.progress import Progress
-    from airflow_provider_pika.fal.resuming import Wanted
     from airflow_provider_pika.templates import Templated
 
 
@@ -52,7 +57,10 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
     :param on_clear: a person who clears the task wants a new clip, "resubmit", or the one there is, "reuse".
     :param wait_for_completion: wait for the video, and return it.
     :param deferrable: wait in the triggerer, without a worker slot.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks; None: where they matter, by what such clips have taken lately.
+    :param stream: follow fal's status stream while deferred, instead of polling.
+    :param end_from_trigger: end in the triggerer when the video is there, which saves a worker's start, but tells no
+        listener; never with ``outlets``.
     :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
         ``[sensors] default_timeout``, 7 days.
     :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits. While it is deferred,
@@ -94,11 +102,13 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
         on_clear: str = "resubmit",
         wait_for_completion: bool = False,
         deferrable: bool = True,
-        poll_interval: timedelta | float = 5.0,
+        poll_interval: timedelta | float | None = None,
+        stream: bool = False,
+        end_from_trigger: bool = False,
         timeout: timedelta | float | None = None,
         cancel_on_kill: bool | None = None,
         cancel_on_timeout: bool = False,
-        pika_conn_id: str = PikaHook.default_conn_name,
+        pika_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -115,8 +125,10 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
         self.on_clear = on_clear
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = _seconds("poll_interval", poll_interval)
-        self.timeout = _seconds("timeout", conf.getfloat("sensors", "default_timeout") if timeout is None else timeout)
+        self.poll_interval = None if poll_interval is None else seconds_of("poll_interval", poll_interval)
+        self.stream = stream
+        self.end_from_trigger = end_from_trigger
+        self.timeout = timeout_of(timeout)
         self.cancel_on_kill = wait_for_completion if cancel_on_kill is None else cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.pika_conn_id = pika_conn_id
@@ -125,6 +137,8 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Give the request id, or the video; submit only where no earlier attempt's request can bring it."""
+        from airflow_provider_pika.hooks.pika import PikaHook
+
         with failing_when_a_submit_cannot_help():
             arguments = arguments_of(self._values())  # before anything is asked of Airflow or fal
             with PikaHook(self.pika_conn_id).get_conn() as queue:
@@ -161,7 +175,7 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
             )
         if (before := records.read()) and before.request_id:  # for a clean-up branch, whatever comes now
             push_request_id(context, before.request_id, self.log)
-        wanted = self._wanted(context, queue, arguments)
+        wanted = wanted_of(self._values(), context["ti"], queue.account, arguments)
         submission = Submission(wanted, records, queue.account.platform_url, self.log.info, self._stop_if_killed)
         try:
             request_id = str(queue.hold(submission.obtain()).request_id)
@@ -172,22 +186,6 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
             raise
         push_request_id(context, request_id, self.log)
         return request_id
-
-    def _wanted(self, context: Context, queue: FalQueue, arguments: Mapping[str, Any]) -> Wanted:
-        from airflow_provider_pika.fal.resuming import Wanted
-
-        check_choices(self._values())
-        ti: Any = context["ti"]
-        return Wanted(
-            endpoint=self.endpoint,
-            arguments=arguments,
-            controls=controls_of(self._values()),
-            queue_url=queue.account.queue_url,
-            generation=ti.max_tries,  # a clear changes it, a retry never does (airflow-facts.md, section 3.3)
-            attempt=ti.try_number,
-            on_unknown_submit=self.on_unknown_submit,  # type: ignore[arg-type]
-            on_clear=self.on_clear,  # type: ignore[arg-type]
-        )
 
     def _stop_if_killed(self) -> None:
         if self._killing.fired:
@@ -205,6 +203,9 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
             cancel_on_clear = self.cancel_on_kill and self.on_clear == "resubmit"
             self._defer_wait(step, progress, queue_url, cancel_on_clear=cancel_on_clear)
         time.sleep(step.after)
+
+    def _clip(self) -> dict[str, Any]:
+        return {"resolution": self.resolution, "duration": int(str(self.duration))}
 
     def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
         """Conclude; but replace a request of an earlier attempt that was about to be cancelled when it was taken up."""
@@ -236,10 +237,3 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
 
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.template_fields}
-
-
-def _seconds(name: str, value: timedelta | float) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if seconds <= 0:
-        raise ValueError(f"{name}={value} is not allowed: it takes seconds, more than 0.")
-    return seconds

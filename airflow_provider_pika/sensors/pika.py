@@ -20,7 +20,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_pika.failures import failing_when_a_look_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.hooks.pika import PikaHook
+from airflow_provider_pika.fal.ids import check_request_id
+from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.xcoms import push_request_id
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.polling import LookAgain, TooLate
     from airflow_provider_pika.fal.progress import Progress
     from airflow_provider_pika.templates import Templated
+
+#: Seconds between two looks in reschedule mode, as Airflow's own sensors have it.
+BETWEEN_WORKERS = 60.0
 
 #: Where the progress of a rescheduled wait is kept between two looks, on Airflow 3.3 and newer.
 _PROGRESS_KEY = "pika_progress"
@@ -49,7 +53,11 @@ class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
     :param request_id: what the submit returned; a template or an operator's output.
     :param endpoint: the endpoint it was submitted to.
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
-    :param poll_interval: seconds between two looks; ``poke_interval``, Airflow's own name, is taken for it.
+    :param poll_interval: seconds between two looks; ``poke_interval``, Airflow's own name, is taken for it. None: where
+        they matter, by what clips have taken lately; in reschedule mode, where each costs a worker's start, 60.
+    :param stream: follow fal's status stream while deferred, instead of polling.
+    :param end_from_trigger: end in the triggerer when the video is there, which saves a worker's start, but tells no
+        listener; never with ``outlets``.
     :param deferrable: wait in the triggerer, without a worker slot; False: as ``mode`` says.
     :param timeout: seconds from the first look until ``AirflowSensorTimeout``, after one last look; Airflow's default
         is ``[sensors] default_timeout``, 7 days.
@@ -67,19 +75,24 @@ class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
         *,
         request_id: Templated[str],
         endpoint: str = TEXT_TO_VIDEO,
-        pika_conn_id: str = PikaHook.default_conn_name,
+        pika_conn_id: str = DEFAULT_CONNECTION,
         poll_interval: timedelta | float | None = None,
-        poke_interval: timedelta | float = 5.0,
+        poke_interval: timedelta | float | None = None,
+        stream: bool = False,
+        end_from_trigger: bool = False,
         deferrable: bool = True,
         cancel_on_kill: bool = False,
         cancel_on_timeout: bool = False,
         **kwargs: Any,
     ) -> None:
         # poke_interval is named here so that Airflow's default_args reach it, too
-        super().__init__(poke_interval=poke_interval if poll_interval is None else poll_interval, **kwargs)
-        self.poll_interval: float = self.poke_interval
-        if self.poll_interval <= 0:
-            raise ValueError(f"poll_interval={self.poll_interval} is not allowed: it takes seconds, more than 0.")
+        interval = poke_interval if poll_interval is None else poll_interval
+        super().__init__(poke_interval=BETWEEN_WORKERS if interval is None else interval, **kwargs)
+        self.stream = stream
+        self.end_from_trigger = end_from_trigger
+        self.poll_interval = None if interval is None and (deferrable or not self.reschedule) else self.poke_interval
+        if self.poke_interval <= 0:
+            raise ValueError(f"poll_interval={self.poke_interval} is not allowed: it takes seconds, more than 0.")
         self.request_id = cast(str, request_id)  # rendered before execute
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
@@ -93,6 +106,7 @@ class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
         """Wait as configured, and give the video."""
         from airflow_provider_pika.fal.polling import Wait
         from airflow_provider_pika.fal.progress import Progress
+        from airflow_provider_pika.hooks.pika import PikaHook
 
         def pause(step: LookAgain, progress: Progress, queue_url: str) -> None:
             self._remember(context, step, progress)
@@ -170,8 +184,6 @@ class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
 
     def _check_what_is_known(self) -> None:
         if known_now({"request_id": self.request_id}):
-            from airflow_provider_pika.fal.calls import check_request_id
-
             check_request_id(self.request_id)
         check_known_endpoint(self.endpoint)
 

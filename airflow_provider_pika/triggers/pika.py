@@ -5,30 +5,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_pika import fate
-from airflow_provider_pika.exceptions import OtherQueue, PikaError, TryLater, UnexpectedAnswer
+from airflow_provider_pika.exceptions import PikaError, TryLater, UnexpectedAnswer
 from airflow_provider_pika.fate import Fate
-from airflow_provider_pika.hooks.pika import PikaHook
+from airflow_provider_pika.triggers.connecting import connected
+from airflow_provider_pika.xcoms import push_return_value
 
 if TYPE_CHECKING:
-    from airflow_provider_pika.fal.client import AsyncFalQueue
     from airflow_provider_pika.fal.polling import Ending
     from airflow_provider_pika.fal.progress import Progress
 
 #: Seconds that a cancellation in the triggerer may take, look at the task's fate included.
 CANCEL_WITHIN = 30.0
-
-#: Seconds between two times that Airflow is asked for the connection.
-CONNECT_PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)
-
-#: Cancellations under way: the event loop itself holds its tasks only weakly.
-_UNDER_WAY: set[asyncio.Task[None]] = set()
 
 
 class PikaVideoTrigger(BaseTrigger):
@@ -41,10 +35,15 @@ class PikaVideoTrigger(BaseTrigger):
     :param endpoint: the endpoint it was submitted to.
     :param pika_conn_id: the connection's id.
     :param queue_url: where the worker looked first; if the connection leads elsewhere, the wait breaks off.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks; None: where they matter (``fal/pacing.py``).
     :param deadline: unix seconds; it stands still when the triggerer is restarted.
     :param timeout: seconds that lie before the deadline, for the message.
     :param told: what the worker has told of the wait before it deferred (``Progress.memory``).
+    :param seen: what its looks have shown (``Sightings.as_json``).
+    :param resolution: of the clip, as far as the task knows; clips of one resolution and duration take about as long.
+    :param duration: of the clip, in seconds.
+    :param stream: follow fal's status stream; where that fails, the wait goes on by polling.
+    :param end_from_trigger: end the task here when the video is there; anything else is for the worker.
     :param cancel_on_kill: cancel the request when the task is killed (Airflow 3.3 and newer tell the trigger).
     :param cancel_on_clear: cancel it when the task is cleared, if it still waits in fal's queue.
     """
@@ -56,10 +55,15 @@ class PikaVideoTrigger(BaseTrigger):
         endpoint: str,
         pika_conn_id: str,
         queue_url: str,
-        poll_interval: float,
+        poll_interval: float | None,
         deadline: float,
         timeout: float,
         told: Mapping[str, Any] | None = None,
+        seen: Mapping[str, Any] | None = None,
+        resolution: str | None = None,
+        duration: int | None = None,
+        stream: bool = False,
+        end_from_trigger: bool = False,
         cancel_on_kill: bool = False,
         cancel_on_clear: bool = False,
     ) -> None:
@@ -72,6 +76,11 @@ class PikaVideoTrigger(BaseTrigger):
         self.deadline = deadline
         self.timeout = timeout
         self.told = told
+        self.seen = seen
+        self.resolution = resolution
+        self.duration = duration
+        self.stream = stream
+        self.end_from_trigger = end_from_trigger
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_clear = cancel_on_clear
 
@@ -81,40 +90,50 @@ class PikaVideoTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, always."""
+        from airflow_provider_pika.fal.polling import Failed
         from airflow_provider_pika.fal.progress import Progress
 
         progress = Progress(self.told)
         try:
             ending = await self._wait(progress)
         except Exception as error:  # a trigger that raises costs a retry, and tells nobody why
-            ending = self._broken(error)
-        yield TriggerEvent(to_event(ending, progress.tail()))
+            ending = Failed(broken(error, self.request_id, self.log))
+        yield await self._event(ending, progress.tail())
+
+    async def _event(self, ending: Ending, tail: list[str]) -> TriggerEvent:
+        """Say how it ended: to a worker; or to Airflow itself, unless ``airflow dags test`` runs it (no instance)."""
+        from airflow_provider_pika.fal.polling import Done
+
+        if self.end_from_trigger and isinstance(ending, Done) and self.task_instance is not None:
+            try:
+                await push_return_value(self.task_instance, ending.video.model_dump())
+            except Exception as error:
+                self.log.warning("The task ends in a worker, since its XCom could not be pushed from here: %s", error)
+            else:
+                self.log.info("Finished: %s", ending.video.url)
+                return TaskSuccessEvent()
+        return TriggerEvent(to_event(ending, tail))
 
     async def _wait(self, progress: Progress) -> Ending:
-        from airflow_provider_pika.fal.polling import LookAgain, Wait, decide
+        from airflow_provider_pika.fal.expecting import Kind
+        from airflow_provider_pika.fal.pacing import Sightings
+        from airflow_provider_pika.fal.polling import Look, LookAgain, Wait
+        from airflow_provider_pika.fal.watching import Watch
 
-        wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout)
-        async with await self._queue_at_last() as queue:
-            while True:
-                look = await queue.look(self.endpoint, self.request_id)
-                step = decide(wait, look, time.time())
-                for line in progress.news(look, step):
-                    self.log.info(line)
-                if not isinstance(step, LookAgain):
-                    return step
-                await asyncio.sleep(step.after)
-                wait = step.wait
+        def tell(look: Look, step: LookAgain | Ending) -> None:
+            for line in progress.news(look, step):
+                self.log.info(line)
+
+        seen = Sightings.from_json(self.seen)
+        wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout, seen=seen)
+        kind = Kind(self.queue_url, self.endpoint, self.resolution, self.duration)
+        async with connected(self.pika_conn_id, self.queue_url, self.deadline, self.log) as queue:
+            return await Watch(queue, kind, tell, stream=self.stream).until_it_ends(wait)
 
     async def on_kill(self) -> None:
-        """Cancel the request if a person wanted its task ended; Airflow 3.3 and newer call this.
-
-        The triggerer cuts this off after a second, so the work goes on in a task of its own (airflow-facts.md, 2.4).
-        """
+        """Cancel the request if a person wanted its task ended; Airflow 3.3 and newer call this."""
         if self.cancel_on_kill and time.time() < self.deadline:  # past it, the wait has ended, and said what it did
-            task = asyncio.get_running_loop().create_task(self._cancel_if_meant())
-            _UNDER_WAY.add(task)
-            task.add_done_callback(_UNDER_WAY.discard)
-            await asyncio.shield(task)
+            await Background.run(self._cancel_if_meant())
 
     async def _cancel_if_meant(self) -> None:
         try:
@@ -127,7 +146,8 @@ class PikaVideoTrigger(BaseTrigger):
             self.log.warning("Request %s was not cancelled, and may be charged: %s", self.request_id, error)
 
     async def _cancel(self, *, only_if_it_waits: bool) -> None:
-        async with await self._queue() as queue:
+        async with connected(self.pika_conn_id, self.queue_url, time.time(), self.log) as shared:
+            queue = await shared.client()
             if only_if_it_waits:
                 seen = await queue.status(self.endpoint, self.request_id)
                 if seen.status != "IN_QUEUE":
@@ -136,40 +156,32 @@ class PikaVideoTrigger(BaseTrigger):
             taken = await queue.cancel(self.endpoint, self.request_id)
             self.log.info("Request %s: %s", self.request_id, "cancelled" if taken else "had ended; its result is kept")
 
-    async def _queue_at_last(self) -> AsyncFalQueue:
-        """Give the queue, whatever trouble Airflow has for a moment with the connection: a clip may depend on it."""
-        for pause in CONNECT_PAUSES:
-            try:
-                return await self._queue()
-            except Exception as error:
-                if isinstance(error, PikaError) and not error.retry_helps:
-                    raise
-                self.log.warning("The connection cannot be had: %s Asking again in %.0f s.", error, pause)
-                await asyncio.sleep(min(pause, max(0.0, self.deadline - time.time())))
-        return await self._queue()
 
-    async def _queue(self) -> AsyncFalQueue:
-        queue = await PikaHook(self.pika_conn_id).aget_conn()
-        url = queue.account.queue_url
-        if url == self.queue_url:
-            return queue
-        await queue.aclose()  # a connection that cannot be read for a moment must not lead to another account
-        raise OtherQueue(
-            f"The queue was {self.queue_url}, and connection {self.pika_conn_id!r} leads to {url}.",
-            request_id=self.request_id,
+class Background:
+    """Work that goes on when the triggerer cuts ``on_kill`` off, after a second (airflow-facts.md, 2.4)."""
+
+    #: The event loop itself holds its tasks only weakly.
+    _under_way: ClassVar[set[asyncio.Task[None]]] = set()
+
+    @classmethod
+    async def run(cls, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for the work, which outlives this wait."""
+        task = asyncio.get_running_loop().create_task(work)
+        cls._under_way.add(task)
+        task.add_done_callback(cls._under_way.discard)
+        await asyncio.shield(task)
+
+
+def broken(error: Exception, request_id: str | None, log: Any) -> PikaError:
+    """Give what a worker is told of an error that ended a wait, and not the request."""
+    if not isinstance(error, PikaError):
+        log.exception("The wait broke")
+        error = TryLater(
+            f"The wait broke: {type(error).__name__}: {error}".rstrip(".") + ".",
+            consequence="If fal has the request, it goes on there; a retry looks at it again, and submits nothing.",
         )
-
-    def _broken(self, error: Exception) -> Ending:
-        from airflow_provider_pika.fal.polling import Failed
-
-        if not isinstance(error, PikaError):
-            self.log.exception("The wait broke")
-            error = TryLater(
-                f"The wait broke: {type(error).__name__}: {error}".rstrip(".") + ".",
-                consequence="If fal has the request, it goes on there; a retry looks at it again, and submits nothing.",
-                request_id=self.request_id,
-            )
-        return Failed(error)
+    error.request_id = error.request_id or request_id
+    return error
 
 
 _ARGUMENTS = tuple(name for name in inspect.signature(PikaVideoTrigger.__init__).parameters if name != "self")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_pika.fal import looking, submitting
-from airflow_provider_pika.triggers import pika as triggers
+from airflow_provider_pika.triggers import connecting
 from tests.support.emulator import RunningEmulator
 
 KEY = "test-key-id:test-key-secret"
@@ -36,7 +36,7 @@ def emulator(shared_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a submit waits for: three minutes of searching to half a second."""
-    pauses = ((looking, "SEARCH_PAUSES"), (submitting, "REPEAT_AFTER"), (triggers, "CONNECT_PAUSES"))
+    pauses = ((looking, "SEARCH_PAUSES"), (submitting, "REPEAT_AFTER"), (connecting, "CONNECT_PAUSES"))
     for module, name in pauses:
         monkeypatch.setattr(module, name, tuple(seconds / 300 for seconds in getattr(module, name)))
 

@@ -16,8 +16,8 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.client import Account
-from airflow_provider_pika.fal.models import SubmitControls
+from airflow_provider_pika.fal.account import Account
+from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.hooks.pika import PikaHook
 from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
@@ -248,7 +248,7 @@ def test_a_connection_that_was_named_must_exist(airflow_db: None, monkeypatch: p
 
 
 def test_the_key_is_in_no_repr(emulator: RunningEmulator) -> None:
-    from airflow_provider_pika.fal.client import Account
+    from airflow_provider_pika.fal.account import Account
 
     assert KEY not in repr(Account(f"Key {KEY}"))
     with PikaHook().get_conn() as queue:

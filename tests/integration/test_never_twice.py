@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from airflow_provider_pika.emulator import errors as fal_errors
 from airflow_provider_pika.emulator.records import Job, Outcome
 from airflow_provider_pika.exceptions import PikaError
-from airflow_provider_pika.fal.client import Account, FalQueue
+from airflow_provider_pika.fal.account import Account
+from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators import pika as operators
 from airflow_provider_pika.task_state import KEY

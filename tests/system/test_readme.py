@@ -140,8 +140,6 @@ def test_the_table_of_parameters_is_complete_and_has_the_real_defaults(kind: Any
     documented = {name.strip("`"): cells[0].strip("`") for name, cells in rows.items()}
     for name in own:
         default = parameters[name].default
-        if kind is PikaVideoSensor and name == "poll_interval":
-            default = int(parameters["poke_interval"].default)
         written = "" if default is inspect.Parameter.empty else json.dumps(default) if default else str(default)
         assert documented[name].strip("`") in (written, str(default)), name
     assert set(documented) - set(own) <= {"mode", "timeout", "soft_fail"}

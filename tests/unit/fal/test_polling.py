@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.expecting import UNKNOWN, Expectation
 from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.polling import (
     LONGEST_BACKOFF,
@@ -27,7 +28,28 @@ BUSY = Look(outcome=errors.ServerUnavailable("busy"))
 
 
 def test_an_unfinished_request_is_looked_at_again_after_the_interval() -> None:
-    assert decide(WAIT, QUEUED, now=0.0) == LookAgain(5.0, WAIT)
+    step = decide(WAIT, QUEUED, now=0.0)
+    assert isinstance(step, LookAgain)
+    assert (step.after, step.trouble) == (5.0, None)
+
+
+@given(st.floats(min_value=0.01, max_value=1000), st.integers(min_value=1, max_value=9))
+def test_an_interval_that_the_user_gave_stays_as_it_is(poll_interval: float, looks: int) -> None:
+    wait = Wait("r-1", 1e9, poll_interval, 1e9)
+    for n in range(looks):
+        step = decide(wait, RUNNING, now=float(n), expected=Expectation(60.0, 0.1, known=True))
+        assert isinstance(step, LookAgain)
+        assert step.after == poll_interval
+        wait = step.wait
+
+
+def test_a_wait_that_another_process_began_is_looked_at_when_its_next_look_is_due() -> None:
+    step = decide(WAIT, RUNNING, now=100.0)
+    assert isinstance(step, LookAgain)
+    assert WAIT.first_pause(101.5, UNKNOWN) == 0.0  # nothing was seen of it
+    assert step.wait.first_pause(101.5, UNKNOWN) == 3.5
+    assert step.wait.first_pause(400.0, UNKNOWN) == 0.0
+    assert Wait("r-1", 102.0, 5.0, 9.0, seen=step.wait.seen).first_pause(101.5, UNKNOWN) == 0.5
 
 
 def test_a_finished_request_ends_the_wait_even_after_the_deadline() -> None:
@@ -58,10 +80,11 @@ def test_trouble_is_sat_out_with_growing_pauses_and_forgotten_when_it_is_over() 
         wait = step.wait
         pauses.append(step.after)
     assert pauses == sorted(pauses)
-    assert pauses[0] > WAIT.poll_interval
+    assert pauses[0] > 5.0
     assert pauses[-1] == LONGEST_BACKOFF
     over = decide(wait, RUNNING, now=0.0)
-    assert over == LookAgain(5.0, WAIT)
+    assert isinstance(over, LookAgain)
+    assert (over.after, over.wait.failures) == (5.0, 0)
 
 
 def test_fals_own_retry_after_is_honoured() -> None:
@@ -106,11 +129,11 @@ LOOKS = st.sampled_from([QUEUED, RUNNING, BUSY, Look(outcome=errors.RateLimited(
 
 @given(
     st.lists(LOOKS, min_size=1, max_size=60),
-    st.floats(min_value=0.01, max_value=1e5),
+    st.none() | st.floats(min_value=0.01, max_value=1e5),
     st.floats(min_value=0, max_value=1e4),
 )
 def test_every_wait_ends_at_its_deadline_and_never_looks_later(
-    looks: list[Look], poll_interval: float, deadline: float
+    looks: list[Look], poll_interval: float | None, deadline: float
 ) -> None:
     now, wait = 0.0, Wait("r", deadline, poll_interval, deadline)
     for look in looks:

@@ -1,0 +1,150 @@
+"""One client of the queue for all waits of an event loop on one connection, however many there are.
+
+A client costs 20 ms of TLS set-up and holds connections of its own. A thousand waits share one, and with it what one of
+them is told: that the key has changed, or that fal asks for fewer calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakKeyDictionary
+
+from airflow_provider_pika.exceptions import InvalidKey, OtherQueue, PikaError, RateLimited, TryLater
+
+from .polling import LONGEST_RETRY_AFTER, Look
+
+if TYPE_CHECKING:
+    from .client import AsyncFalQueue
+
+#: Seconds over which the waits come back after fal asked all of them to pause.
+COMING_BACK = 5.0
+
+#: Reads the connection, and builds a client of it off the loop.
+Open: TypeAlias = "Callable[[], Awaitable[AsyncFalQueue]]"
+
+
+class SharedQueue:
+    """A client that is opened once, and read anew when fal refuses its key.
+
+    :param open: is called when the first wait comes, and after a 401; what it raises goes to all who wait for it.
+    """
+
+    def __init__(self, open: Open) -> None:
+        self.users = 0
+        self._open = open
+        self._reading = asyncio.Lock()
+        self._client: AsyncFalQueue | None = None
+        self._retired: list[AsyncFalQueue] = []
+        self._read_at = float("-inf")
+        self._failure: Exception | None = None
+        self._quiet_until = float("-inf")
+
+    async def client(self, read_since: float | None = None) -> AsyncFalQueue:
+        """Give the client.
+
+        However many ask at once, the connection is read once: whoever asks before a reading began takes what it brings.
+
+        :param read_since: of the clock ``time.monotonic``: the connection must have been read after that.
+        :raises Exception: what reading the connection raised.
+        """
+        since = time.monotonic() if read_since is None else read_since
+        async with self._reading:
+            if self._read_at < since and not (read_since is None and self._client):
+                await self._read()
+        if self._client is None or (self._failure and read_since is not None):
+            raise self._failure or TryLater("The connection was not read.")
+        return self._client
+
+    async def _read(self) -> None:
+        begun = time.monotonic()
+        try:
+            fresh = await self._open()
+        except Exception as error:
+            self._failure = error
+        else:
+            self._failure = None
+            await self._adopt(fresh)
+        self._read_at = begun
+
+    async def _adopt(self, fresh: AsyncFalQueue) -> None:
+        if self._client and self._client.account == fresh.account:
+            await fresh.aclose()
+            return
+        if self._client:  # others are in the middle of a call with it
+            self._retired.append(self._client)
+        self._client = fresh
+
+    async def look(self, endpoint: str, request_id: str) -> Look:
+        """Look once at a request, and if fal refuses the key, once more with a key that was read since.
+
+        Never raises ``PikaError``.
+        """
+        begun = time.monotonic()
+        client = await self.client()
+        look = await client.look(endpoint, request_id)
+        if isinstance(look.outcome, InvalidKey):
+            look = await self._with_a_new_key(client, begun, endpoint, request_id) or look
+        if isinstance(look.outcome, RateLimited) and look.outcome.retry_after:
+            asked = min(look.outcome.retry_after, LONGEST_RETRY_AFTER)
+            self._quiet_until = max(self._quiet_until, time.monotonic() + asked)
+        return look
+
+    async def _with_a_new_key(
+        self, refused: AsyncFalQueue, begun: float, endpoint: str, request_id: str
+    ) -> Look | None:
+        try:
+            client = await self.client(read_since=begun)
+        except PikaError as error:
+            return Look(outcome=error)
+        except Exception as error:  # a key that cannot be read just now is no reason to give a clip up
+            return Look(outcome=TryLater(f"fal refused the key, and the connection cannot be read: {error}"))
+        return None if client is refused else await client.look(endpoint, request_id)
+
+    async def pause(self, seconds: float, deadline: float) -> None:
+        """Let the time between two looks pass, and longer while fal wants to be left alone; but not past the deadline.
+
+        :param deadline: unix seconds.
+        """
+        await asyncio.sleep(seconds)
+        while (left := min(self._quiet_until - time.monotonic(), deadline - time.time())) > 0:
+            spread = random.uniform(0, COMING_BACK)  # noqa: S311 (no secret)
+            await asyncio.sleep(min(left + spread, max(deadline - time.time(), 0)))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        clients = [*self._retired, *([self._client] if self._client else [])]
+        self._retired, self._client = [], None
+        for client in clients:
+            await client.aclose()
+
+
+def check_queue_url(client: AsyncFalQueue, queue_url: str) -> None:
+    """Refuse a client of another queue: a connection that was read at a bad moment may lead to another account.
+
+    :raises OtherQueue: it leads elsewhere.
+    """
+    if client.account.queue_url != queue_url:
+        raise OtherQueue(f"The queue was {queue_url}, and the connection leads to {client.account.queue_url}.")
+
+
+_QUEUES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedQueue]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_queue(name: str, open: Open) -> AsyncIterator[SharedQueue]:
+    """Share a queue with all of this event loop that want the one of this name; the last one to leave closes it."""
+    queues = _QUEUES.setdefault(asyncio.get_running_loop(), {})
+    shared = queues.setdefault(name, SharedQueue(open))
+    shared.users += 1
+    try:
+        yield shared
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del queues[name]
+            await shared.aclose()

@@ -1,0 +1,127 @@
+"""A wait on an event loop: look, decide, pause; or let fal's status stream say when to look."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
+
+from airflow_provider_pika.exceptions import PikaError
+
+from .expecting import EXPERIENCE, Expectation, Experience, Kind
+from .models import QueueStatus, Video
+from .polling import Ending, Look, LookAgain, Wait, decide
+from .shared import SharedQueue, check_queue_url
+
+#: Seconds after which a request is looked at although its stream is silent: a dead connection is silent, too.
+SILENCE = 60.0
+
+#: Is told of every look and of what follows from it.
+Tell: TypeAlias = Callable[[Look, LookAgain | Ending], object]
+
+
+class Watch:
+    """Watches one request until it ends, or its time is up.
+
+    :param kind: what it is one of, and where it is: if the client leads elsewhere one day, the watch ends.
+    :param stream: follow fal's status stream; where that is refused, or breaks, the wait goes on by polling.
+    """
+
+    def __init__(
+        self,
+        queue: SharedQueue,
+        kind: Kind,
+        tell: Tell,
+        *,
+        stream: bool = False,
+        experience: Experience = EXPERIENCE,
+    ) -> None:
+        self._queue = queue
+        self._kind = kind
+        self._tell = tell
+        self._streams = stream
+        self._experience = experience
+
+    async def until_it_ends(self, wait: Wait) -> Ending:
+        """Give how the wait ended.
+
+        :raises OtherQueue: the connection leads to another queue than the one that has the request.
+        """
+        await self._queue.pause(wait.first_pause(time.time(), self._expected), wait.deadline)
+        async with self._stream(wait.request_id) as stream:
+            look = await self._look(wait.request_id)
+            while True:
+                step = decide(wait, look, time.time(), self._expected)
+                self._tell(look, step)
+                if not isinstance(step, LookAgain):
+                    self._learn(wait, look)
+                    return step
+                wait = step.wait
+                look = await self._look_again(step, stream)
+
+    @property
+    def _expected(self) -> Expectation:
+        return self._experience.expect(self._kind)
+
+    def _learn(self, wait: Wait, look: Look) -> None:
+        if isinstance(look.outcome, Video):
+            self._experience.learn(self._kind, wait.seen.took(time.time(), look.outcome.inference_time))
+
+    async def _look(self, request_id: str) -> Look:
+        check_queue_url(await self._queue.client(), self._kind.queue_url)
+        return await self._queue.look(self._kind.endpoint, request_id)
+
+    async def _look_again(self, step: LookAgain, stream: StatusStream | None) -> Look:
+        if stream is None or stream.over or step.trouble:
+            await self._queue.pause(step.after, step.wait.deadline)
+        else:
+            seen = await stream.next(min(SILENCE, max(0.0, step.wait.deadline - time.time())))
+            if seen is not None and seen.status != "COMPLETED":
+                return Look(seen)
+        return await self._look(step.wait.request_id)
+
+    @asynccontextmanager
+    async def _stream(self, request_id: str) -> AsyncIterator[StatusStream | None]:
+        if not self._streams:
+            yield None
+            return
+        stream = StatusStream((await self._queue.client()).follow(self._kind.endpoint, request_id))
+        try:
+            yield stream
+        finally:
+            await stream.aclose()
+
+
+class StatusStream:
+    """The statuses of one request as fal tells them; ``over`` once it tells no more, for whatever reason."""
+
+    def __init__(self, statuses: AsyncGenerator[QueueStatus]) -> None:
+        self.over = False
+        self._statuses = statuses
+        self._next: asyncio.Task[QueueStatus | None] | None = None
+
+    async def next(self, within: float) -> QueueStatus | None:
+        """Give the next status; None if none comes within so many seconds, or no more."""
+        self._next = self._next or asyncio.create_task(self._advance())
+        done, _ = await asyncio.wait({self._next}, timeout=within)  # it stays under way where none has come yet
+        if not done:
+            return None
+        status, self._next = self._next.result(), None
+        self.over = status is None
+        return status
+
+    async def _advance(self) -> QueueStatus | None:
+        try:
+            return await anext(self._statuses, None)
+        except PikaError:
+            return None
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        if self._next:
+            self._next.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._next
+        await self._statuses.aclose()

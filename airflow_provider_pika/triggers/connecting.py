@@ -1,0 +1,44 @@
+"""The triggerer's one client for each connection, from an Airflow that may have trouble with it for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_pika.exceptions import PikaError
+from airflow_provider_pika.hooks.pika import PikaHook
+
+if TYPE_CHECKING:
+    from airflow_provider_pika.fal.shared import SharedQueue
+
+#: Seconds between two times that Airflow is asked for the connection.
+CONNECT_PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)
+
+
+@asynccontextmanager
+async def connected(pika_conn_id: str, queue_url: str, deadline: float, log: Any) -> AsyncIterator[SharedQueue]:
+    """Give the client that all triggers of this process share, once it leads where it shall: a clip may depend on it.
+
+    :param queue_url: the queue that has the request.
+    :param deadline: unix seconds; past it, Airflow is asked without pauses.
+    :raises OtherQueue: the connection leads elsewhere, over and over.
+    :raises Exception: what reading the connection raised, over and over.
+    """
+    from airflow_provider_pika.fal.shared import check_queue_url, shared_queue
+
+    async with shared_queue(pika_conn_id, PikaHook(pika_conn_id).aget_conn) as queue:
+        read_since = None
+        for pause in (*CONNECT_PAUSES, None):
+            try:
+                check_queue_url(await queue.client(read_since), queue_url)
+                break
+            except Exception as error:
+                if pause is None or (isinstance(error, PikaError) and not error.retry_helps):
+                    raise
+                log.warning("The connection cannot be had: %s Asking again in %.0f s.", error, pause)
+                await asyncio.sleep(min(pause, max(0.0, deadline - time.time())))
+                read_since = time.monotonic()  # one that could not be read for a moment may have led elsewhere
+        yield queue

@@ -1,0 +1,106 @@
+"""What a clip costs in worker processes: how many, and for how long; none is held while fal generates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from dev.airflow_home import AirflowHome, pika_connection
+from tests.support.emulator import RunningEmulator
+from tests.support.running_airflow import RunningAirflow, running_airflow
+from tests.support.worker_processes import WorkerProcess, WorkerProcesses
+from tests.system.conftest import KEY
+
+DAG = "waits"
+
+#: Seconds.
+GENERATION = 20.0
+
+#: Way: how many processes run the task that waits; the submit of another task is one more. A way that the Dag has, too.
+PROCESSES = {"sensor": 2, "sensor_ended_in_triggerer": 1, "operator": 2, "operator_ended_in_triggerer": 1}
+
+#: The way that does hold its worker: what that looks like here.
+HELD = "operator_that_holds"
+
+FIELDS = ["content_type", "endpoint", "file_name", "file_size", "inference_time", "request_id", "url"]
+
+
+class Counted(NamedTuple):
+    """A run of the Dag that has ended, and the processes that it took."""
+
+    airflow: RunningAirflow
+    run_id: str
+    workers: WorkerProcesses
+
+    def of(self, task_id: str) -> list[WorkerProcess]:
+        """Give the processes that ran a task."""
+        return self.workers.of(DAG, self.run_id, task_id)
+
+    def state(self, task_id: str) -> str:
+        """Give how a task ended."""
+        return str(self.airflow.instance(DAG, self.run_id, task_id)["state"])
+
+
+@pytest.fixture(scope="module")
+def generating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    """An emulator that takes its time, and keeps nobody waiting in its queue."""
+    folder = tmp_path_factory.mktemp("generating")
+    time = str(GENERATION)
+    with RunningEmulator.start(folder, runners=8, generation_time=time, keys=[KEY]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, generating: RunningEmulator) -> Iterator[Counted]:
+    """All the ways at once, in an Airflow of their own."""
+    dags = Path(__file__).parent / "dags"
+    settings = {**pika_connection(generating.queue_url, KEY), "AIRFLOW__CORE__PARALLELISM": "4"}
+    with running_airflow(AirflowHome(tmp_path_factory.mktemp("waits"), dags, settings)) as airflow:
+        with WorkerProcesses(airflow) as workers:
+            run_id = airflow.start_run(DAG)
+            airflow.end_of_run(DAG, run_id)
+        yield Counted(airflow, run_id, workers)
+
+
+@pytest.mark.parametrize("way", PROCESSES)
+def test_a_wait_takes_a_process_to_begin_and_at_most_one_to_end(run: Counted, way: str) -> None:
+    processes = run.of(way)
+    assert run.state(way) == "success"
+    assert len(processes) == PROCESSES[way], processes
+    assert all(process.ended is not None for process in processes)
+
+
+@pytest.mark.parametrize("way", [way for way in PROCESSES if way.startswith("sensor")])
+def test_a_submit_that_is_waited_for_elsewhere_takes_one_process(run: Counted, way: str) -> None:
+    assert len(run.of(f"{way}_submits")) == 1
+
+
+@pytest.mark.parametrize("way", PROCESSES)
+def test_no_worker_is_held_while_the_clip_is_generated(run: Counted, generating: RunningEmulator, way: str) -> None:
+    [request] = [request for request in generating.requests() if request["input"]["prompt"] == way]
+    assert request["ended_at"] - request["sent_at"] >= GENERATION
+    seconds = [process.seconds for process in run.of(way)]
+    assert min(seconds) > 0
+    assert sum(seconds) < GENERATION
+
+
+def test_a_worker_that_is_held_would_be_seen(run: Counted) -> None:
+    [process] = run.of(HELD)
+    assert process.seconds > GENERATION
+
+
+@pytest.mark.parametrize("way", PROCESSES)
+def test_the_next_task_gets_the_same_object_however_it_was_waited_for(run: Counted, way: str) -> None:
+    video = run.airflow.xcom(DAG, run.run_id, way)
+    assert sorted(video) == FIELDS
+    # Airflow's API mends a text of JSON, which a task gets as a text
+    assert run.state(f"{way}_used") == "success", run.airflow.log(DAG, run.run_id, f"{way}_used")
+    assert run.airflow.xcom(DAG, run.run_id, f"{way}_used") == ["dict", video["url"], FIELDS]
+
+
+def test_no_process_was_too_short_to_be_counted(run: Counted) -> None:
+    shortest = min(process.seconds for process in run.workers.processes)
+    assert run.workers.longest_gap < shortest

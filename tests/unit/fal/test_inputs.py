@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_pika.exceptions import InvalidInput
+from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput
+
+
+def test_the_defaults_are_the_endpoints_own() -> None:
+    assert TextToVideoInput.checked({"prompt": "a fox"}).arguments() == {
+        "prompt": "a fox",
+        "resolution": "720p",
+        "duration": 5,
+        "negative_prompt": "ugly, bad, terrible",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given_value", "sent"), [(5, 5), ("5", 5), (" 10 ", 10), ("10", 10)], ids=["int", "text", "blanks", "ten"]
+)
+def test_a_duration_may_be_the_text_that_a_template_makes(given_value: object, sent: int) -> None:
+    assert TextToVideoInput.checked({"prompt": "a", "duration": given_value}).arguments()["duration"] == sent
+
+
+@pytest.mark.parametrize(
+    ("given_value", "sent"), [(7, 7), ("7", 7), ("-3", -3), (None, None), ("None", None), ("", None)]
+)
+def test_a_seed_may_be_the_text_that_a_template_makes(given_value: object, sent: int | None) -> None:
+    assert TextToVideoInput.checked({"prompt": "a", "seed": given_value}).arguments().get("seed") == sent
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("prompt", "", "a text that is not empty"),
+        ("prompt", "  \n", "a text that is not empty"),
+        ("prompt", None, "a text that is not empty"),
+        ("prompt", "half a pair: \ud83e", "a text that is not empty"),
+        ("prompt", b"a fox", "a text that is not empty"),
+        ("resolution", "4k", "'480p', '720p' or '1080p'"),
+        ("resolution", 720, "'480p', '720p' or '1080p'"),
+        ("duration", 7, "5 or 10"),
+        ("duration", "5s", "5 or 10"),
+        ("duration", True, "5 or 10"),
+        ("duration", [5], "5 or 10"),
+        ("negative_prompt", None, "a text"),
+        ("seed", 1.5, "an integer"),
+        ("seed", "1.5", "an integer"),
+        ("seed", True, "an integer"),
+        ("seed", "seven", "an integer"),
+        ("seed", "9" * 5000, "an integer"),
+        ("aspect_ratio", "16:9", "no such input"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_field_the_value_and_what_is_allowed(
+    field: str, value: object, allowed: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        TextToVideoInput.checked({"prompt": "a fox", field: value})
+    assert refused.value.message.startswith(f"{field}=")
+    assert allowed in refused.value.message
+    assert "This was not sent" in str(refused.value)
+
+
+def test_all_wrong_values_are_named_at_once() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        TextToVideoInput.checked({"duration": "6", "resolution": "8k", "aspect_ratio": "16:9"})
+    assert refused.value.message == (
+        "prompt is missing: it takes a text that is not empty; "
+        "resolution='8k' is not allowed: it takes '480p', '720p' or '1080p'; "
+        "duration='6' is not allowed: it takes 5 or 10 (seconds); "
+        "aspect_ratio='16:9' is not allowed: it takes nothing, since there is no such input."
+    )
+
+
+def test_an_input_that_was_not_checked_cannot_be_made() -> None:
+    with pytest.raises(InvalidInput, match="duration=7"):
+        TextToVideoInput("a fox", duration=7)
+    assert SubmitControls(start_timeout=30) == SubmitControls.checked({"start_timeout": "30.0"})
+
+
+def test_an_input_cannot_be_changed_once_it_was_checked() -> None:
+    checked = TextToVideoInput("a fox")
+    with pytest.raises(AttributeError):
+        checked.duration = 7  # type: ignore[misc]
+
+
+def test_the_names_are_those_that_are_sent() -> None:
+    assert TextToVideoInput.names() == tuple(TextToVideoInput("a fox", seed=1).arguments())
+
+
+def test_only_known_values_are_checked_while_others_are_still_to_come() -> None:
+    TextToVideoInput.check_known({"resolution": "720p"})
+    with pytest.raises(InvalidInput, match="resolution='8k'"):
+        TextToVideoInput.check_known({"resolution": "8k"})
+
+
+@given(st.text(min_size=1).filter(lambda text: text.strip()), st.integers())
+def test_any_prompt_and_seed_go_to_fal_as_they_are(prompt: str, seed: int) -> None:
+    arguments = TextToVideoInput.checked({"prompt": prompt, "seed": seed}).arguments()
+    assert (arguments["prompt"], arguments["seed"]) == (prompt, seed)
+
+
+@pytest.mark.parametrize("value", [0.1, 0, -1, "soon", True, float("nan"), float("inf"), 10**400])
+def test_a_start_timeout_that_fal_would_refuse_is_refused_here(value: object) -> None:
+    with pytest.raises(InvalidInput, match=r"start_timeout=.*above 0\.1"):
+        SubmitControls.checked({"start_timeout": value})
+
+
+def test_the_controls_become_fals_headers() -> None:
+    controls = SubmitControls.checked({"start_timeout": "30", "priority": "low"})
+    assert controls.headers() == {"X-Fal-Request-Timeout": "30.0", "X-Fal-Queue-Priority": "low"}
+    assert SubmitControls().headers() == {}

@@ -1,14 +1,20 @@
-"""Many prompts at once: each is a task of its own to submit, to wait for and to save, with retries of its own."""
+"""Fifty prompts at once: each is a mapped task of its own, with retries of its own, and ten of them run at a time.
+
+From Airflow 3.2 on ``max_active_tis_per_dag`` counts deferred tasks, too, so that no more than ten are at fal. A pool
+does so on any Airflow, and for several Dags together: ``airflow pools set clips 10 "Clips at fal" --include-deferred``,
+and ``pool="clips"`` below.
+"""
 
 from __future__ import annotations
 
 from airflow.sdk import Param, dag
-from saving import FOLDER, save
+from saving import FOLDER, save_all
 
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.sensors.pika import PikaVideoSensor
 
-PRODUCTS = ["a copper kettle", "a folding bicycle", "a woollen scarf"]
+PRODUCTS = ["a copper kettle", "a folding bicycle", "a woollen scarf", "a pocket radio", "a paper lantern"]
+VIEWS = ["slowly turning", "on a wet street", "seen from above", "in falling snow", "by candlelight"]
+LIGHTS = ["soft morning light", "neon light"]
 
 
 @dag(
@@ -18,11 +24,18 @@ PRODUCTS = ["a copper kettle", "a folding bicycle", "a woollen scarf"]
     params={"resolution": Param("480p", enum=["480p", "720p", "1080p"]), "folder": FOLDER},
 )
 def example_pika_many_prompts():
-    generate = PikaTextToVideoOperator.partial(task_id="generate", resolution="{{ params.resolution }}").expand(
-        prompt=[f"A studio shot of {product}, slowly turning, soft light" for product in PRODUCTS]
+    video = PikaTextToVideoOperator.partial(
+        task_id="video",
+        resolution="{{ params.resolution }}",
+        wait_for_completion=True,
+        timeout=60 * 60,
+        retries=3,
+        max_active_tis_per_dag=10,
+        map_index_template="{{ task.prompt }}",
+    ).expand(
+        prompt=[f"{product}, {view}, {light}" for product in PRODUCTS for view in VIEWS for light in LIGHTS],
     )
-    video = PikaVideoSensor.partial(task_id="video", timeout=60 * 60).expand(request_id=generate.output)
-    save.partial(folder="{{ params.folder }}").expand(video=video.output)
+    save_all(video.output, folder="{{ params.folder }}")
 
 
 example_pika_many_prompts()

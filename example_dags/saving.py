@@ -29,3 +29,9 @@ def save(video: dict[str, Any], folder: str) -> str:
     part.rename(path)
     print(f"Saved {path}")
     return str(path)
+
+
+@task
+def save_all(videos: list[dict[str, Any]], folder: str) -> list[str]:
+    """Save every video as :func:`save` does, and return the paths."""
+    return [save.function(video, folder) for video in videos]

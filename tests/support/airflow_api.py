@@ -105,6 +105,10 @@ class AirflowApi:
         answer = self.call("GET", "/api/v2/jobs", params={"job_type": job_type, "is_alive": "true"})
         return list(answer["jobs"])
 
+    def pool(self, name: str, slots: int, **more: Any) -> None:
+        """Make a pool; takes the endpoint's own options, ``include_deferred`` say."""
+        self.call("POST", "/api/v2/pools", json={"name": name, "slots": slots, **more})
+
     def is_healthy(self) -> bool:
         """Tell whether every component sends heartbeats."""
         with contextlib.suppress(httpx.HTTPError):

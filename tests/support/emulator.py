@@ -97,6 +97,15 @@ class RunningEmulator:
         requests: list[dict[str, Any]] = self._admin("GET", "requests", params=params).json()
         return requests
 
+    def most_at_once(self, prompt: str) -> int:
+        """How many requests whose prompt contains this were unfinished at the same time, at most."""
+        requests = self.requests(prompt)
+        unfinished = [
+            sum(other["sent_at"] <= one["sent_at"] < (other["ended_at"] or float("inf")) for other in requests)
+            for one in requests
+        ]
+        return max(unfinished)
+
     def fault(self, name: str, **options: Any) -> None:
         """Ask for a fault; `httpx.HTTPStatusError` if there is no such fault or option."""
         self._admin("POST", "faults", json={"fault": name, **options})

@@ -49,11 +49,6 @@ def test_a_run_ends_with_a_playable_video_of_the_asked_size_and_length(
     assert KEY not in log
 
 
-def test_each_of_many_prompts_becomes_a_video(airflow: RunningAirflow, tmp_path: Path) -> None:
-    run(airflow, "example_pika_many_prompts", folder=str(tmp_path))
-    assert [shape(str(path)) for path in tmp_path.glob("*.mp4")] == [(854, 480, 5.0)] * 3
-
-
 def test_a_computed_prompt_becomes_a_video(airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path) -> None:
     run_id = run(airflow, "example_pika_taskflow", city="Porto", folder=str(tmp_path))
     announced = airflow.xcom("example_pika_taskflow", run_id, "announce")

@@ -17,6 +17,7 @@ with DAG("clips"):
 """
 
 OURS = """
+from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
@@ -30,6 +31,8 @@ with DAG("pika"):
     PikaVideoSensor(task_id="later", request_id="{{ ti.xcom_pull('first') }}")
     PikaVideoSensor(task_id="known", request_id="019e1951-c778-7120-9c82-16efcf40ec82")
     PikaCancelOperator(task_id="cancel", request_id=other.output)
+    PikaTextToVideoBatchOperator(task_id="batch", inputs=["a fox", {"prompt": "an owl", "duration": "10"}])
+    PikaTextToVideoBatchOperator(task_id="later_batch", inputs=first.output, manifest_path="s3://bucket/{{ ds }}.jsonl")
 """
 
 #: Notes what our own modules ask for, whether or not Airflow has it loaded already; then runs a Dag file.

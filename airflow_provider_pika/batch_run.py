@@ -1,0 +1,134 @@
+"""An attempt at a batch, in a worker: from the inputs and what is known of them to more submissions, or to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_pika import batch_manifest
+from airflow_provider_pika.batch_state import BatchState
+from airflow_provider_pika.exceptions import BatchFailed, BatchIncomplete, PikaError, WaitTimeout
+from airflow_provider_pika.fal.batch import Item, is_failure, is_of_one_clip
+from airflow_provider_pika.fal.batch_progress import Carried, Tally
+from airflow_provider_pika.fal.polling import Done, Ending, Failed
+from airflow_provider_pika.topping_up import TopUp
+
+if TYPE_CHECKING:
+    from airflow_provider_pika.fal.account import Account
+    from airflow_provider_pika.fal.resuming import Wanted
+
+#: Failed clips that an error names.
+_NAMED = 5
+
+
+@dataclass
+class BatchRun:
+    """What a worker has in hand of a batch.
+
+    :param state: what Airflow keeps of the items.
+    :param inputs: the endpoint's input for each.
+    :param wanted: what is wanted of each, but for its input.
+    :param fail_on: "any", "all", or the share of failed clips above which the batch fails.
+    :param check: is called before each POST; it raises where nothing is to be submitted any more.
+    """
+
+    state: BatchState
+    inputs: list[dict[str, Any]]
+    wanted: Wanted
+    account: Account
+    max_in_flight: int
+    fail_on: str | float
+    manifest_path: str | None
+    tell: Callable[[str], object]
+    check: Callable[[], object]
+    in_flight: Mapping[int, str] = field(default_factory=dict)
+
+    def wants(self, index: int) -> Wanted:
+        """Give what is wanted of the input at a place."""
+        return replace(self.wanted, arguments=self.inputs[index])
+
+    def begin(self, deadline: float) -> Carried:
+        """Begin an attempt: find out where each item stands, and that the manifest can be written.
+
+        :raises PikaError: before anything is submitted.
+        """
+        total = len(self.inputs)
+        batch_manifest.check_place(total, self.manifest_path)
+        if self.manifest_path:
+            batch_manifest.write(self.manifest_path, self._items())
+        states = (self.state[index].state_for(self.wants(index)) for index in range(total))
+        return Carried(Tally.of(states, time.time()), deadline)
+
+    def take_in(self, carried: Carried, endings: Iterable[tuple[int, Ending]]) -> Carried:
+        """Note how requests ended that the trigger has watched."""
+        for index, ending in endings:
+            match ending:
+                case Done(video):
+                    outcome: Any = video
+                case Failed(error) if is_of_one_clip(error):
+                    outcome = error
+                case Failed(error):  # its request may go on: a retry looks at it again
+                    carried = replace(carried.without(index), stopped=carried.stopped or error)
+                    continue
+                case _:
+                    carried = replace(carried.without(index), late=(*carried.late, index))
+                    continue
+            self.state[index] = self.state[index].ended(outcome, self.wanted.attempt)
+            tally = carried.tally.moved("in flight", self.state[index].state)
+            carried = replace(carried.without(index), tally=tally)
+        self.state.save_now()
+        return carried
+
+    def top_up(self, carried: Carried) -> Carried:
+        """Submit until enough is in flight.
+
+        What passes stops the attempt only where nothing is in flight: else the next round tries again.
+        """
+        round_ = asyncio.run(self._top_up(carried))
+        hindrance = round_.hindrance
+        if hindrance:
+            self.tell(f"Nothing more is submitted for now: {hindrance}")
+        if hindrance and not (hindrance.retry_helps and round_.carried.in_flight):
+            return replace(round_.carried, stopped=hindrance)
+        return round_.carried
+
+    async def _top_up(self, carried: Carried) -> TopUp:
+        from airflow_provider_pika.fal.client import AsyncFalQueue
+
+        async with AsyncFalQueue(self.account) as queue:
+            round_ = TopUp(self.state, carried, queue, self.wants, self.max_in_flight, self.tell, self.check)
+            self.in_flight = round_.in_flight
+            await round_.run()
+        return round_
+
+    def conclude(self, carried: Carried) -> tuple[dict[str, Any], PikaError | None]:
+        """Give the batch's return value, and what the task fails with, if it does; write the manifest."""
+        if self.manifest_path:
+            batch_manifest.write(self.manifest_path, self._items())
+        lines = None
+        if carried.tally.total <= batch_manifest.INLINE:
+            lines = [batch_manifest.line_of(index, item) for index, item in enumerate(self._items())]
+        counts = {"total": carried.tally.total, "done": carried.tally.done, "failed": carried.tally.failed}
+        return {**counts, "clips": lines, "manifest": self.manifest_path}, self._verdict(carried)
+
+    def _verdict(self, carried: Carried) -> PikaError | None:
+        if carried.stopped:
+            return carried.stopped
+        if carried.late or carried.tally.queued:
+            return WaitTimeout(
+                f"The batch's time is up: {carried.tally.in_words(time.time())}.",
+                consequence="Nothing was cancelled. A retry waits for what is in flight, and submits what is queued.",
+            )
+        if not is_failure(carried.tally.failed, carried.tally.total, self.fail_on):
+            return None
+        failed = [(index, item.outcome) for index, item in enumerate(self._items()) if item.state == "failed"]
+        named = "; ".join(f"item {index}: {error.message}" for index, error in failed[:_NAMED])  # type: ignore[union-attr]
+        more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        error = BatchIncomplete if any(error.retry_helps for _, error in failed) else BatchFailed  # type: ignore[union-attr]
+        return error(f"{len(failed)} of {carried.tally.total} clips failed: {named.rstrip('.')}{more}.")
+
+    def _items(self) -> Iterable[Item]:
+        return (self.state[index] for index in range(len(self.inputs)))

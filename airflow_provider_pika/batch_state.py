@@ -1,0 +1,115 @@
+"""Where Airflow keeps what is known of a batch's items between two workers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from airflow_provider_pika.exceptions import RecordUnavailable, RecordUnreadable
+from airflow_provider_pika.fal.batch import Item
+from airflow_provider_pika.fal.record import Record
+
+#: Items in one value of the task's state, which may have 64 KiB: an item with its video or its error takes 0.6 to 0.9,
+#: less what all of its page have in common.
+PAGE = 50
+
+#: The key of a page; 10,000 items have 200 of them.
+KEY = "pika_batch_{:04d}"
+
+_COMMON = ("endpoint", "queue_url", "generation", "attempt", "reason", "replaced", "version")
+
+
+class BatchState:
+    """The items of one task, by their place in its inputs, in pages that are read when they are needed.
+
+    :param store: Airflow's ``context["task_state_store"]``.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._pages: dict[int, dict[int, Item]] = {}
+        self._unsaved: set[int] = set()
+        self._saving = asyncio.Lock()
+
+    def __getitem__(self, index: int) -> Item:
+        """Give an item; an empty one if nothing is known of it.
+
+        :raises RecordUnavailable: Airflow does not say.
+        :raises RecordUnreadable: this version cannot read what it says.
+        """
+        return self._page(index // PAGE).get(index, Item())
+
+    def __setitem__(self, index: int, item: Item) -> None:
+        """Change an item, here; see :meth:`save`."""
+        self._page(index // PAGE)[index] = item
+        self._unsaved.add(index // PAGE)
+
+    async def save(self) -> None:
+        """Have Airflow keep all that was changed; whoever waits meanwhile is saved together by the next.
+
+        :raises RecordUnavailable: it was not kept, or not all.
+        """
+        async with self._saving:
+            for number in sorted(self._unsaved):
+                self._put(number)
+
+    def save_now(self) -> None:
+        """Do as :meth:`save` does, outside of an event loop."""
+        for number in sorted(self._unsaved):
+            self._put(number)
+
+    def _put(self, number: int) -> None:
+        try:
+            self._store.set(KEY.format(number), _pack(self._pages[number]))
+        except Exception as error:
+            raise RecordUnavailable(f"The task's state could not be written: {error}") from error
+        self._unsaved.discard(number)
+
+    def _page(self, number: int) -> dict[int, Item]:
+        if number not in self._pages:
+            try:
+                kept = self._store.get(KEY.format(number))
+            except Exception as error:
+                raise RecordUnavailable(f"The task's state could not be read: {error}") from error
+            self._pages[number] = {} if kept is None else _unpack(kept)
+        return self._pages[number]
+
+
+class ItemRecords:
+    """The record of one item's submission, for :class:`~.fal.submission.Submission`."""
+
+    def __init__(self, state: BatchState, index: int) -> None:
+        self._state = state
+        self._index = index
+
+    def read(self) -> Record | None:
+        """Give the record."""
+        return self._state[self._index].record
+
+    async def write(self, record: Record) -> None:
+        """Keep the record; the outcome of one before it no longer counts."""
+        self._state[self._index] = Item(record)
+        await self._state.save()
+
+
+def _pack(items: dict[int, Item]) -> dict[str, Any]:
+    """Make a JSON object of items; what their records have in common stands there once."""
+    rows = {str(index): item.as_json() for index, item in items.items()}
+    records = [row["record"] for row in rows.values() if "record" in row]
+    common = {name: records[-1][name] for name in _COMMON} if records else {}
+    for record in records:
+        for name in [name for name in common if record[name] == common[name]]:
+            del record[name]
+    return {"common": common, "items": rows}
+
+
+def _unpack(value: Any) -> dict[int, Item]:
+    try:
+        common, rows = value["common"], value["items"]
+        whole = {
+            int(index): {**row, **({"record": {**common, **row["record"]}} if "record" in row else {})}
+            for index, row in rows.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RecordUnreadable(f"The record of a batch cannot be read: {str(value)[:300]}") from error
+    return {index: Item.from_json(row) for index, row in whole.items()}

@@ -1,0 +1,131 @@
+"""The decisions of a batch, pure: what is left to do of an item, when to top up, and what became of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from airflow_provider_pika.exceptions import (
+    GenerationFailed,
+    PikaError,
+    RecordUnreadable,
+    SubmitUnknown,
+    UnknownRequest,
+    UnknownStatus,
+)
+
+from .models import Video
+from .record import Record
+from .resuming import Wanted
+
+#: The share of ``max_in_flight`` that has ended before a worker is started to submit more, and the seconds after which
+#: one is started for fewer: a worker's start costs seconds of CPU, an idle runner at fal costs time.
+TOP_UP_SHARE, TOP_UP_AFTER = 0.25, 30.0
+
+#: Endings that one event of the trigger carries, at most, and seconds that it keeps one to itself: they are in the
+#: trigger's memory only, and fal keeps a result for an hour.
+MOST_IN_AN_EVENT, KEPT_FOR = 200, 600.0
+
+#: Submits of unknown outcome in a row after which nothing more is submitted: whatever loses the replies may lose all.
+MOST_UNKNOWN = 3
+
+#: Characters of an error's message that are kept.
+_MESSAGE = 300
+
+#: Errors that are one clip's own. Any other is the connection's or the account's, and the next clip would meet it too.
+_OF_ONE_CLIP = (GenerationFailed, SubmitUnknown, UnknownRequest, UnknownStatus)
+
+State = Literal["done", "failed", "in flight", "queued"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input of a batch, as far as it has come.
+
+    :param record: of its submission; None if there was none.
+    :param outcome: its video, or how it failed; None as long as neither is known.
+    :param attempt: of the task, which dealt with it last; 0: none.
+    """
+
+    record: Record | None = None
+    outcome: Video | PikaError | None = None
+    attempt: int = 0
+
+    @property
+    def state(self) -> State:
+        """Say where it stands."""
+        if self.outcome is not None:
+            return "done" if isinstance(self.outcome, Video) else "failed"
+        return "in flight" if self.record and self.record.state == "submitted" else "queued"
+
+    def is_to_be_dealt_with(self, wanted: Wanted) -> bool:
+        """Tell whether this attempt has still to submit it, or to take its request up.
+
+        What has its video needs nothing more, unless another input is wanted in its place, or a person wants all anew.
+        """
+        if self.attempt == wanted.attempt:
+            return False
+        if isinstance(self.outcome, Video) and self.record:
+            anew = wanted.asks_anew(self.record) and wanted.on_clear == "resubmit"
+            return anew or self.record.fingerprint != wanted.fingerprint
+        return True
+
+    def state_for(self, wanted: Wanted) -> State:
+        """Say where it stands for an attempt, which counts as queued what it has still to deal with."""
+        return "queued" if self.is_to_be_dealt_with(wanted) else self.state
+
+    def ended(self, outcome: Video | PikaError, attempt: int) -> Item:
+        """Give the item with its ending; of an error's message, only the beginning."""
+        if isinstance(outcome, PikaError) and len(outcome.message) > _MESSAGE:
+            outcome = PikaError.from_json(outcome.as_json() | {"message": f"{outcome.message[:_MESSAGE]}..."})
+        return replace(self, outcome=outcome, attempt=attempt)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as a JSON object, without the keys that say nothing."""
+        record = self.record.as_json() if self.record else None
+        video = self.outcome.model_dump() if isinstance(self.outcome, Video) else None
+        error = self.outcome.as_json() if isinstance(self.outcome, PikaError) else None
+        fields = {"record": record, "video": video, "error": error, "attempt": self.attempt}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Item:
+        """Read what :meth:`as_json` gave.
+
+        :raises RecordUnreadable: it is none of that.
+        """
+        try:
+            video = Video.model_validate(value["video"]) if "video" in value else None
+            error = PikaError.from_json(value["error"]) if "error" in value else None
+            record = Record.read(value["record"]) if "record" in value else None
+            return cls(record, video or error, int(value["attempt"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordUnreadable(f"The record of a batch's item cannot be read: {str(value)[:300]}") from error
+
+
+def is_of_one_clip(error: PikaError) -> bool:
+    """Tell whether a failure says nothing about the batch's other clips."""
+    return isinstance(error, _OF_ONE_CLIP)
+
+
+def is_time_to_top_up(finished: int, waiting: int, queued: int, max_in_flight: int, oldest: float) -> bool:
+    """Tell whether the trigger hands over to a worker.
+
+    :param finished: those that have ended while it watched; ``waiting``: those that have not.
+    :param queued: those that are not submitted yet.
+    :param oldest: seconds since the first of ``finished`` ended.
+    """
+    if not waiting or finished >= MOST_IN_AN_EVENT or (finished and oldest >= KEPT_FOR):
+        return True
+    enough = finished >= max(1.0, TOP_UP_SHARE * max_in_flight)
+    return bool(queued and finished and (enough or oldest >= TOP_UP_AFTER))
+
+
+def is_failure(failed: int, total: int, fail_on: str | float) -> bool:
+    """Tell whether so many failed clips fail the task: "any", "all", or more than a share of them."""
+    if fail_on == "any":
+        return failed > 0
+    if fail_on == "all":
+        return 0 < total == failed
+    return failed > float(fail_on) * total

@@ -1,0 +1,227 @@
+"""Thousands of videos in one task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_pika.cancelling import CancelOnKill, Target
+from airflow_provider_pika.exceptions import InvalidInput, TryLater
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.inputs import SubmitControls
+from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.operators.batch_inputs import batch_inputs_of, check_known_batch
+from airflow_provider_pika.operators.inputs import check_choices, seconds_of, timeout_of, wanted_of
+from airflow_provider_pika.templates import check_known_endpoint, known_now
+from airflow_provider_pika.waiting import BACKSTOP
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_pika.batch_run import BatchRun
+    from airflow_provider_pika.fal.batch_progress import Carried
+    from airflow_provider_pika.templates import Templated
+
+#: Requests in flight: their ids stand in the trigger's row, and are watched by one trigger.
+MOST_IN_FLIGHT = 10_000
+
+
+class PikaTextToVideoBatchOperator(BaseOperator):
+    """Ask Pika for many videos, never for more than ``max_in_flight`` at once, and pay for each once.
+
+    It needs Airflow 3.3, which keeps a record of each submission. It is deferred while it waits, and comes back to a
+    worker only to submit more. A failed clip does not stop the others. A retry submits only what is missing.
+
+    It returns ``{"total", "done", "failed", "clips", "manifest"}``. ``clips`` has a line for each input, in their
+    order: ``index``, ``state`` ("done" or "failed"), ``request_id``, the video's ``url``, ``content_type``,
+    ``file_name``, ``file_size``, ``inference_time``, and ``error``, ``error_type``; it is None above 100 inputs.
+    ``manifest`` is the path of the file that has the same lines, as JSON. A task that fails pushes all that as XCom
+    ``manifest``.
+
+    :param inputs: prompts, or dicts of the endpoint's inputs; or another task's output, or a template of JSON.
+    :param defaults: inputs that hold where an item has none of its own, ``{"resolution": "480p"}`` say.
+    :param max_in_flight: requests that are unfinished at once; fal runs 2 to 40 of an account, and queues others.
+    :param fail_on: "any" failed clip fails the task, or "all", or more than a share of them, 0.05 say; in the end.
+    :param manifest_path: a file, as a URL of ``ObjectStoragePath``; needed above 100 inputs.
+    :param endpoint: another Pika model at fal that takes the same input.
+    :param start_timeout: as ``PikaTextToVideoOperator``.
+    :param priority: as ``PikaTextToVideoOperator``.
+    :param on_unknown_submit: as ``PikaTextToVideoOperator``.
+    :param on_clear: "reuse" submits only what failed or is missing; "resubmit" all of it.
+    :param poll_interval: seconds between two looks at a request; None: where they matter.
+    :param timeout: seconds that one attempt takes; then it fails, and a retry goes on. None: Airflow's
+        ``[sensors] default_timeout``, 7 days.
+    :param cancel_on_kill: cancel what is unfinished when a person kills the task.
+    :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
+    """
+
+    template_fields: Sequence[str] = (
+        "inputs",
+        "defaults",
+        "manifest_path",
+        "endpoint",
+        "start_timeout",
+        "priority",
+        "on_unknown_submit",
+        "on_clear",
+        "pika_conn_id",
+    )
+    template_fields_renderers = {"inputs": "json", "defaults": "json"}  # noqa: RUF012 (Airflow's own declaration)
+    ui_color = "#efe3fa"
+
+    def __init__(
+        self,
+        *,
+        inputs: Templated[Sequence[str | Mapping[str, Any]] | str],
+        defaults: Templated[Mapping[str, Any] | None] = None,
+        max_in_flight: int = 20,
+        fail_on: str | float = "any",
+        manifest_path: str | None = None,
+        endpoint: str = TEXT_TO_VIDEO,
+        start_timeout: float | str | None = None,
+        priority: str | None = None,
+        on_unknown_submit: str = "fail",
+        on_clear: str = "reuse",
+        poll_interval: timedelta | float | None = None,
+        timeout: timedelta | float | None = None,
+        cancel_on_kill: bool = True,
+        pika_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.inputs = inputs
+        self.defaults = defaults
+        self.max_in_flight = max_in_flight
+        self.fail_on = fail_on
+        self.manifest_path = manifest_path
+        self.endpoint = endpoint
+        self.start_timeout = start_timeout
+        self.priority = priority
+        self.on_unknown_submit = on_unknown_submit
+        self.on_clear = on_clear
+        self.poll_interval = None if poll_interval is None else seconds_of("poll_interval", poll_interval)
+        self.timeout = timeout_of(timeout)
+        self.cancel_on_kill = cancel_on_kill
+        self.pika_conn_id = pika_conn_id
+        with failing_when_a_submit_cannot_help():
+            self._check_what_is_known()
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Begin an attempt: check everything, then take up what there is, and submit."""
+        with failing_when_a_submit_cannot_help():
+            run = self._run(context)
+            return self._go_on(context, run, run.begin(time.time() + self.timeout))
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Take over from the trigger, and submit more, or conclude."""
+        from airflow_provider_pika.triggers.batch import read_batch_event
+
+        with failing_when_a_submit_cannot_help():
+            carried, endings, seen = read_batch_event(event)
+            run = self._run(context)
+            return self._go_on(context, run, run.take_in(carried, endings), seen)
+
+    def on_kill(self) -> None:
+        """Submit no more, and cancel what is unfinished, within seconds. Airflow calls this in a signal handler."""
+        self._killing.fire(self.log)
+
+    @property
+    def _killing(self) -> CancelOnKill:
+        # made when it is needed: what a Dag file's operator holds is copied and serialized
+        return self.__dict__.setdefault("_cancel_on_kill", CancelOnKill())  # type: ignore[no-any-return]
+
+    def _run(self, context: Context) -> BatchRun:
+        from airflow_provider_pika.batch_run import BatchRun
+        from airflow_provider_pika.batch_state import BatchState
+        from airflow_provider_pika.hooks.pika import PikaHook
+
+        store: Any = context.get("task_state_store")
+        if store is None:
+            raise AirflowFailException(
+                "PikaTextToVideoBatchOperator needs Airflow 3.3, which keeps a record of each submission: without one, "
+                "a retry would pay for all again. Nothing was submitted. On this Airflow, map PikaTextToVideoOperator "
+                "over the inputs with .expand."
+            )
+        inputs = batch_inputs_of(self.inputs, self.defaults)
+        with PikaHook(self.pika_conn_id).get_conn() as queue:
+            account = queue.account
+        run = BatchRun(
+            state=BatchState(store),
+            inputs=inputs,
+            wanted=wanted_of(self._values(), context["ti"], account, {}),
+            account=account,
+            max_in_flight=self.max_in_flight,
+            fail_on=self.fail_on,
+            manifest_path=self.manifest_path,
+            tell=self.log.info,
+            check=self._stop_if_killed,
+        )
+        if self.cancel_on_kill:
+            self._killing.arm(Target(account, self.endpoint, lambda: run.in_flight.values(), context["ti"], False))
+        return run
+
+    def _stop_if_killed(self) -> None:
+        if self._killing.fired:
+            raise TryLater("The task was told to stop, so nothing more is submitted.")
+
+    def _go_on(
+        self, context: Context, run: BatchRun, carried: Carried, seen: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        if carried.may_submit(time.time()):
+            carried = run.top_up(carried)
+        self.log.info("Batch: %s", carried.tally.in_words(time.time()))
+        if carried.in_flight:
+            self._defer(run, carried, seen or {})
+        value, error = run.conclude(carried)
+        if error is None:
+            return value
+        context["ti"].xcom_push(key="manifest", value=value)
+        raise error
+
+    def _defer(self, run: BatchRun, carried: Carried, seen: Mapping[str, Any]) -> NoReturn:
+        from airflow_provider_pika.triggers.batch import PikaBatchTrigger
+
+        def the_same(name: str) -> Any:
+            values = {arguments.get(name) for arguments in run.inputs}
+            return values.pop() if len(values) == 1 else None
+
+        self.defer(
+            trigger=PikaBatchTrigger(
+                carried=carried.as_json(),
+                endpoint=self.endpoint,
+                pika_conn_id=self.pika_conn_id,
+                queue_url=run.account.queue_url,
+                max_in_flight=self.max_in_flight,
+                poll_interval=self.poll_interval,
+                timeout=self.timeout,
+                resolution=the_same("resolution"),
+                duration=the_same("duration"),
+                seen=dict(seen),
+                cancel_on_kill=self.cancel_on_kill,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, carried.deadline - time.time()) + BACKSTOP),
+        )
+        raise AssertionError("defer raises")
+
+    def _check_what_is_known(self) -> None:
+        known = known_now(self._values())
+        check_known_batch(known)
+        SubmitControls.check_known({name: known[name] for name in SubmitControls.names() if name in known})
+        check_choices(known)
+        check_known_endpoint(self.endpoint)
+        if not isinstance(self.max_in_flight, int) or not 1 <= self.max_in_flight <= MOST_IN_FLIGHT:
+            raise InvalidInput(f"max_in_flight={self.max_in_flight!r} is not allowed: it takes 1 to {MOST_IN_FLIGHT}.")
+        share = isinstance(self.fail_on, int | float) and not isinstance(self.fail_on, bool) and 0 <= self.fail_on < 1
+        if self.fail_on not in ("any", "all") and not share:
+            raise InvalidInput(
+                f"fail_on={self.fail_on!r} is not allowed: it takes 'any', 'all', or a share, 0 to below 1."
+            )
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.template_fields}

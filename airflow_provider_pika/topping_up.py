@@ -1,0 +1,121 @@
+"""A worker's part in a batch: take up what was submitted before, and submit more, until enough is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_pika.batch_state import BatchState, ItemRecords
+from airflow_provider_pika.exceptions import GenerationFailed, PikaError, SubmitUnknown
+from airflow_provider_pika.fal.batch import MOST_UNKNOWN, Item, State, is_of_one_clip
+from airflow_provider_pika.fal.batch_progress import Carried
+from airflow_provider_pika.fal.submission import Submission
+
+if TYPE_CHECKING:
+    from airflow_provider_pika.fal.client import AsyncFalQueue
+    from airflow_provider_pika.fal.resuming import Wanted
+
+#: Submissions under way at once.
+HANDS = 16
+
+
+class TopUp:
+    """One round of submitting, on an event loop.
+
+    :param carried: where the attempt stands; it changes as the round goes on.
+    :param wants: gives what is wanted of the input at a place.
+    :param check: is called before each POST; it raises where nothing is to be submitted any more.
+    """
+
+    def __init__(
+        self,
+        state: BatchState,
+        carried: Carried,
+        queue: AsyncFalQueue,
+        wants: Callable[[int], Wanted],
+        max_in_flight: int,
+        tell: Callable[[str], object],
+        check: Callable[[], object],
+    ) -> None:
+        self.carried = carried
+        #: What keeps it from submitting more, for now or for good.
+        self.hindrance: PikaError | None = None
+        self._state = state
+        self._queue = queue
+        self._wants = wants
+        self._free = max_in_flight - len(carried.in_flight)
+        self._tell = tell
+        self._check = check
+        self._unknown_in_a_row = 0
+        self.in_flight = dict(carried.in_flight)
+        self._left_over: list[int] = []
+
+    async def run(self) -> None:
+        """Submit, and have the task's state kept.
+
+        :raises RecordUnavailable: it was not kept; the intents of all that was submitted are.
+        """
+        await asyncio.gather(*(self._submit_on() for _ in range(HANDS)))
+        cursor = min([self.carried.cursor, *self._left_over])
+        self.carried = replace(self.carried, in_flight=self.in_flight, cursor=cursor)
+        await self._state.save()
+
+    async def _submit_on(self) -> None:
+        while (index := self._next()) is not None:
+            try:
+                await self._deal_with(index)
+            except PikaError as error:
+                self._left_over.append(index)
+                self.hindrance = self.hindrance or error
+
+    def _next(self) -> int | None:
+        """Give the place of the next input that something is to be done about, if it may be now."""
+        while self.hindrance is None and self._free > 0 and self.carried.cursor < self.carried.tally.total:
+            index = self.carried.cursor
+            try:
+                due = self._state[index].is_to_be_dealt_with(self._wants(index))
+            except PikaError as error:
+                self.hindrance = error
+                return None
+            self.carried = replace(self.carried, cursor=index + 1)
+            if due:
+                self._free -= 1
+                return index
+        return None
+
+    async def _deal_with(self, index: int) -> None:
+        wanted, before = self._wants(index), self._state[index]
+        failed = before.outcome if isinstance(before.outcome, GenerationFailed) else None
+        submission = Submission(
+            wanted,
+            ItemRecords(self._state, index),
+            self._queue.account.platform_url,
+            lambda line: self._tell(f"Item {index}: {line}"),
+            self._check,
+            ended=failed if before.record and before.record.state == "submitted" else None,
+        )
+        try:
+            record = await self._queue.hold(submission.obtain())
+        except PikaError as error:
+            self._could_not(index, error, wanted.attempt)
+        else:
+            self._unknown_in_a_row = 0
+            self._state[index] = Item(record, attempt=wanted.attempt)
+            self.in_flight[index] = str(record.request_id)
+            self._count("in flight")
+
+    def _could_not(self, index: int, error: PikaError, attempt: int) -> None:
+        if not is_of_one_clip(error):
+            raise error
+        self._tell(f"Item {index}: {error}")
+        self._state[index] = self._state[index].ended(error, attempt)
+        self._free += 1
+        self._count("failed")
+        self._unknown_in_a_row = self._unknown_in_a_row + 1 if isinstance(error, SubmitUnknown) else 0
+        if self._unknown_in_a_row >= MOST_UNKNOWN:
+            raise error
+
+    def _count(self, state: State) -> None:
+        self.carried = replace(self.carried, tally=self.carried.tally.moved("queued", state))

@@ -1,0 +1,212 @@
+"""The wait for a batch's requests, in the triggerer. It submits nothing: a worker does, when some have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import astuple, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_pika import fate
+from airflow_provider_pika.exceptions import UnexpectedAnswer
+from airflow_provider_pika.fate import Fate
+from airflow_provider_pika.triggers.connecting import connected
+from airflow_provider_pika.triggers.pika import CANCEL_WITHIN, Background, broken, read_event, to_event
+
+if TYPE_CHECKING:
+    from airflow_provider_pika.fal.batch_progress import Carried
+    from airflow_provider_pika.fal.pacing import Sightings
+    from airflow_provider_pika.fal.polling import Ending, Look, LookAgain
+    from airflow_provider_pika.fal.shared import SharedQueue
+
+#: Seconds between two lines on how far the batch has come.
+TELL_EVERY = 60.0
+
+
+class PikaBatchTrigger(BaseTrigger):
+    """Look at many requests until enough have ended that a worker should go on; for :func:`read_batch_event`.
+
+    It never raises and never submits. Its arguments are stored in plain text in Airflow's database.
+
+    :param carried: where the attempt stands (``Carried.as_json``), with the requests to watch.
+    :param seen: what earlier looks have shown, by the request's place (``Sightings``, as a list).
+    :param max_in_flight: how many may be under way.
+    :param resolution: of all the clips, and ``duration``, if they have one; such clips take about as long.
+
+    The others are those of ``PikaVideoTrigger``.
+    """
+
+    def __init__(
+        self,
+        *,
+        carried: Mapping[str, Any],
+        endpoint: str,
+        pika_conn_id: str,
+        queue_url: str,
+        max_in_flight: int,
+        poll_interval: float | None,
+        timeout: float,
+        resolution: str | None = None,
+        duration: int | None = None,
+        seen: Mapping[str, Any] | None = None,
+        cancel_on_kill: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.carried = carried
+        self.endpoint = endpoint
+        self.pika_conn_id = pika_conn_id
+        self.queue_url = queue_url
+        self.max_in_flight = max_in_flight
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.resolution = resolution
+        self.duration = duration
+        self.seen = seen
+        self.cancel_on_kill = cancel_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class path and the arguments, JSON only."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in _ARGUMENTS}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event, always."""
+        from airflow_provider_pika.fal.batch_progress import Carried
+
+        carried = Carried.from_json(self.carried)
+        watching = _Watching(self, carried)
+        try:
+            async with connected(self.pika_conn_id, self.queue_url, carried.deadline, self.log) as queue:
+                await watching.until_a_worker_is_wanted(queue)
+        except Exception as error:  # a trigger that raises costs a retry, and tells nobody why
+            carried = replace(carried, stopped=broken(error, None, self.log))
+        yield TriggerEvent(watching.event(carried))
+
+    async def on_kill(self) -> None:
+        """Cancel what is unfinished if a person wanted the task ended; Airflow 3.3 calls this, for a second."""
+        if self.cancel_on_kill:
+            await Background.run(self._cancel_if_meant())
+
+    async def _cancel_if_meant(self) -> None:
+        from airflow_provider_pika.fal.batch_progress import Carried
+
+        carried = Carried.from_json(self.carried)
+        try:
+            async with asyncio.timeout(CANCEL_WITHIN):
+                became = await fate.ask_in_triggerer(self.task_instance, "")
+                self.log.info("Batch: %s", became.value)
+                if became is not Fate.KILLED:  # a clear takes the requests up, or cancels those that still wait
+                    return
+                async with connected(self.pika_conn_id, self.queue_url, time.time(), self.log) as shared:
+                    queue = await shared.client()
+                    cancelling = (queue.cancel(self.endpoint, request_id) for request_id in carried.in_flight.values())
+                    answers = await asyncio.gather(*cancelling, return_exceptions=True)
+            self.log.info("fal takes the cancellation of %s of %s requests", answers.count(True), len(answers))
+        except Exception as error:  # requests that run on cost less than some that are cancelled by mistake
+            self.log.warning("%s requests may go on, and be charged: %s", len(carried.in_flight), error)
+
+
+class _Watching:
+    """Watches the requests of one trigger."""
+
+    def __init__(self, trigger: PikaBatchTrigger, carried: Carried) -> None:
+        self._trigger = trigger
+        self._carried = carried
+        self._ended: dict[int, Ending] = {}
+        self._first_ended: float | None = None
+        self._seen: dict[int, Sightings] = {}
+        self._news: asyncio.Queue[tuple[int, Ending]] = asyncio.Queue()
+
+    async def until_a_worker_is_wanted(self, queue: SharedQueue) -> None:
+        tasks = [
+            asyncio.create_task(self._watch(queue, index, request_id))
+            for index, request_id in self._carried.in_flight.items()
+        ]
+        try:
+            told = time.monotonic()
+            while not self._is_time():
+                with suppress(TimeoutError):
+                    self._note(*await asyncio.wait_for(self._news.get(), timeout=5.0))
+                if time.monotonic() - told > TELL_EVERY:
+                    told = time.monotonic()
+                    self._trigger.log.info("Batch: %s", self._tally_in_words())
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, queue: SharedQueue, index: int, request_id: str) -> None:
+        from airflow_provider_pika.fal.expecting import Kind
+        from airflow_provider_pika.fal.pacing import Sightings
+        from airflow_provider_pika.fal.polling import Failed, LookAgain, Wait
+        from airflow_provider_pika.fal.watching import Watch
+
+        trigger = self._trigger
+
+        def tell(look: Look, step: LookAgain | Ending) -> None:
+            if isinstance(step, LookAgain):
+                self._seen[index] = step.wait.seen
+
+        seen = Sightings(*(trigger.seen or {}).get(str(index), ()))
+        wait = Wait(request_id, self._carried.deadline, trigger.poll_interval, trigger.timeout, seen=seen)
+        kind = Kind(trigger.queue_url, trigger.endpoint, trigger.resolution, trigger.duration)
+        try:
+            ending = await Watch(queue, kind, tell).until_it_ends(wait)
+        except Exception as error:
+            ending = Failed(broken(error, request_id, trigger.log))
+        await self._news.put((index, ending))
+
+    def _note(self, index: int, ending: Ending) -> None:
+        from airflow_provider_pika.fal.polling import Failed
+
+        self._ended[index] = ending
+        self._first_ended = self._first_ended or time.monotonic()
+        if isinstance(ending, Failed):
+            self._trigger.log.info("Item %s: %s", index, ending.error)
+
+    def _is_time(self) -> bool:
+        from airflow_provider_pika.fal.batch import is_time_to_top_up
+
+        oldest = time.monotonic() - self._first_ended if self._first_ended else 0.0
+        waiting = len(self._carried.in_flight) - len(self._ended)
+        queued = self._carried.tally.queued if self._carried.may_submit(time.time()) else 0
+        return is_time_to_top_up(len(self._ended), waiting, queued, self._trigger.max_in_flight, oldest)
+
+    def _tally_in_words(self) -> str:
+        from airflow_provider_pika.fal.polling import Done
+
+        tally = self._carried.tally
+        for ending in self._ended.values():
+            tally = tally.moved("in flight", "done" if isinstance(ending, Done) else "failed")
+        return tally.in_words(time.time())
+
+    def event(self, carried: Carried) -> dict[str, Any]:
+        return {
+            "carried": carried.as_json(),
+            "ended": [[index, to_event(ending, [])] for index, ending in self._ended.items()],
+            "seen": {str(index): list(astuple(seen)) for index, seen in self._seen.items() if index not in self._ended},
+        }
+
+
+_ARGUMENTS = tuple(name for name in inspect.signature(PikaBatchTrigger.__init__).parameters if name != "self")
+
+
+def read_batch_event(
+    event: Mapping[str, Any] | None,
+) -> tuple[Carried, Iterable[tuple[int, Ending]], Mapping[str, Any]]:
+    """Read where the attempt stands, how requests ended, and what was seen of the others.
+
+    :raises PikaError: it is none of our events.
+    """
+    from airflow_provider_pika.fal.batch_progress import Carried
+
+    try:
+        fields = dict(event or {})
+        endings = [(int(index), read_event(ending)[0]) for index, ending in fields["ended"]]
+        return Carried.from_json(fields["carried"]), endings, dict(fields["seen"])
+    except (KeyError, TypeError, ValueError):
+        raise UnexpectedAnswer(f"The trigger sent an event that is not known here: {str(event)[:300]}.") from None

@@ -1,0 +1,86 @@
+"""Many prompts through a real Airflow: mapped, held back by pools and limits, and in one task."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow import __version__ as airflow_version
+
+from dev.airflow_home import AirflowHome, pika_connection
+from tests.support.emulator import RunningEmulator
+from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow, until
+from tests.system.conftest import KEY
+
+DAGS = [Path(__file__).parents[2] / "example_dags", Path(__file__).parent / "dags"]
+
+ON_3_3 = pytest.mark.skipif(airflow_version < "3.3", reason="Airflow 3.1 keeps no task state")
+
+
+@pytest.fixture(scope="module")
+def generating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    """An emulator that has a runner for everyone, and draws nothing."""
+    folder, extra = tmp_path_factory.mktemp("generating"), ["--render", "off"]
+    with RunningEmulator.start(folder, runners=60, generation_time="4", keys=[KEY], extra=extra) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory, generating: RunningEmulator) -> Iterator[RunningAirflow]:
+    """An Airflow with the examples and the Dags of these tests."""
+    dags = tmp_path_factory.mktemp("dags")
+    for folder in DAGS:
+        shutil.copytree(folder, dags, dirs_exist_ok=True)
+    settings = {**pika_connection(generating.queue_url, KEY), **IMPATIENT}
+    with running_airflow(AirflowHome(tmp_path_factory.mktemp("many"), dags, settings)) as running:
+        running.pool("clips", 2, include_deferred=True)
+        yield running
+
+
+def test_fifty_mapped_prompts_become_fifty_files(airflow: RunningAirflow, tmp_path: Path) -> None:
+    run_id = airflow.start_run("example_pika_many_prompts", folder=str(tmp_path))
+    assert airflow.end_of_run("example_pika_many_prompts", run_id, 400) == "success"
+    assert len(list(tmp_path.glob("*.mp4"))) == 50
+    assert len(airflow.xcom("example_pika_many_prompts", run_id, "save_all")) == 50
+
+
+@pytest.mark.parametrize("dag_id", ["pooled", pytest.param("limited", marks=ON_3_3)])
+def test_no_more_clips_are_at_fal_than_airflow_allows(
+    airflow: RunningAirflow, generating: RunningEmulator, dag_id: str
+) -> None:
+    run_id = airflow.start_run(dag_id)
+    assert airflow.end_of_run(dag_id, run_id, 200) == "success"
+    assert len(generating.requests(prompt=f"{dag_id} ")) == 5
+    assert generating.most_at_once(f"{dag_id} ") <= 2
+
+
+@ON_3_3
+def test_a_batch_writes_a_manifest_that_the_next_task_reads(
+    airflow: RunningAirflow, generating: RunningEmulator, tmp_path: Path
+) -> None:
+    run_id = airflow.start_run("example_pika_batch", number=20, folder=str(tmp_path))
+    assert airflow.end_of_run("example_pika_batch", run_id, 200) == "success"
+    batch = airflow.xcom("example_pika_batch", run_id, "batch")
+    lines = [json.loads(line) for line in Path(batch["manifest"]).read_text().splitlines()]
+    sent = {request["request_id"]: request["input"] for request in generating.requests(prompt="Lighthouse")}
+    assert [sent[line["request_id"]]["seed"] for line in lines] == list(range(20))
+    assert airflow.xcom("example_pika_batch", run_id, "report") == [line["url"] for line in lines]
+    assert generating.most_at_once("Lighthouse") <= 4
+    log = airflow.log("example_pika_batch", run_id, "batch")
+    assert "20 done, 0 failed, 0 in flight, 0 queued of 20" in log
+
+
+@ON_3_3
+def test_a_batch_whose_worker_is_killed_pays_for_nothing_twice(
+    airflow: RunningAirflow, generating: RunningEmulator
+) -> None:
+    run_id = airflow.start_run("batched", slow="[[stall seconds=3]]")
+    until(lambda: len(generating.requests(prompt="batched")) >= 3, "the first submits", 60)
+    airflow.kill_worker("batched", run_id, "batch")
+    until(lambda: airflow.instance("batched", run_id, "batch")["try_number"] == 2, "a second try", 120)
+    assert airflow.end_of_run("batched", run_id, 200) in ("success", "failed")
+    prompts = [request["input"]["prompt"] for request in generating.requests(prompt="batched")]
+    assert len(prompts) == len(set(prompts))

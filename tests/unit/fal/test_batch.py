@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.batch import (
+    KEPT_FOR,
+    MOST_IN_AN_EVENT,
+    TOP_UP_AFTER,
+    Item,
+    is_failure,
+    is_of_one_clip,
+    is_time_to_top_up,
+)
+from airflow_provider_pika.fal.batch_progress import Carried, Tally
+from airflow_provider_pika.fal.models import Video
+from airflow_provider_pika.fal.resuming import Wanted
+from tests.support.records import submitted_for
+
+WANTED = Wanted(TEXT_TO_VIDEO, {"prompt": "a fox"}, "https://queue.fal.run", generation=3, attempt=2, on_clear="reuse")
+RECORD = submitted_for(WANTED)
+VIDEO = Video(url="https://v3b.fal.media/a.mp4", request_id="r-1", endpoint=TEXT_TO_VIDEO)
+FAILED = errors.InputRejected("no", status_code=422)
+TALLY = Tally(done=1, failed=1, in_flight=2, queued=6, began=1000.0, at_first=0)
+
+
+def test_what_has_its_video_is_left_alone_unless_another_one_is_wanted() -> None:
+    done = Item(RECORD, VIDEO, attempt=1)
+    assert not done.is_to_be_dealt_with(WANTED)
+    assert done.is_to_be_dealt_with(replace(WANTED, arguments={"prompt": "an owl"}))
+    assert not done.is_to_be_dealt_with(replace(WANTED, generation=4))
+    assert done.is_to_be_dealt_with(replace(WANTED, generation=4, on_clear="resubmit"))
+
+
+def test_what_is_missing_or_failed_or_under_way_is_dealt_with_once_in_each_attempt() -> None:
+    for item in (Item(), Item(RECORD, attempt=1), Item(RECORD, FAILED, attempt=1)):
+        assert item.is_to_be_dealt_with(WANTED)
+        assert item.state_for(WANTED) == "queued"
+        assert not replace(item, attempt=2).is_to_be_dealt_with(WANTED)
+    assert Item(RECORD, attempt=2).state_for(WANTED) == "in flight"
+
+
+COUNTS = st.integers(min_value=0, max_value=20_000)
+
+
+@given(COUNTS, COUNTS, COUNTS, st.integers(min_value=1, max_value=10_000), st.floats(min_value=0, max_value=1e6))
+def test_a_worker_is_started_only_for_something_and_never_kept_waiting_for_long(
+    finished: int, waiting: int, queued: int, max_in_flight: int, oldest: float
+) -> None:
+    now = is_time_to_top_up(finished, waiting, queued, max_in_flight, oldest)
+    if not waiting:
+        assert now
+    elif not finished:
+        assert not now
+    elif oldest >= KEPT_FOR or finished >= MOST_IN_AN_EVENT or (queued and oldest >= TOP_UP_AFTER):
+        assert now
+    elif not queued:
+        assert not now
+    else:
+        assert now == (finished >= max_in_flight / 4)
+
+
+def test_the_time_left_follows_from_the_pace_of_this_attempt() -> None:
+    tally = Tally(done=50, failed=10, in_flight=20, queued=120, began=1000.0, at_first=30)
+    assert tally.in_words(1300.0) == (
+        "50 done, 10 failed, 20 in flight, 120 queued of 200; about 23 minutes 20 seconds left"
+    )
+    assert replace(tally, at_first=60).in_words(1300.0).endswith("of 200")
+    assert TALLY.moved("in flight", "done").done == 2
+
+
+def test_what_is_carried_survives_the_way_through_airflows_database() -> None:
+    carried = Carried(
+        TALLY, 5000.0, {3: "r-3", 7: "r-7"}, cursor=8, late=(1,), stopped=errors.ExhaustedBalance("spent")
+    )
+    again = Carried.from_json(json.loads(json.dumps(carried.as_json())))
+    assert again.in_flight == carried.in_flight
+    assert (again.tally, again.deadline, again.cursor, again.late) == (TALLY, 5000.0, 8, (1,))
+    assert isinstance(again.stopped, errors.ExhaustedBalance)
+    assert not again.may_submit(1000.0)
+    assert replace(again, stopped=None).may_submit(1000.0)
+    assert not replace(again, stopped=None).may_submit(5000.0)
+
+
+def test_what_the_next_clip_would_meet_too_is_no_failure_of_one_clip() -> None:
+    of_one = {
+        errors.InputRejected,
+        errors.SubmitUnknown,
+        errors.UnknownRequest,
+        errors.StartTimeout,
+        errors.UnknownStatus,
+    }
+    of_all = {
+        errors.InvalidKey,
+        errors.ExhaustedBalance,
+        errors.RateLimited,
+        errors.RecordUnavailable,
+        errors.OtherQueue,
+    }
+    assert all(is_of_one_clip(error("x")) for error in of_one)
+    assert not any(is_of_one_clip(error("x")) for error in of_all)
+
+
+def test_a_share_is_what_may_fail_and_not_what_must() -> None:
+    assert not is_failure(5, 100, 0.05)
+    assert is_failure(6, 100, 0.05)
+    assert is_failure(1, 100, 0)
+    assert not is_failure(0, 100, 0)
+    assert not is_failure(0, 100, "all")

@@ -100,7 +100,7 @@ class RunningEmulator:
     def most_at_once(self, prompt: str) -> int:
         """How many requests whose prompt contains this were unfinished at the same time, at most."""
         requests = self.requests(prompt)
-        unfinished = [
+        unfinished: list[int] = [
             sum(other["sent_at"] <= one["sent_at"] < (other["ended_at"] or float("inf")) for other in requests)
             for one in requests
         ]

@@ -11,7 +11,7 @@ CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 
 export PROMPT
 
-.PHONY: help setup demo standalone test lint unit integration system chaos test-distributed constraints clean
+.PHONY: help setup demo standalone test lint unit integration system chaos test-distributed bench constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what ca
 
 test-distributed: $(DISTRIBUTED) ## Kill a worker of an Airflow with CeleryExecutor, two workers and two triggerers
 	@$(BIN)/python -m pytest -q tests/distributed
+
+bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports or batch)
+	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
 constraints: ## Write down what an unpinned set-up installs today
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)

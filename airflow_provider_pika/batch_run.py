@@ -64,23 +64,25 @@ class BatchRun:
 
     def take_in(self, carried: Carried, endings: Iterable[tuple[int, Ending]]) -> Carried:
         """Note how requests ended that the trigger has watched."""
+        tally, late, stopped, over = carried.tally, list(carried.late), carried.stopped, set()
         for index, ending in endings:
+            over.add(index)
             match ending:
                 case Done(video):
                     outcome: Any = video
                 case Failed(error) if is_of_one_clip(error):
                     outcome = error
                 case Failed(error):  # its request may go on: a retry looks at it again
-                    carried = replace(carried.without(index), stopped=carried.stopped or error)
+                    stopped = stopped or error
                     continue
                 case _:
-                    carried = replace(carried.without(index), late=(*carried.late, index))
+                    late.append(index)
                     continue
             self.state[index] = self.state[index].ended(outcome, self.wanted.attempt)
-            tally = carried.tally.moved("in flight", self.state[index].state)
-            carried = replace(carried.without(index), tally=tally)
+            tally = tally.moved("in flight", self.state[index].state)
         self.state.save_now()
-        return carried
+        in_flight = {index: request_id for index, request_id in carried.in_flight.items() if index not in over}
+        return replace(carried, tally=tally, late=tuple(late), stopped=stopped, in_flight=in_flight)
 
     def top_up(self, carried: Carried) -> Carried:
         """Submit until enough is in flight.

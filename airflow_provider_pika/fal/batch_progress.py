@@ -43,10 +43,8 @@ class Tally:
     def moved(self, before: State, after: State) -> Self:
         """Count an item that was ``before`` as ``after``."""
         here, there = before.replace(" ", "_"), after.replace(" ", "_")
-        counts = asdict(self)
-        counts[here] -= 1
-        counts[there] += 1
-        return type(self)(**counts)
+        one_less = replace(self, **{here: getattr(self, here) - 1})
+        return replace(one_less, **{there: getattr(one_less, there) + 1})
 
     def in_words(self, now: float) -> str:
         """Say how far it has come, with the time that is left at the pace so far."""
@@ -82,10 +80,6 @@ class Carried:
     def may_submit(self, now: float) -> bool:
         """Tell whether there is something to submit, and it may be."""
         return self.tally.queued > 0 and self.stopped is None and now < self.deadline
-
-    def without(self, index: int) -> Self:
-        """Give it without one that is no longer waited for."""
-        return replace(self, in_flight={place: id for place, id in self.in_flight.items() if place != index})
 
     def as_json(self) -> dict[str, Any]:
         """Give it as a JSON object."""

@@ -140,18 +140,11 @@ class PikaTextToVideoBatchOperator(BaseOperator):
         from airflow_provider_pika.batch_state import BatchState
         from airflow_provider_pika.hooks.pika import PikaHook
 
-        store: Any = context.get("task_state_store")
-        if store is None:
-            raise AirflowFailException(
-                "PikaTextToVideoBatchOperator needs Airflow 3.3, which keeps a record of each submission: without one, "
-                "a retry would pay for all again. Nothing was submitted. On this Airflow, map PikaTextToVideoOperator "
-                "over the inputs with .expand."
-            )
         inputs = batch_inputs_of(self.inputs, self.defaults)
         with PikaHook(self.pika_conn_id).get_conn() as queue:
             account = queue.account
         run = BatchRun(
-            state=BatchState(store),
+            state=BatchState(_task_state(context)),
             inputs=inputs,
             wanted=wanted_of(self._values(), context["ti"], account, {}),
             account=account,
@@ -225,3 +218,14 @@ class PikaTextToVideoBatchOperator(BaseOperator):
 
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.template_fields}
+
+
+def _task_state(context: Context) -> Any:
+    store: Any = context.get("task_state_store")
+    if store is None:
+        raise AirflowFailException(
+            "PikaTextToVideoBatchOperator needs Airflow 3.3, which keeps a record of each submission: without one, "
+            "a retry would pay for all again. Nothing was submitted. On this Airflow, map PikaTextToVideoOperator "
+            "over the inputs with .expand."
+        )
+    return store

@@ -19,9 +19,9 @@ from .models import Video
 from .record import Record
 from .resuming import Wanted
 
-#: The share of ``max_in_flight`` that has ended before a worker is started to submit more, and the seconds after which
-#: one is started for fewer: a worker's start costs seconds of CPU, an idle runner at fal costs time.
-TOP_UP_SHARE, TOP_UP_AFTER = 0.25, 30.0
+#: The share of ``max_in_flight`` that has ended before a worker is started to submit more, the seconds after which one
+#: is started for fewer, and those between two of them: a start costs seconds of CPU, an idle runner at fal costs time.
+TOP_UP_SHARE, TOP_UP_AFTER, TOP_UP_EVERY = 0.25, 30.0, 10.0
 
 #: Endings that one event of the trigger carries, at most, and seconds that it keeps one to itself: they are in the
 #: trigger's memory only, and fal keeps a result for an hour.
@@ -109,16 +109,19 @@ def is_of_one_clip(error: PikaError) -> bool:
     return isinstance(error, _OF_ONE_CLIP)
 
 
-def is_time_to_top_up(finished: int, waiting: int, queued: int, max_in_flight: int, oldest: float) -> bool:
+def is_time_to_top_up(
+    finished: int, waiting: int, queued: int, max_in_flight: int, oldest: float, watched: float
+) -> bool:
     """Tell whether the trigger hands over to a worker.
 
     :param finished: those that have ended while it watched; ``waiting``: those that have not.
     :param queued: those that are not submitted yet.
     :param oldest: seconds since the first of ``finished`` ended.
+    :param watched: seconds since the trigger began.
     """
     if not waiting or finished >= MOST_IN_AN_EVENT or (finished and oldest >= KEPT_FOR):
         return True
-    enough = finished >= max(1.0, TOP_UP_SHARE * max_in_flight)
+    enough = finished >= max(1.0, TOP_UP_SHARE * max_in_flight) and watched >= TOP_UP_EVERY
     return bool(queued and finished and (enough or oldest >= TOP_UP_AFTER))
 
 

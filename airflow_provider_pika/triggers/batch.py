@@ -17,6 +17,7 @@ from airflow_provider_pika.exceptions import UnexpectedAnswer
 from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.triggers.connecting import connected
 from airflow_provider_pika.triggers.pika import CANCEL_WITHIN, Background, broken, read_event, to_event
+from airflow_provider_pika.triggers.settling import settled
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.batch_progress import Carried
@@ -77,13 +78,14 @@ class PikaBatchTrigger(BaseTrigger):
         """Yield one event, always."""
         from airflow_provider_pika.fal.batch_progress import Carried
 
-        carried = Carried.from_json(self.carried)
+        began, carried = time.monotonic(), Carried.from_json(self.carried)
         watching = _Watching(self, carried)
         try:
             async with connected(self.pika_conn_id, self.queue_url, carried.deadline, self.log) as queue:
                 await watching.until_a_worker_is_wanted(queue)
         except Exception as error:  # a trigger that raises costs a retry, and tells nobody why
             carried = replace(carried, stopped=broken(error, None, self.log))
+        await settled(began)
         yield TriggerEvent(watching.event(carried))
 
     async def on_kill(self) -> None:
@@ -117,6 +119,7 @@ class _Watching:
         self._trigger = trigger
         self._carried = carried
         self._ended: dict[int, Ending] = {}
+        self._began = time.monotonic()
         self._first_ended: float | None = None
         self._seen: dict[int, Sightings] = {}
         self._news: asyncio.Queue[tuple[int, Ending]] = asyncio.Queue()
@@ -130,7 +133,7 @@ class _Watching:
             told = time.monotonic()
             while not self._is_time():
                 with suppress(TimeoutError):
-                    self._note(*await asyncio.wait_for(self._news.get(), timeout=5.0))
+                    self._note(*await asyncio.wait_for(self._news.get(), timeout=1.0))
                 if time.monotonic() - told > TELL_EVERY:
                     told = time.monotonic()
                     self._trigger.log.info("Batch: %s", self._tally_in_words())
@@ -171,10 +174,13 @@ class _Watching:
     def _is_time(self) -> bool:
         from airflow_provider_pika.fal.batch import is_time_to_top_up
 
-        oldest = time.monotonic() - self._first_ended if self._first_ended else 0.0
+        now = time.monotonic()
+        oldest = now - self._first_ended if self._first_ended else 0.0
         waiting = len(self._carried.in_flight) - len(self._ended)
         queued = self._carried.tally.queued if self._carried.may_submit(time.time()) else 0
-        return is_time_to_top_up(len(self._ended), waiting, queued, self._trigger.max_in_flight, oldest)
+        return is_time_to_top_up(
+            len(self._ended), waiting, queued, self._trigger.max_in_flight, oldest, now - self._began
+        )
 
     def _tally_in_words(self) -> str:
         from airflow_provider_pika.fal.polling import Done

@@ -15,6 +15,7 @@ from airflow_provider_pika import fate
 from airflow_provider_pika.exceptions import PikaError, TryLater, UnexpectedAnswer
 from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.triggers.connecting import connected
+from airflow_provider_pika.triggers.settling import settled
 from airflow_provider_pika.xcoms import push_return_value
 
 if TYPE_CHECKING:
@@ -93,12 +94,15 @@ class PikaVideoTrigger(BaseTrigger):
         from airflow_provider_pika.fal.polling import Failed
         from airflow_provider_pika.fal.progress import Progress
 
-        progress = Progress(self.told)
+        began, progress = time.monotonic(), Progress(self.told)
         try:
             ending = await self._wait(progress)
         except Exception as error:  # a trigger that raises costs a retry, and tells nobody why
             ending = Failed(broken(error, self.request_id, self.log))
-        yield await self._event(ending, progress.tail())
+        event = await self._event(ending, progress.tail())
+        if not isinstance(event, TaskSuccessEvent):
+            await settled(began)
+        yield event
 
     async def _event(self, ending: Ending, tail: list[str]) -> TriggerEvent:
         """Say how it ended: to a worker; or to Airflow itself, unless ``airflow dags test`` runs it (no instance)."""

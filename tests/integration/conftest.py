@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_pika.fal import looking, submitting
-from airflow_provider_pika.triggers import connecting
+from airflow_provider_pika.fal import batch, looking, submitting
+from airflow_provider_pika.triggers import connecting, settling
 from tests.support.emulator import RunningEmulator
 
 KEY = "test-key-id:test-key-secret"
@@ -35,10 +35,12 @@ def emulator(shared_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten what a submit waits for: three minutes of searching to half a second."""
+    """Shorten what a submit, a trigger and a batch wait for: three minutes of searching to half a second."""
     pauses = ((looking, "SEARCH_PAUSES"), (submitting, "REPEAT_AFTER"), (connecting, "CONNECT_PAUSES"))
     for module, name in pauses:
         monkeypatch.setattr(module, name, tuple(seconds / 300 for seconds in getattr(module, name)))
+    monkeypatch.setattr(settling, "SETTLED_AFTER", 0.0)
+    monkeypatch.setattr(batch, "TOP_UP_EVERY", 0.0)
 
 
 def connect(

@@ -62,6 +62,15 @@ def test_the_deadline_does_not_start_anew_with_the_triggerer(emulator: RunningEm
     PikaHook().cancel(TEXT_TO_VIDEO, request_id)
 
 
+def test_a_worker_goes_on_no_sooner_than_airflow_has_taken_the_deferral_in(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_pika.triggers.settling.SETTLED_AFTER", 2.0)
+    before = time.monotonic()
+    assert event_of(trigger("019e1951-c778-7120-9c82-16efcf40ec82"))["outcome"] == "failed"  # which fal knows at once
+    assert time.monotonic() - before >= 2
+
+
 def test_a_connection_that_cannot_be_had_for_a_moment_costs_no_clip(
     emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from airflow_provider_pika.fal.batch import (
     KEPT_FOR,
     MOST_IN_AN_EVENT,
     TOP_UP_AFTER,
+    TOP_UP_EVERY,
     Item,
     is_failure,
     is_of_one_clip,
@@ -48,11 +49,14 @@ def test_what_is_missing_or_failed_or_under_way_is_dealt_with_once_in_each_attem
 COUNTS = st.integers(min_value=0, max_value=20_000)
 
 
-@given(COUNTS, COUNTS, COUNTS, st.integers(min_value=1, max_value=10_000), st.floats(min_value=0, max_value=1e6))
+SECONDS = st.floats(min_value=0, max_value=1e6)
+
+
+@given(COUNTS, COUNTS, COUNTS, st.integers(min_value=1, max_value=10_000), SECONDS, SECONDS)
 def test_a_worker_is_started_only_for_something_and_never_kept_waiting_for_long(
-    finished: int, waiting: int, queued: int, max_in_flight: int, oldest: float
+    finished: int, waiting: int, queued: int, max_in_flight: int, oldest: float, watched: float
 ) -> None:
-    now = is_time_to_top_up(finished, waiting, queued, max_in_flight, oldest)
+    now = is_time_to_top_up(finished, waiting, queued, max_in_flight, oldest, watched)
     if not waiting:
         assert now
     elif not finished:
@@ -62,7 +66,7 @@ def test_a_worker_is_started_only_for_something_and_never_kept_waiting_for_long(
     elif not queued:
         assert not now
     else:
-        assert now == (finished >= max_in_flight / 4)
+        assert now == (finished >= max_in_flight / 4 and watched >= TOP_UP_EVERY)
 
 
 def test_the_time_left_follows_from_the_pace_of_this_attempt() -> None:

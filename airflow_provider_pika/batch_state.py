@@ -26,6 +26,8 @@ class BatchState:
     """
 
     def __init__(self, store: Any) -> None:
+        #: Where the item of an input is, if not at the input's own place.
+        self.slots: list[int] | None = None
         self._store = store
         self._pages: dict[int, dict[int, Item]] = {}
         self._unsaved: set[int] = set()
@@ -37,21 +39,34 @@ class BatchState:
         :raises RecordUnavailable: Airflow does not say.
         :raises RecordUnreadable: this version cannot read what it says.
         """
-        return self._page(index // PAGE).get(index, Item())
+        slot = self._slot(index)
+        return self._page(slot // PAGE).get(slot, Item())
 
     def __setitem__(self, index: int, item: Item) -> None:
         """Change an item, here; see :meth:`save`."""
-        self._page(index // PAGE)[index] = item
-        self._unsaved.add(index // PAGE)
+        slot = self._slot(index)
+        self._page(slot // PAGE)[slot] = item
+        self._unsaved.add(slot // PAGE)
+
+    def read_all(self) -> dict[int, Item]:
+        """Give all items that there are, by their slot; pages are filled one after the other.
+
+        :raises PikaError: as :meth:`__getitem__`.
+        """
+        number = 0
+        while self._page(number):
+            number += 1
+        return {slot: item for page in self._pages.values() for slot, item in page.items()}
 
     async def save(self) -> None:
-        """Have Airflow keep all that was changed; whoever waits meanwhile is saved together by the next.
+        """Have Airflow keep all that was changed, together with what others change at the same moment.
 
         :raises RecordUnavailable: it was not kept, or not all.
         """
-        async with self._saving:
-            for number in sorted(self._unsaved):
-                self._put(number)
+        if self._unsaved:
+            async with self._saving:
+                await asyncio.sleep(0)
+                self.save_now()
 
     def save_now(self) -> None:
         """Do as :meth:`save` does, outside of an event loop."""
@@ -64,6 +79,9 @@ class BatchState:
         except Exception as error:
             raise RecordUnavailable(f"The task's state could not be written: {error}") from error
         self._unsaved.discard(number)
+
+    def _slot(self, index: int) -> int:
+        return index if self.slots is None else self.slots[index]
 
     def _page(self, number: int) -> dict[int, Item]:
         if number not in self._pages:
@@ -88,8 +106,14 @@ class ItemRecords:
 
     async def write(self, record: Record) -> None:
         """Keep the record; the outcome of one before it no longer counts."""
+        before = self._state[self._index]
         self._state[self._index] = Item(record)
-        await self._state.save()
+        try:
+            await self._state.save()
+        except RecordUnavailable:
+            if record.state == "intent":  # nothing is posted now: it must not be kept later, with others
+                self._state[self._index] = before
+            raise
 
 
 def _pack(items: dict[int, Item]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class BatchFailed(PikaError):
     """More clips of a batch failed than its ``fail_on`` allows, in ways that no retry mends."""
 
     advice = (
-        "Correct their inputs, then clear the task: it submits what failed, and leaves what is done "
+        "Where fal refused an input, correct it. A clear of the task submits what failed, and leaves what is done "
         "(with on_clear='reuse')."
     )
 

@@ -26,6 +26,15 @@ def _comes_later(value: Any) -> bool:
     return hasattr(value, "resolve")  # XComArg and the other lazy arguments of Airflow's SDK
 
 
+def holds_templates(value: Any) -> bool:
+    """Tell whether something in a value, however deep, is still to come."""
+    if isinstance(value, Mapping):
+        return any(map(holds_templates, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(holds_templates, value))
+    return _comes_later(value)
+
+
 def check_known_endpoint(endpoint: str) -> None:
     """Refuse an endpoint's id that is known now and cannot be one.
 

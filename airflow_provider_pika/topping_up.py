@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_pika.batch_state import BatchState, ItemRecords
-from airflow_provider_pika.exceptions import GenerationFailed, PikaError, SubmitUnknown
+from airflow_provider_pika.exceptions import GenerationFailed, PikaError, SubmitUnknown, TryLater
 from airflow_provider_pika.fal.batch import MOST_UNKNOWN, Item, State, is_of_one_clip
 from airflow_provider_pika.fal.batch_progress import Carried
 from airflow_provider_pika.fal.submission import Submission
@@ -25,6 +25,7 @@ class TopUp:
     """One round of submitting, on an event loop.
 
     :param carried: where the attempt stands; it changes as the round goes on.
+    :param first: the places of requests to take up, however many are in flight.
     :param wants: gives what is wanted of the input at a place.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
     """
@@ -33,6 +34,7 @@ class TopUp:
         self,
         state: BatchState,
         carried: Carried,
+        first: Sequence[int],
         queue: AsyncFalQueue,
         wants: Callable[[int], Wanted],
         max_in_flight: int,
@@ -50,6 +52,8 @@ class TopUp:
         self._check = check
         self._unknown_in_a_row = 0
         self.in_flight = dict(carried.in_flight)
+        self._first = list(reversed(first))
+        self._being_taken_up = frozenset(first)
         self._left_over: list[int] = []
 
     async def run(self) -> None:
@@ -57,7 +61,10 @@ class TopUp:
 
         :raises RecordUnavailable: it was not kept; the intents of all that was submitted are.
         """
-        await asyncio.gather(*(self._submit_on() for _ in range(HANDS)))
+        hands = (self._submit_on() for _ in range(HANDS))
+        for outcome in await asyncio.gather(*hands, return_exceptions=True):  # none is cut off in the middle of a POST
+            if isinstance(outcome, BaseException):
+                raise outcome
         cursor = min([self.carried.cursor, *self._left_over])
         self.carried = replace(self.carried, in_flight=self.in_flight, cursor=cursor)
         await self._state.save()
@@ -69,13 +76,19 @@ class TopUp:
             except PikaError as error:
                 self._left_over.append(index)
                 self.hindrance = self.hindrance or error
+            except BaseException as error:
+                self.hindrance = self.hindrance or TryLater(f"{type(error).__name__}: {error}")
+                raise
 
     def _next(self) -> int | None:
         """Give the place of the next input that something is to be done about, if it may be now."""
+        if self._first and self.hindrance is None:
+            self._free -= 1
+            return self._first.pop()
         while self.hindrance is None and self._free > 0 and self.carried.cursor < self.carried.tally.total:
             index = self.carried.cursor
             try:
-                due = self._state[index].is_to_be_dealt_with(self._wants(index))
+                due = index not in self._being_taken_up and self._state[index].is_to_be_dealt_with(self._wants(index))
             except PikaError as error:
                 self.hindrance = error
                 return None

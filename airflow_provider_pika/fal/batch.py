@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -45,12 +45,12 @@ class Item:
 
     :param record: of its submission; None if there was none.
     :param outcome: its video, or how it failed; None as long as neither is known.
-    :param attempt: of the task, which dealt with it last; 0: none.
+    :param attempt: of the task, which dealt with it last; -1: none (``airflow tasks test`` is attempt 0).
     """
 
     record: Record | None = None
     outcome: Video | PikaError | None = None
-    attempt: int = 0
+    attempt: int = -1
 
     @property
     def state(self) -> State:
@@ -102,6 +102,31 @@ class Item:
             return cls(record, video or error, int(value["attempt"]))
         except (KeyError, TypeError, ValueError) as error:
             raise RecordUnreadable(f"The record of a batch's item cannot be read: {str(value)[:300]}") from error
+
+
+def slots_of(wanted: Sequence[str], kept: Mapping[int, str]) -> list[int]:
+    """Say in which slot each input has its item, so that an input that has moved keeps the clip that it has.
+
+    :param wanted: the inputs' fingerprints, in their order.
+    :param kept: the fingerprints of the items that there are, by their slot.
+    """
+    free, slots = dict(kept), dict[int, int]()
+    for place, fingerprint in enumerate(wanted):  # where it was
+        if free.get(place) == fingerprint:
+            slots[place] = place
+            del free[place]
+    elsewhere: dict[str, list[int]] = {}
+    for slot in sorted(free, reverse=True):
+        elsewhere.setdefault(free[slot], []).append(slot)
+    for place, fingerprint in enumerate(wanted):  # where it is now
+        if place not in slots and elsewhere.get(fingerprint):
+            slots[place] = elsewhere[fingerprint].pop()
+            del free[slots[place]]
+    new = max([len(wanted), *(slot + 1 for slot in kept)])
+    for place in range(len(wanted)):  # an input that took another's place replaces it
+        if place not in slots:
+            slots[place], new = (new, new + 1) if place in kept and place not in free else (place, new)
+    return [slots[place] for place in range(len(wanted))]
 
 
 def is_of_one_clip(error: PikaError) -> bool:

@@ -64,6 +64,9 @@ class Carried:
     """What is handed on; all else is in the task's state.
 
     :param deadline: unix seconds, of this attempt.
+    :param queue_url: where the requests are.
+    :param digest: of the inputs; Airflow renders them anew for each worker.
+    :param slots: where the items are kept, if not at their inputs' places.
     :param in_flight: the request ids of those that are waited for, by their place in the inputs.
     :param cursor: the first input that this attempt has not dealt with.
     :param late: those whose time was up.
@@ -72,6 +75,9 @@ class Carried:
 
     tally: Tally
     deadline: float
+    queue_url: str
+    digest: str
+    slots: list[int] | None = None
     in_flight: Mapping[int, str] = field(default_factory=dict)
     cursor: int = 0
     late: tuple[int, ...] = ()
@@ -86,6 +92,9 @@ class Carried:
         return {
             "tally": asdict(self.tally),
             "deadline": self.deadline,
+            "queue_url": self.queue_url,
+            "digest": self.digest,
+            "slots": self.slots,
             "in_flight": [[index, request_id] for index, request_id in self.in_flight.items()],
             "cursor": self.cursor,
             "late": list(self.late),
@@ -98,6 +107,9 @@ class Carried:
         return cls(
             tally=Tally(**value["tally"]),
             deadline=float(value["deadline"]),
+            queue_url=str(value["queue_url"]),
+            digest=str(value["digest"]),
+            slots=value["slots"],
             in_flight={int(index): str(request_id) for index, request_id in value["in_flight"]},
             cursor=int(value["cursor"]),
             late=tuple(value["late"]),

@@ -174,7 +174,8 @@ class AsyncFalQueue:
 
     async def _send(self, call: Call[T]) -> T:
         try:
-            async with self._lanes.one() as http, asyncio.timeout(self.account.timeout):
+            # httpx's own limits come first: they tell a connection that never opened from an answer that never came
+            async with self._lanes.one() as http, asyncio.timeout(self.account.timeout + 1):
                 response = await http.request(call.method, call.path, **call.options)
             return call.understand(self.account.answer(response, response.content))
         except PikaError:

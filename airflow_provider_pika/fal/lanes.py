@@ -39,8 +39,11 @@ class Lanes:
             lane = self._free.pop() if self._free else self._open()
             try:
                 yield lane
-            finally:
-                self._free.append(lane)
+            except BaseException:  # cut off at the wrong moment, httpx takes its one connection for busy for ever
+                self._all.remove(lane)
+                await lane.aclose()
+                raise
+            self._free.append(lane)
 
     def _open(self) -> httpx.AsyncClient:
         lane = httpx.AsyncClient(**self._options)

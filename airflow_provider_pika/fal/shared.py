@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Seconds over which the waits come back after fal asked all of them to pause.
 COMING_BACK = 5.0
 
+#: Seconds that reading the connection may take: whoever has a client waits for it, too, after a 401.
+READ_WITHIN = 60.0
+
 #: Reads the connection, and builds a client of it off the loop.
 Open: TypeAlias = "Callable[[], Awaitable[AsyncFalQueue]]"
 
@@ -32,11 +35,14 @@ class SharedQueue:
     """A client that is opened once, and read anew when fal refuses its key.
 
     :param open: is called when the first wait comes, and after a 401; what it raises goes to all who wait for it.
+    :param queue_url: the queue that has the requests; a connection that leads elsewhere, for a moment or for good, may
+        lead to another account, and is not used.
     """
 
-    def __init__(self, open: Open) -> None:
+    def __init__(self, open: Open, queue_url: str) -> None:
         self.users = 0
         self._open = open
+        self._queue_url = queue_url
         self._reading = asyncio.Lock()
         self._client: AsyncFalQueue | None = None
         self._retired: list[AsyncFalQueue] = []
@@ -50,11 +56,14 @@ class SharedQueue:
         However many ask at once, the connection is read once: whoever asks before a reading began takes what it brings.
 
         :param read_since: of the clock ``time.monotonic``: the connection must have been read after that.
+        :raises OtherQueue: the connection leads to another queue.
         :raises Exception: what reading the connection raised.
         """
+        if self._client and read_since is None:
+            return self._client
         since = time.monotonic() if read_since is None else read_since
         async with self._reading:
-            if self._read_at < since and not (read_since is None and self._client):
+            if self._read_at < since and not (self._client and read_since is None):
                 await self._read()
         if self._client is None or (self._failure and read_since is not None):
             raise self._failure or TryLater("The connection was not read.")
@@ -63,29 +72,32 @@ class SharedQueue:
     async def _read(self) -> None:
         begun = time.monotonic()
         try:
-            fresh = await self._open()
+            async with asyncio.timeout(READ_WITHIN):
+                fresh = await self._open()
+            self._failure = await self._adopt(fresh)
         except Exception as error:
             self._failure = error
-        else:
-            self._failure = None
-            await self._adopt(fresh)
         self._read_at = begun
 
-    async def _adopt(self, fresh: AsyncFalQueue) -> None:
+    async def _adopt(self, fresh: AsyncFalQueue) -> OtherQueue | None:
+        url = fresh.account.queue_url
+        if url != self._queue_url:
+            await fresh.aclose()
+            return OtherQueue(f"The queue was {self._queue_url}, and the connection leads to {url}.")
         if self._client and self._client.account == fresh.account:
             await fresh.aclose()
-            return
+            return None
         if self._client:  # others are in the middle of a call with it
             self._retired.append(self._client)
         self._client = fresh
+        return None
 
     async def look(self, endpoint: str, request_id: str) -> Look:
         """Look once at a request, and if fal refuses the key, once more with a key that was read since.
 
-        Never raises ``PikaError``.
+        :raises OtherQueue: fal refuses the key, and the connection leads to another queue now.
         """
-        begun = time.monotonic()
-        client = await self.client()
+        client, begun = await self.client(), time.monotonic()
         look = await client.look(endpoint, request_id)
         if isinstance(look.outcome, InvalidKey):
             look = await self._with_a_new_key(client, begun, endpoint, request_id) or look
@@ -99,6 +111,8 @@ class SharedQueue:
     ) -> Look | None:
         try:
             client = await self.client(read_since=begun)
+        except OtherQueue:
+            raise
         except PikaError as error:
             return Look(outcome=error)
         except Exception as error:  # a key that cannot be read just now is no reason to give a clip up
@@ -123,23 +137,15 @@ class SharedQueue:
             await client.aclose()
 
 
-def check_queue_url(client: AsyncFalQueue, queue_url: str) -> None:
-    """Refuse a client of another queue: a connection that was read at a bad moment may lead to another account.
-
-    :raises OtherQueue: it leads elsewhere.
-    """
-    if client.account.queue_url != queue_url:
-        raise OtherQueue(f"The queue was {queue_url}, and the connection leads to {client.account.queue_url}.")
-
-
-_QUEUES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedQueue]] = WeakKeyDictionary()
+_QUEUES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], SharedQueue]] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def shared_queue(name: str, open: Open) -> AsyncIterator[SharedQueue]:
-    """Share a queue with all of this event loop that want the one of this name; the last one to leave closes it."""
+async def shared_queue(connection: str, queue_url: str, open: Open) -> AsyncIterator[SharedQueue]:
+    """Share the client of a connection and a queue with all of this event loop; the last one to leave closes it."""
     queues = _QUEUES.setdefault(asyncio.get_running_loop(), {})
-    shared = queues.setdefault(name, SharedQueue(open))
+    name = (connection, queue_url)
+    shared = queues.setdefault(name, SharedQueue(open, queue_url))
     shared.users += 1
     try:
         yield shared

@@ -13,7 +13,7 @@ from airflow_provider_pika.exceptions import PikaError
 from .expecting import EXPERIENCE, Expectation, Experience, Kind
 from .models import QueueStatus, Video
 from .polling import Ending, Look, LookAgain, Wait, decide
-from .shared import SharedQueue, check_queue_url
+from .shared import SharedQueue
 
 #: Seconds after which a request is looked at although its stream is silent: a dead connection is silent, too.
 SILENCE = 60.0
@@ -25,7 +25,7 @@ Tell: TypeAlias = Callable[[Look, LookAgain | Ending], object]
 class Watch:
     """Watches one request until it ends, or its time is up.
 
-    :param kind: what it is one of, and where it is: if the client leads elsewhere one day, the watch ends.
+    :param kind: what it is one of, and where it is.
     :param stream: follow fal's status stream; where that is refused, or breaks, the wait goes on by polling.
     """
 
@@ -70,7 +70,6 @@ class Watch:
             self._experience.learn(self._kind, wait.seen.took(time.time(), look.outcome.inference_time))
 
     async def _look(self, request_id: str) -> Look:
-        check_queue_url(await self._queue.client(), self._kind.queue_url)
         return await self._queue.look(self._kind.endpoint, request_id)
 
     async def _look_again(self, step: LookAgain, stream: StatusStream | None) -> Look:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.batch_progress import Carried
     from airflow_provider_pika.templates import Templated
 
-#: Requests in flight: their ids stand in the trigger's row, and are watched by one trigger.
-MOST_IN_FLIGHT = 10_000
+#: Requests in flight: their ids stand in the trigger's row, for which MySQL has 64 KiB.
+MOST_IN_FLIGHT = 1000
 
 
 class PikaTextToVideoBatchOperator(BaseOperator):
@@ -122,9 +122,12 @@ class PikaTextToVideoBatchOperator(BaseOperator):
         from airflow_provider_pika.triggers.batch import read_batch_event
 
         with failing_when_a_submit_cannot_help():
-            carried, endings, seen = read_batch_event(event)
+            handed = read_batch_event(event)
             run = self._run(context)
-            return self._go_on(context, run, run.take_in(carried, endings), seen)
+            carried = run.take_in(handed.carried, handed.endings)
+            if handed.trouble:  # not deferred again: it would break again, and Airflow's retries have pauses
+                raise handed.trouble
+            return self._go_on(context, run, carried, handed.seen)
 
     def on_kill(self) -> None:
         """Submit no more, and cancel what is unfinished, within seconds. Airflow calls this in a signal handler."""
@@ -152,21 +155,31 @@ class PikaTextToVideoBatchOperator(BaseOperator):
             fail_on=self.fail_on,
             manifest_path=self.manifest_path,
             tell=self.log.info,
-            check=self._stop_if_killed,
+            check=self._check_that_it_lives,
         )
-        if self.cancel_on_kill:
-            self._killing.arm(Target(account, self.endpoint, lambda: run.in_flight.values(), context["ti"], False))
+        self._cancel_if_killed(context, run)
         return run
 
-    def _stop_if_killed(self) -> None:
+    def _cancel_if_killed(self, context: Context, run: BatchRun) -> None:
+        if self.cancel_on_kill:
+            self._killing.arm(Target(run.account, self.endpoint, run.request_ids, context["ti"], cancel_on_clear=False))
+
+    def _check_that_it_lives(self) -> None:
         if self._killing.fired:
             raise TryLater("The task was told to stop, so nothing more is submitted.")
+
+    def _stop_if_killed(self, context: Context, run: BatchRun) -> None:
+        if self._killing.fired:  # while it submitted: what was under way then is accepted by now
+            self._cancel_if_killed(context, run)
+            self._killing.fire(self.log)
+            self._check_that_it_lives()
 
     def _go_on(
         self, context: Context, run: BatchRun, carried: Carried, seen: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         if carried.may_submit(time.time()):
             carried = run.top_up(carried)
+            self._stop_if_killed(context, run)
         self.log.info("Batch: %s", carried.tally.in_words(time.time()))
         if carried.in_flight:
             self._defer(run, carried, seen or {})
@@ -204,7 +217,7 @@ class PikaTextToVideoBatchOperator(BaseOperator):
 
     def _check_what_is_known(self) -> None:
         known = known_now(self._values())
-        check_known_batch(known)
+        check_known_batch(self.inputs, self.defaults)
         SubmitControls.check_known({name: known[name] for name in SubmitControls.names() if name in known})
         check_choices(known)
         check_known_endpoint(self.endpoint)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import TextToVideoInput
 from airflow_provider_pika.operators.inputs import extra_arguments_of
+from airflow_provider_pika.templates import holds_templates
 
 #: Wrong inputs that an error describes; of the others it gives the places.
 _DESCRIBED = 20
@@ -17,7 +20,7 @@ _DESCRIBED = 20
 def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
     """Give the endpoint's input for each item.
 
-    :param inputs: prompts, or dicts of the endpoint's inputs and ``extra_arguments``; a list, or the JSON text of one.
+    :param inputs: prompts, or dicts of the endpoint's inputs and ``extra_arguments``; a list, or a text that has one.
     :param defaults: inputs that hold where an item has none of its own.
     :raises InvalidInput: naming all items that are wrong, by their place, from 0.
     """
@@ -35,14 +38,13 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
     return checked
 
 
-def check_known_batch(known: Mapping[str, Any]) -> None:
-    """Refuse what is wrong already when the Dag is parsed; a list with templates in it is checked when the task runs.
+def check_known_batch(inputs: Any, defaults: Any) -> None:
+    """Refuse what is wrong already when the Dag is parsed; what holds templates is checked when the task runs.
 
     :raises InvalidInput: as :func:`batch_inputs_of`.
     """
-    inputs = known.get("inputs")
-    if isinstance(inputs, list | tuple) and "{{" not in str(inputs) and "{%" not in str(inputs):
-        batch_inputs_of(inputs, known.get("defaults"))
+    if not holds_templates([inputs, defaults]):
+        batch_inputs_of(inputs, defaults)
 
 
 def _arguments(item: Any, common: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,23 +53,31 @@ def _arguments(item: Any, common: Mapping[str, Any]) -> dict[str, Any]:
     return TextToVideoInput.checked(values).arguments() | extra
 
 
-def _list_of(inputs: Any) -> Sequence[Any]:
-    if isinstance(inputs, str):
-        try:
-            inputs = json.loads(inputs)
-        except ValueError:
-            inputs = None
-    elif hasattr(inputs, "__iter__") and not isinstance(inputs, Mapping):
-        inputs = list(inputs)  # what Airflow makes of a mapped task's output is lazy
-    if not isinstance(inputs, list) or not inputs:
-        raise InvalidInput("inputs is not allowed: it takes a list of prompts or of dicts, not an empty one.")
-    return inputs
+def _list_of(inputs: Any) -> list[Any]:
+    read = _read(inputs)
+    if hasattr(read, "__iter__") and not isinstance(read, str | Mapping):
+        read = list(read)  # what Airflow makes of a mapped task's output is lazy
+    if not isinstance(read, list) or not read:
+        raise InvalidInput(
+            f"inputs={str(inputs)[:200]!r} is not allowed: it takes a list of prompts or of dicts with at least one, "
+            "another task's output, or a template that renders one ('{{ ... | tojson }}')."
+        )
+    return read
 
 
 def _mapping(what: str, value: Any) -> Mapping[str, Any]:
-    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
-        return value
-    raise InvalidInput(f"{what} {value!r} is not allowed: it takes a prompt, or a dict of the endpoint's inputs.")
+    read = _read(value)
+    if isinstance(read, Mapping) and all(isinstance(name, str) for name in read):
+        return read
+    raise InvalidInput(f"{what} {str(value)[:200]!r} is not allowed: it takes a dict of the endpoint's inputs.")
+
+
+def _read(value: Any) -> Any:
+    """Read what a template has made a text of, as JSON or as Python writes it; anything else stays as it is."""
+    for read in (json.loads, ast.literal_eval) if isinstance(value, str) else ():
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            return read(value)
+    return value
 
 
 def _in_words(wrong: Mapping[int, str], total: int) -> str:

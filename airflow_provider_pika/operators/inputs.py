@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.resuming import Wanted
 
+#: Seconds, some thirty years: what a date can be moved by.
+_MOST_SECONDS = 1e9
+
 _CHOICES = {"on_unknown_submit": ("fail", "resubmit"), "on_clear": ("resubmit", "reuse")}
 
 
@@ -69,7 +72,7 @@ def seconds_of(name: str, value: timedelta | float) -> float:
     :raises ValueError: they are none, or less.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if seconds <= 0:
+    if not 0 < seconds < _MOST_SECONDS:
         raise ValueError(f"{name}={value} is not allowed: it takes seconds, more than 0.")
     return seconds
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_pika import fate
-from airflow_provider_pika.exceptions import UnexpectedAnswer
+from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
 from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.triggers.connecting import connected
 from airflow_provider_pika.triggers.pika import CANCEL_WITHIN, Background, broken, read_event, to_event
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.pacing import Sightings
     from airflow_provider_pika.fal.polling import Ending, Look, LookAgain
     from airflow_provider_pika.fal.shared import SharedQueue
+
+#: Requests of which it hands over what was seen; of more it would be too much for Airflow's database, which may keep a
+#: trigger's arguments in 64 KiB (MySQL).
+_SEEN_OF = 200
 
 #: Seconds between two lines on how far the batch has come.
 TELL_EVERY = 60.0
@@ -79,14 +83,14 @@ class PikaBatchTrigger(BaseTrigger):
         from airflow_provider_pika.fal.batch_progress import Carried
 
         began, carried = time.monotonic(), Carried.from_json(self.carried)
-        watching = _Watching(self, carried)
+        watching, trouble = _Watching(self, carried), None
         try:
             async with connected(self.pika_conn_id, self.queue_url, carried.deadline, self.log) as queue:
                 await watching.until_a_worker_is_wanted(queue)
         except Exception as error:  # a trigger that raises costs a retry, and tells nobody why
-            carried = replace(carried, stopped=broken(error, None, self.log))
+            trouble = broken(error, None, self.log)
         await settled(began)
-        yield TriggerEvent(watching.event(carried))
+        yield TriggerEvent(watching.event(trouble))
 
     async def on_kill(self) -> None:
         """Cancel what is unfinished if a person wanted the task ended; Airflow 3.3 calls this, for a second."""
@@ -175,11 +179,14 @@ class _Watching:
         from airflow_provider_pika.fal.batch import is_time_to_top_up
 
         now = time.monotonic()
-        oldest = now - self._first_ended if self._first_ended else 0.0
-        waiting = len(self._carried.in_flight) - len(self._ended)
-        queued = self._carried.tally.queued if self._carried.may_submit(time.time()) else 0
+        finished = len(self._ended)
         return is_time_to_top_up(
-            len(self._ended), waiting, queued, self._trigger.max_in_flight, oldest, now - self._began
+            finished,
+            waiting=len(self._carried.in_flight) - finished,
+            queued=self._carried.tally.queued if self._carried.may_submit(time.time()) else 0,
+            max_in_flight=self._trigger.max_in_flight,
+            oldest=now - self._first_ended if self._first_ended else 0.0,
+            watched=now - self._began,
         )
 
     def _tally_in_words(self) -> str:
@@ -190,29 +197,46 @@ class _Watching:
             tally = tally.moved("in flight", "done" if isinstance(ending, Done) else "failed")
         return tally.in_words(time.time())
 
-    def event(self, carried: Carried) -> dict[str, Any]:
+    def event(self, trouble: PikaError | None) -> dict[str, Any]:
+        left = [index for index in self._seen if index not in self._ended]
+        seen = {str(index): list(astuple(self._seen[index])) for index in left} if len(left) <= _SEEN_OF else {}
         return {
-            "carried": carried.as_json(),
+            "carried": self._carried.as_json(),
             "ended": [[index, to_event(ending, [])] for index, ending in self._ended.items()],
-            "seen": {str(index): list(astuple(seen)) for index, seen in self._seen.items() if index not in self._ended},
+            "seen": seen,
+            "trouble": trouble and trouble.as_json(),
         }
 
 
 _ARGUMENTS = tuple(name for name in inspect.signature(PikaBatchTrigger.__init__).parameters if name != "self")
 
 
-def read_batch_event(
-    event: Mapping[str, Any] | None,
-) -> tuple[Carried, Iterable[tuple[int, Ending]], Mapping[str, Any]]:
-    """Read where the attempt stands, how requests ended, and what was seen of the others.
+@dataclass(frozen=True)
+class BatchEvent:
+    """What the trigger hands over.
 
-    :raises PikaError: it is none of our events.
+    :param endings: how requests ended, by their place.
+    :param seen: what was seen of the others, for the next trigger.
+    :param trouble: what broke the watching off, if something did.
+    """
+
+    carried: Carried
+    endings: list[tuple[int, Ending]]
+    seen: Mapping[str, Any]
+    trouble: PikaError | None
+
+
+def read_batch_event(event: Mapping[str, Any] | None) -> BatchEvent:
+    """Read an event.
+
+    :raises PikaError: it is none of ours.
     """
     from airflow_provider_pika.fal.batch_progress import Carried
 
     try:
         fields = dict(event or {})
         endings = [(int(index), read_event(ending)[0]) for index, ending in fields["ended"]]
-        return Carried.from_json(fields["carried"]), endings, dict(fields["seen"])
+        trouble = PikaError.from_json(fields["trouble"]) if fields["trouble"] else None
+        return BatchEvent(Carried.from_json(fields["carried"]), endings, dict(fields["seen"]), trouble)
     except (KeyError, TypeError, ValueError):
         raise UnexpectedAnswer(f"The trigger sent an event that is not known here: {str(event)[:300]}.") from None

@@ -27,18 +27,16 @@ async def connected(pika_conn_id: str, queue_url: str, deadline: float, log: Any
     :raises OtherQueue: the connection leads elsewhere, over and over.
     :raises Exception: what reading the connection raised, over and over.
     """
-    from airflow_provider_pika.fal.shared import check_queue_url, shared_queue
+    from airflow_provider_pika.fal.shared import shared_queue
 
-    async with shared_queue(pika_conn_id, PikaHook(pika_conn_id).aget_conn) as queue:
-        read_since = None
+    async with shared_queue(pika_conn_id, queue_url, PikaHook(pika_conn_id).aget_conn) as queue:
         for pause in (*CONNECT_PAUSES, None):
             try:
-                check_queue_url(await queue.client(read_since), queue_url)
+                await queue.client()
                 break
             except Exception as error:
                 if pause is None or (isinstance(error, PikaError) and not error.retry_helps):
                     raise
                 log.warning("The connection cannot be had: %s Asking again in %.0f s.", error, pause)
                 await asyncio.sleep(min(pause, max(0.0, deadline - time.time())))
-                read_since = time.monotonic()  # one that could not be read for a moment may have led elsewhere
         yield queue

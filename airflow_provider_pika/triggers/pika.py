@@ -184,8 +184,8 @@ def broken(error: Exception, request_id: str | None, log: Any) -> PikaError:
             f"The wait broke: {type(error).__name__}: {error}".rstrip(".") + ".",
             consequence="If fal has the request, it goes on there; a retry looks at it again, and submits nothing.",
         )
-    error.request_id = error.request_id or request_id
-    return error
+    # a copy: all waits that share a client may have met the same one
+    return PikaError.from_json({**error.as_json(), "request_id": error.request_id or request_id})
 
 
 _ARGUMENTS = tuple(name for name in inspect.signature(PikaVideoTrigger.__init__).parameters if name != "self")

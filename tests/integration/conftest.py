@@ -33,6 +33,26 @@ def emulator(shared_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) 
     shared_emulator.clear_faults()
 
 
+@pytest.fixture(scope="session")
+def shared_quick_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    """An emulator with a runner for everyone, that draws nothing."""
+    data, extra = tmp_path_factory.mktemp("quick"), ["--render", "off"]
+    with RunningEmulator.start(data, runners=100, generation_time="0.3", keys=[KEY], extra=extra) as running:
+        yield running
+
+
+@pytest.fixture
+def quick_emulator(
+    shared_quick_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunningEmulator]:
+    """The shared quick one, as ``emulator`` is the other."""
+    shared_quick_emulator.clear_faults()
+    shared_quick_emulator.reset_counts()
+    connect(monkeypatch, shared_quick_emulator.queue_url)
+    yield shared_quick_emulator
+    shared_quick_emulator.clear_faults()
+
+
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a submit, a trigger and a batch wait for: three minutes of searching to half a second."""

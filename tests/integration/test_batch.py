@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,77 +13,19 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
-from tests.integration.conftest import KEY, connect
-from tests.support.airflow import StateStore, TaskInstance, event_of, run_to_the_end
+from tests.integration.conftest import KEY
+from tests.support.airflow import StateStore, event_of, run_to_the_end
+from tests.support.batch import BatchTask, WorkerCrash, accepted
 from tests.support.emulator import RunningEmulator
 
 
-@pytest.fixture(scope="module")
-def quick_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    data: Path = tmp_path_factory.mktemp("batch")
-    extra = ["--render", "off"]
-    with RunningEmulator.start(data, runners=100, generation_time="0.3", keys=[KEY], extra=extra) as running:
-        yield running
-
-
 @pytest.fixture
-def emulator(quick_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningEmulator]:
-    quick_emulator.clear_faults()
-    quick_emulator.reset_counts()
-    connect(monkeypatch, quick_emulator.queue_url)
-    yield quick_emulator
-    quick_emulator.clear_faults()
-
-
-class WorkerCrash(BaseException):
-    """As a ``kill -9``: no ``except Exception`` runs."""
-
-
-class CrashingStore(StateStore):
-    """The worker dies just after a number of values was kept; 0: it lives."""
-
-    crash_after = 0
-
-    def set(self, key: str, value: Any, **more: Any) -> None:
-        super().set(key, value, **more)
-        self.crash_after -= 1
-        if self.crash_after == 0:
-            raise WorkerCrash
-
-
-class Task:
-    """A task instance with a batch of so many prompts, and what Airflow keeps of it."""
-
-    def __init__(self, name: str, size: int, **arguments: Any) -> None:
-        self.prompts = [f"{name} {n:05d}" for n in range(size)]
-        self.arguments = {"poll_interval": 0.1, "inputs": self.prompts, "max_in_flight": 5, **arguments}
-        self.store = CrashingStore()
-        self.try_number, self.max_tries = 0, 2
-        self.ti = TaskInstance()
-
-    def attempt(self, **arguments: Any) -> Any:
-        """Run the next try to its end."""
-        task, more = self.begin(**arguments)
-        return run_to_the_end(task, **more)
-
-    def begin(self, **arguments: Any) -> tuple[PikaTextToVideoBatchOperator, dict[str, Any]]:
-        """Give the operator of the next try, and its context."""
-        self.try_number += 1
-        self.ti = TaskInstance(try_number=self.try_number, max_tries=self.max_tries)
-        task = PikaTextToVideoBatchOperator(task_id="batch", **{**self.arguments, **arguments})
-        return task, {"ti": self.ti, "task_state_store": self.store}
-
-    def clear(self) -> None:
-        """As Airflow's clear does it: more tries, and the state is kept (3.3)."""
-        self.max_tries += 2
-
-
-def accepted(emulator: RunningEmulator) -> int:
-    return int(emulator.counts()["submit"]["accepted"])
+def emulator(quick_emulator: RunningEmulator) -> RunningEmulator:
+    return quick_emulator
 
 
 def test_every_input_has_its_line_in_the_order_of_the_inputs(emulator: RunningEmulator) -> None:
-    task = Task("in order", 12)
+    task = BatchTask("in order", 12)
     brought = task.attempt()
     assert {name: brought[name] for name in ("total", "done", "failed", "manifest")} == {
         "total": 12, "done": 12, "failed": 0, "manifest": None,
@@ -97,13 +38,13 @@ def test_every_input_has_its_line_in_the_order_of_the_inputs(emulator: RunningEm
 
 
 def test_never_more_are_unfinished_than_was_allowed(emulator: RunningEmulator) -> None:
-    Task("not too many", 23, max_in_flight=4).attempt()
+    BatchTask("not too many", 23, max_in_flight=4).attempt()
     assert emulator.most_at_once("not too many") <= 4
     assert accepted(emulator) == 23
 
 
 def test_the_trigger_submits_nothing(emulator: RunningEmulator) -> None:
-    task, more = Task("read only", 9, max_in_flight=4).begin()
+    task, more = BatchTask("read only", 9, max_in_flight=4).begin()
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(more)  # type: ignore[arg-type]
     before = accepted(emulator)
@@ -115,7 +56,7 @@ def test_the_trigger_submits_nothing(emulator: RunningEmulator) -> None:
 def test_all_wrong_inputs_are_named_at_once_and_nothing_is_sent(emulator: RunningEmulator) -> None:
     inputs = ["good", "", {"prompt": "long", "duration": 7}, {"prompt": "typo", "resolutoin": "480p"}, 5]
     with pytest.raises(AirflowFailException) as failed:
-        Task("", 0).attempt(inputs=json.dumps(inputs))
+        BatchTask("", 0).attempt(inputs=json.dumps(inputs))
     for words in ("4 of 5", "item 1: prompt=''", "item 2: duration=7", "item 3: resolutoin='480p'", "item 4:"):
         assert words in str(failed.value)
     assert emulator.counts()["submit"]["received"] == 0
@@ -140,7 +81,9 @@ def test_a_wrong_argument_is_refused_when_the_dag_is_parsed(wrong: dict[str, Any
 
 def test_defaults_hold_where_an_item_has_none_of_its_own(emulator: RunningEmulator) -> None:
     inputs = ["plain with defaults", {"prompt": "own with defaults", "duration": "10", "seed": 5}]
-    Task("", 0).attempt(inputs=inputs, defaults={"resolution": "480p", "extra_arguments": {"aspect_ratio": "9:16"}})
+    BatchTask("", 0).attempt(
+        inputs=inputs, defaults={"resolution": "480p", "extra_arguments": {"aspect_ratio": "9:16"}}
+    )
     sent = {request["input"]["prompt"]: request["input"] for request in emulator.requests(prompt="with defaults")}
     assert sent["plain with defaults"]["duration"] == 5
     assert sent["own with defaults"]["duration"] == 10
@@ -150,7 +93,7 @@ def test_defaults_hold_where_an_item_has_none_of_its_own(emulator: RunningEmulat
 
 @pytest.mark.parametrize("writes", [1, 2, 3, 5, 8])
 def test_a_worker_that_dies_at_any_time_costs_no_second_submission(emulator: RunningEmulator, writes: int) -> None:
-    task = Task(f"crash after {writes}", 10, max_in_flight=3)
+    task = BatchTask(f"crash after {writes}", 10, max_in_flight=3)
     task.store.crash_after = writes
     with pytest.raises(WorkerCrash):
         task.attempt()
@@ -170,7 +113,7 @@ def test_a_failed_clip_does_not_stop_the_others_and_a_retry_submits_only_what_it
 ) -> None:
     emulator.fault("content_policy_violation", match="one of 00002", times=9)
     emulator.fault("runner_error", match="one of 00004")
-    task = Task("one of", 8)
+    task = BatchTask("one of", 8)
     with pytest.raises(errors.BatchIncomplete) as incomplete:
         task.attempt()
     assert "2 of 8 clips failed" in str(incomplete.value)
@@ -187,7 +130,7 @@ def test_a_failed_clip_does_not_stop_the_others_and_a_retry_submits_only_what_it
 )
 def test_as_many_failures_as_are_allowed_fail_nothing(emulator: RunningEmulator, fail_on: Any, fails: bool) -> None:
     emulator.fault("content_policy_violation", match="allowed 00001", times=9)
-    task = Task("allowed", 4, fail_on=fail_on)
+    task = BatchTask("allowed", 4, fail_on=fail_on)
     if fails:
         with pytest.raises(AirflowFailException, match="1 of 4"):
             task.attempt()
@@ -198,12 +141,12 @@ def test_as_many_failures_as_are_allowed_fail_nothing(emulator: RunningEmulator,
 def test_all_failed_is_a_failure_whatever_is_allowed_below_that(emulator: RunningEmulator) -> None:
     emulator.fault("content_policy_violation", match="hopeless", times=9)
     with pytest.raises(AirflowFailException, match="3 of 3"):
-        Task("hopeless", 3, fail_on="all").attempt()
+        BatchTask("hopeless", 3, fail_on="all").attempt()
 
 
 def test_a_clear_submits_what_failed_and_leaves_what_is_done(emulator: RunningEmulator) -> None:
     emulator.fault("content_policy_violation", match="cleared 00001", times=1)
-    task = Task("cleared", 4)
+    task = BatchTask("cleared", 4)
     with pytest.raises(AirflowFailException):
         task.attempt()
     task.clear()
@@ -215,7 +158,7 @@ def test_a_clear_submits_what_failed_and_leaves_what_is_done(emulator: RunningEm
 
 
 def test_an_input_that_changed_is_submitted_and_the_others_are_not(emulator: RunningEmulator) -> None:
-    task = Task("edited", 4)
+    task = BatchTask("edited", 4)
     first = task.attempt()
     task.clear()
     second = task.attempt(inputs=[*task.prompts[:3], "edited anew"])
@@ -225,7 +168,7 @@ def test_an_input_that_changed_is_submitted_and_the_others_are_not(emulator: Run
 
 def test_an_account_without_balance_stops_the_batch_and_keeps_what_was_paid(emulator: RunningEmulator) -> None:
     emulator.fault("locked", match="spent 00006", times=9)
-    task = Task("spent", 30, max_in_flight=4)
+    task = BatchTask("spent", 30, max_in_flight=4)
     with pytest.raises(AirflowFailException, match="Exhausted balance"):
         task.attempt()
     submitted = accepted(emulator)
@@ -238,21 +181,21 @@ def test_an_account_without_balance_stops_the_batch_and_keeps_what_was_paid(emul
 
 def test_what_passes_is_tried_again_in_the_next_round(emulator: RunningEmulator) -> None:
     emulator.fault("http_503", match="busy 00005", times=4)
-    brought = Task("busy", 9, max_in_flight=3).attempt()
+    brought = BatchTask("busy", 9, max_in_flight=3).attempt()
     assert brought["done"] == 9
     assert accepted(emulator) == 9
 
 
 def test_a_lost_reply_is_found_again_and_not_paid_twice(emulator: RunningEmulator) -> None:
     emulator.fault("lost_reply", match="lost", times=2)
-    brought = Task("lost", 6).attempt()
+    brought = BatchTask("lost", 6).attempt()
     assert brought["done"] == 6
     assert len(emulator.requests(prompt="lost ")) == 6
 
 
 def test_replies_that_are_lost_one_after_the_other_stop_the_batch(emulator: RunningEmulator) -> None:
     emulator.fault("http_502", match="swallowed", times=99)
-    task = Task("swallowed", 60, max_in_flight=50)
+    task = BatchTask("swallowed", 60, max_in_flight=50)
     with pytest.raises(AirflowFailException, match="may be running and may be charged"):
         task.attempt()
     assert emulator.counts()["submit"]["received"] < 40
@@ -260,7 +203,7 @@ def test_replies_that_are_lost_one_after_the_other_stop_the_batch(emulator: Runn
 
 def test_more_than_a_hundred_clips_go_into_a_file(emulator: RunningEmulator, tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "clips.jsonl"
-    brought = Task("many", 120, max_in_flight=60, manifest_path=str(path)).attempt()
+    brought = BatchTask("many", 120, max_in_flight=60, manifest_path=str(path)).attempt()
     assert brought["clips"] is None
     assert brought["manifest"] == str(path)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -271,13 +214,13 @@ def test_more_than_a_hundred_clips_go_into_a_file(emulator: RunningEmulator, tmp
 @pytest.mark.parametrize("path", [None, "/proc/no/such/place.jsonl"])
 def test_a_batch_whose_manifest_has_no_place_costs_nothing(emulator: RunningEmulator, path: str | None) -> None:
     with pytest.raises((AirflowFailException, errors.RecordUnavailable), match="manifest"):
-        Task("no place", 101, manifest_path=path).attempt()
+        BatchTask("no place", 101, manifest_path=path).attempt()
     assert emulator.counts()["submit"]["received"] == 0
 
 
 def test_when_the_time_is_up_a_retry_goes_on_and_pays_for_nothing_twice(emulator: RunningEmulator) -> None:
     emulator.fault("never_finish", match="too slow 00000", times=1)
-    task = Task("too slow", 4, max_in_flight=2)
+    task = BatchTask("too slow", 4, max_in_flight=2)
     with pytest.raises(errors.WaitTimeout, match=r"3 done, 0 failed, 1 in flight, 0 queued of 4"):
         task.attempt(timeout=3)
     [endless] = [request for request in emulator.requests(prompt="too slow 00000") if request["state"] != "COMPLETED"]
@@ -289,14 +232,14 @@ def test_when_the_time_is_up_a_retry_goes_on_and_pays_for_nothing_twice(emulator
 
 
 def test_without_the_state_of_airflow_3_3_nothing_is_submitted(emulator: RunningEmulator) -> None:
-    task, more = Task("too old", 3).begin()
+    task, more = BatchTask("too old", 3).begin()
     with pytest.raises(AirflowFailException, match=re.escape("needs Airflow 3.3")):
         run_to_the_end(task, ti=more["ti"])
     assert emulator.counts()["submit"]["received"] == 0
 
 
 def test_a_state_that_cannot_be_written_stops_it_before_anything_is_posted(emulator: RunningEmulator) -> None:
-    task = Task("no state", 3)
+    task = BatchTask("no state", 3)
 
     def refuse(key: str, value: Any, **_: Any) -> None:
         raise ConnectionError("no api-server")
@@ -312,7 +255,7 @@ def test_a_worker_that_is_killed_submits_no_more_and_cancels_what_is_under_way(
 ) -> None:
     monkeypatch.setattr("airflow_provider_pika.fate.ask_in_worker", lambda ti: Fate.KILLED)
     emulator.fault("never_finish", match="killed", times=99)
-    task = Task("killed", 20, max_in_flight=10)
+    task = BatchTask("killed", 20, max_in_flight=10)
     operator, more = task.begin()
     store, submissions = more["task_state_store"], 0
 
@@ -335,7 +278,7 @@ def test_the_log_tells_how_far_it_has_come_and_how_long_it_will_take(
     emulator: RunningEmulator, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    Task("told", 12, max_in_flight=4).attempt()
+    BatchTask("told", 12, max_in_flight=4).attempt()
     told = re.findall(
         r"Batch: ([^\[\n]*[^\[\n ])", capsys.readouterr().out or caplog.text
     )  # as Airflow's logging is set up

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +19,22 @@ from airflow_provider_pika.fal.polling import Done, Failed, TooLate
 from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.triggers.batch import PikaBatchTrigger, read_batch_event
-from tests.integration.conftest import KEY, connect
+from tests.integration.conftest import KEY
 from tests.support.airflow import event_of
 from tests.support.emulator import RunningEmulator
 
 
-@pytest.fixture(scope="module")
-def one_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    data, extra = tmp_path_factory.mktemp("batch"), ["--render", "off"]
-    with RunningEmulator.start(data, runners=50, generation_time="0.5", keys=[KEY], extra=extra) as running:
-        yield running
-
-
 @pytest.fixture
-def emulator(one_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> RunningEmulator:
-    one_emulator.clear_faults()
-    one_emulator.reset_counts()
-    connect(monkeypatch, one_emulator.queue_url)
-    return one_emulator
+def emulator(quick_emulator: RunningEmulator) -> RunningEmulator:
+    return quick_emulator
 
 
 def watching(emulator: RunningEmulator, prompts: list[str], *, queued: int = 0, **more: Any) -> PikaBatchTrigger:
     """Give a trigger that watches new requests with these prompts."""
     in_flight = {n: PikaHook().submit(TEXT_TO_VIDEO, {"prompt": prompt}) for n, prompt in enumerate(prompts)}
     tally = Tally(0, 0, len(in_flight), queued, time.time(), 0)
-    carried = Carried(tally, time.time() + more.pop("timeout", 20), in_flight, cursor=len(in_flight))
+    deadline = time.time() + more.pop("timeout", 20)
+    carried = Carried(tally, deadline, emulator.queue_url, "digest", None, in_flight, cursor=len(in_flight))
     arguments = {"max_in_flight": 4, "poll_interval": 0.1, "timeout": 20.0, "queue_url": emulator.queue_url, **more}
     return PikaBatchTrigger(carried=carried.as_json(), endpoint=TEXT_TO_VIDEO, pika_conn_id="pika_default", **arguments)
 
@@ -51,18 +42,17 @@ def watching(emulator: RunningEmulator, prompts: list[str], *, queued: int = 0, 
 def test_it_hands_over_when_enough_have_ended_and_says_which(emulator: RunningEmulator) -> None:
     emulator.fault("never_finish", match="slow", times=2)
     event = event_of(watching(emulator, ["slow one", "quick one", "slow two", "quick two"], queued=5))
-    carried, endings, seen = read_batch_event(event)
-    ended = dict(endings)
+    handed = read_batch_event(event)
+    ended = dict(handed.endings)
     assert ended
     assert ended.keys() <= {1, 3}
     assert all(isinstance(ending, Done) for ending in ended.values())
-    assert set(carried.in_flight) == {0, 1, 2, 3}  # the worker takes the ended ones out
-    assert {"0", "2"} <= seen.keys()
+    assert set(handed.carried.in_flight) == {0, 1, 2, 3}  # the worker takes the ended ones out
+    assert {"0", "2"} <= handed.seen.keys()
 
 
 def test_it_waits_for_all_where_nothing_is_left_to_submit(emulator: RunningEmulator) -> None:
-    _, endings, _ = read_batch_event(event_of(watching(emulator, ["a", "b [[content_policy_violation]]", "c"])))
-    ended = dict(endings)
+    ended = dict(read_batch_event(event_of(watching(emulator, ["a", "b [[content_policy_violation]]", "c"]))).endings)
     assert ended.keys() == {0, 1, 2}
     assert isinstance(ended[1], Failed)
     assert isinstance(ended[1].error, errors.ContentPolicyViolation)
@@ -73,11 +63,12 @@ def test_what_was_seen_is_not_looked_at_again_at_once_by_the_next_trigger(emulat
     first.seen = {"1": [1, time.time() - 29.0, None, None, None, time.time() - 29.0]}
     emulator.reset_counts()
     event = event_of(first)
-    _, _, seen = read_batch_event(event)
+    seen = read_batch_event(event).seen
     before = emulator.counts()["status"]
     again = watching(emulator, [], queued=1, poll_interval=30)
     carried = Carried.from_json(event["carried"])
-    again.carried = Carried(carried.tally, time.time() + 0.5, {0: carried.in_flight[0]}).as_json()
+    one = {0: carried.in_flight[0]}
+    again.carried = replace(carried, deadline=time.time() + 0.5, in_flight=one).as_json()
     again.seen = seen
     event_of(again)
     assert emulator.counts()["status"] == before + 1  # the last look, at the deadline
@@ -85,18 +76,16 @@ def test_what_was_seen_is_not_looked_at_again_at_once_by_the_next_trigger(emulat
 
 def test_at_the_deadline_each_is_looked_at_once_more_and_left_alone(emulator: RunningEmulator) -> None:
     event = event_of(watching(emulator, ["a [[never_finish]]", "b [[never_finish]]"], timeout=1))
-    _, endings, _ = read_batch_event(event)
-    assert all(isinstance(ending, TooLate) for _, ending in endings)
+    assert [type(ending) for _, ending in read_batch_event(event).endings] == [TooLate, TooLate]
     assert emulator.counts()["cancel"] == 0
 
 
 def test_a_connection_that_is_not_there_is_an_event_and_not_an_exception(emulator: RunningEmulator) -> None:
     trigger = watching(emulator, ["a"])
     trigger.pika_conn_id = "no_such_connection"
-    carried, endings, _ = read_batch_event(event_of(trigger))
-    assert not list(endings)
-    assert carried.stopped is not None
-    assert "no_such_connection" in str(carried.stopped)
+    handed = read_batch_event(event_of(trigger))
+    assert not handed.endings
+    assert "no_such_connection" in str(handed.trouble)
 
 
 @pytest.mark.parametrize("event", [None, {}, {"ended": []}, {"carried": {}, "ended": [], "seen": {}}, "done"])

@@ -62,7 +62,7 @@ class Watched:
         self._options = options
 
     async def wait(self, request_id: str, timeout: float = 20.0, poll_interval: float | None = 0.1) -> Ending:
-        async with shared_queue("pika_default", self._connection.open) as queue:
+        async with shared_queue("pika_default", self._connection.queue_url, self._connection.open) as queue:
             watch = Watch(
                 queue,
                 Kind(self._connection.queue_url, TEXT_TO_VIDEO),
@@ -248,7 +248,7 @@ def stall_of(work: Callable[[], Awaitable[object]]) -> float:
 
 def test_a_client_is_built_off_the_loop(connection: Connection) -> None:
     async def open_and_close() -> None:
-        queue = SharedQueue(connection.open)
+        queue = SharedQueue(connection.open, connection.queue_url)
         await queue.client()
         await queue.aclose()
 

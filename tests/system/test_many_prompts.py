@@ -61,16 +61,16 @@ def test_no_more_clips_are_at_fal_than_airflow_allows(
 def test_a_batch_writes_a_manifest_that_the_next_task_reads(
     airflow: RunningAirflow, generating: RunningEmulator, tmp_path: Path
 ) -> None:
-    run_id = airflow.start_run("example_pika_batch", number=20, folder=str(tmp_path))
+    run_id = airflow.start_run("example_pika_batch", number=12, folder=str(tmp_path))
     assert airflow.end_of_run("example_pika_batch", run_id, 200) == "success"
     batch = airflow.xcom("example_pika_batch", run_id, "batch")
     lines = [json.loads(line) for line in Path(batch["manifest"]).read_text().splitlines()]
     sent = {request["request_id"]: request["input"] for request in generating.requests(prompt="Lighthouse")}
-    assert [sent[line["request_id"]]["seed"] for line in lines] == list(range(20))
+    assert [sent[line["request_id"]]["seed"] for line in lines] == list(range(12))
     assert airflow.xcom("example_pika_batch", run_id, "report") == [line["url"] for line in lines]
     assert generating.most_at_once("Lighthouse") <= 4
     log = airflow.log("example_pika_batch", run_id, "batch")
-    assert "20 done, 0 failed, 0 in flight, 0 queued of 20" in log
+    assert "12 done, 0 failed, 0 in flight, 0 queued of 12" in log
 
 
 @ON_3_3

@@ -79,12 +79,12 @@ def test_the_time_left_follows_from_the_pace_of_this_attempt() -> None:
 
 
 def test_what_is_carried_survives_the_way_through_airflows_database() -> None:
-    carried = Carried(
-        TALLY, 5000.0, {3: "r-3", 7: "r-7"}, cursor=8, late=(1,), stopped=errors.ExhaustedBalance("spent")
-    )
+    stopped = errors.ExhaustedBalance("spent")
+    carried = Carried(TALLY, 5000.0, "https://q", "d", [1, 0], {3: "r-3", 7: "r-7"}, 8, (1,), stopped)
     again = Carried.from_json(json.loads(json.dumps(carried.as_json())))
     assert again.in_flight == carried.in_flight
     assert (again.tally, again.deadline, again.cursor, again.late) == (TALLY, 5000.0, 8, (1,))
+    assert (again.queue_url, again.digest, again.slots) == ("https://q", "d", [1, 0])
     assert isinstance(again.stopped, errors.ExhaustedBalance)
     assert not again.may_submit(1000.0)
     assert replace(again, stopped=None).may_submit(1000.0)

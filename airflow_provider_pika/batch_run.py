@@ -158,7 +158,7 @@ class BatchRun:
         return round_.carried
 
     async def _top_up(self, carried: Carried) -> TopUp:
-        from airflow_provider_pika.fal.client import AsyncFalQueue
+        from airflow_provider_pika.fal.async_client import AsyncFalQueue
 
         async with AsyncFalQueue(self.account) as queue:
             round_ = TopUp(

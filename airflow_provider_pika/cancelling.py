@@ -85,7 +85,7 @@ def _cancel(target: Target, request_ids: list[str]) -> str:
 async def _cancel_all(target: Target, request_ids: list[str]) -> list[bool | BaseException]:
     import asyncio
 
-    from airflow_provider_pika.fal.client import AsyncFalQueue
+    from airflow_provider_pika.fal.async_client import AsyncFalQueue
 
     async with AsyncFalQueue(replace(target.account, timeout=CANCEL_WITHIN)) as queue:
         cancelling = (queue.cancel(target.endpoint, request_id) for request_id in request_ids)

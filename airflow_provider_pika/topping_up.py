@@ -14,7 +14,7 @@ from airflow_provider_pika.fal.batch_progress import Carried
 from airflow_provider_pika.fal.submission import Submission
 
 if TYPE_CHECKING:
-    from airflow_provider_pika.fal.client import AsyncFalQueue
+    from airflow_provider_pika.fal.async_client import AsyncFalQueue
     from airflow_provider_pika.fal.resuming import Wanted
 
 #: Submissions under way at once.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import httpx
 
 from .http_answer import Answer
 
@@ -39,23 +37,16 @@ class Account:
         """
         return PLATFORM_URL if self.queue_url in (QUEUE_URL, BACKUP_QUEUE_URL) else f"{self.queue_url}/v1"
 
-    def client_options(self) -> dict[str, Any]:
-        """Give the options of the HTTP client, blocking and async alike.
+    @property
+    def headers(self) -> dict[str, str]:
+        """Give what every call carries."""
+        return {"Authorization": self.authorization, "Accept": "application/json"}
 
-        Redirects are not followed: they could carry the key to another host.
-        """
-        return {
-            "base_url": self.queue_url,
-            "headers": {"Authorization": self.authorization, "Accept": "application/json"},
-            "timeout": self.timeout,
-            "follow_redirects": False,
-        }
-
-    def answer(self, response: httpx.Response, content: bytes) -> Answer:
+    def answer(self, status_code: int, headers: Mapping[str, str], content: bytes) -> Answer:
         """Take in a response; a server that echoes what it was sent must not get the key into a message."""
         key = self.authorization.partition(" ")[2]
         text = content.decode("utf-8", "replace")
         for secret in (key, key.partition(":")[2]):
             if len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, "***")
-        return Answer.read(response.status_code, response.headers, text)
+        return Answer.read(status_code, headers, text)

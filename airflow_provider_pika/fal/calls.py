@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import httpx
 import pendulum
 
 from airflow_provider_pika import exceptions as errors
@@ -22,26 +21,18 @@ from .models import HistoryPage, QueueStatus, Video
 
 T = TypeVar("T")
 
-#: The connection was never opened, so nothing was sent.
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
-)
-
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One HTTP call, what an answer to it means, and what it means if there is none."""
+    """One HTTP call, what an answer to it means, and what it means if there is none.
+
+    :param lost: takes what the HTTP client raised, and whether it says that nothing was sent.
+    """
 
     method: str
     path: str
     understand: Callable[[Answer], T]
-    lost: Callable[[Exception], errors.PikaError]
+    lost: Callable[[Exception, bool], errors.PikaError]
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -49,8 +40,8 @@ def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls
     """Ask for a generation; the answer is its request id."""
     app_of(endpoint)
 
-    def lost(error: Exception) -> errors.PikaError:
-        if isinstance(error, _NEVER_SENT):
+    def lost(error: Exception, never_sent: bool) -> errors.PikaError:
+        if never_sent:
             return _unreachable(error, "Nothing was submitted; a retry submits again.")
         return errors.SubmitUnknown(f"The submit to {endpoint} was sent, but its reply was lost: {_what(error)}.")
 
@@ -106,7 +97,7 @@ def history(
     params = wanted | {name: value for name, value in optional.items() if value is not None}
     url = f"{platform_url}/models/requests/by-endpoint"
 
-    def lost(error: Exception) -> errors.PikaError:
+    def lost(error: Exception, never_sent: bool) -> errors.PikaError:
         return errors.Unreachable(f"fal's request history cannot be reached: {_what(error)}.")
 
     return Call("GET", url, answers.history, lost, {"params": params})
@@ -118,8 +109,8 @@ def _request_path(endpoint: str, request_id: str) -> str:
     return f"{app_of(endpoint)}/requests/{request_id}"
 
 
-def _lost_read(request_id: str) -> Callable[[Exception], errors.PikaError]:
-    def lost(error: Exception) -> errors.PikaError:
+def _lost_read(request_id: str) -> Callable[[Exception, bool], errors.PikaError]:
+    def lost(error: Exception, never_sent: bool) -> errors.PikaError:
         return _unreachable(error, "The request itself goes on at fal, and may be charged.", request_id)
 
     return lost

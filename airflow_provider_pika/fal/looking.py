@@ -12,7 +12,7 @@ from airflow_provider_pika.exceptions import PikaError, ServerUnavailable, Unexp
 from . import answers, calls
 from .answers import outcome
 from .conversation import Conversation, Pause
-from .models import HistoryPage, PastRequest, Video
+from .models import HistoryPage, PastRequest, QueueStatus, Video
 from .polling import Look
 
 #: Seconds that fal keeps inputs and outputs in its history (fal-protocol.md, section 3).
@@ -34,13 +34,15 @@ class Found:
     trouble: PikaError | None = None
 
 
-def look(platform_url: str, endpoint: str, request_id: str) -> Conversation[Look]:
+def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Conversation[Look]:
     """Look once at a request: its status with logs, and how it ended if it did. Never raises ``PikaError``.
 
     A request that the queue knows no more, or whose result it has dropped, may still be in the request history.
+
+    :param seen: its status, if that is known already.
     """
     try:
-        seen = yield calls.status(endpoint, request_id, logs=True)
+        seen = seen or (yield calls.status(endpoint, request_id, logs=True))
     except UnknownRequest as error:
         return Look(outcome=(yield from _remembered(platform_url, endpoint, request_id, error)))
     except PikaError as error:

@@ -112,7 +112,7 @@ def pause(seen: Sightings, expected: Expectation, name: str) -> float:
 
 def _while_it_runs(now: float, start: tuple[float, float], expected: Expectation) -> float:
     elapsed = max(now - sum(start) / 2, 0.1)
-    shortest = min(max(SHORTEST, expected.median / 40), 1.5)
+    shortest = min(max(SHORTEST, expected.median / 20), 1.5)
     if not expected.known:
         return min(max(elapsed / 4, shortest), LONGEST_UNKNOWN)
     unsure = (start[1] - start[0]) / math.sqrt(12)  # a start that is known to lie in between spreads the end, too

@@ -19,7 +19,8 @@ from airflow_provider_pika.exceptions import InvalidKey, OtherQueue, PikaError, 
 from .polling import LONGEST_RETRY_AFTER, Look
 
 if TYPE_CHECKING:
-    from .client import AsyncFalQueue
+    from .async_client import AsyncFalQueue
+    from .models import QueueStatus
 
 #: Seconds over which the waits come back after fal asked all of them to pause.
 COMING_BACK = 5.0
@@ -92,13 +93,14 @@ class SharedQueue:
         self._client = fresh
         return None
 
-    async def look(self, endpoint: str, request_id: str) -> Look:
+    async def look(self, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Look:
         """Look once at a request, and if fal refuses the key, once more with a key that was read since.
 
+        :param seen: its status, if that is known already.
         :raises OtherQueue: fal refuses the key, and the connection leads to another queue now.
         """
         client, begun = await self.client(), time.monotonic()
-        look = await client.look(endpoint, request_id)
+        look = await client.look(endpoint, request_id, seen)
         if isinstance(look.outcome, InvalidKey):
             look = await self._with_a_new_key(client, begun, endpoint, request_id) or look
         if isinstance(look.outcome, RateLimited) and look.outcome.retry_after:

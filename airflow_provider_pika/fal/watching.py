@@ -51,7 +51,7 @@ class Watch:
         """
         await self._queue.pause(wait.first_pause(time.time(), self._expected), wait.deadline)
         async with self._stream(wait.request_id) as stream:
-            look = await self._look(wait.request_id)
+            look = await self._look_at_first(wait, stream)
             while True:
                 step = decide(wait, look, time.time(), self._expected)
                 self._tell(look, step)
@@ -69,17 +69,23 @@ class Watch:
         if isinstance(look.outcome, Video):
             self._experience.learn(self._kind, wait.seen.took(time.time(), look.outcome.inference_time))
 
-    async def _look(self, request_id: str) -> Look:
-        return await self._queue.look(self._kind.endpoint, request_id)
+    async def _look_at_first(self, wait: Wait, stream: StatusStream | None) -> Look:
+        if stream is None:
+            return await self._queue.look(self._kind.endpoint, wait.request_id)
+        return await self._listen(wait, stream)
 
     async def _look_again(self, step: LookAgain, stream: StatusStream | None) -> Look:
-        if stream is None or stream.over or step.trouble:
-            await self._queue.pause(step.after, step.wait.deadline)
-        else:
-            seen = await stream.next(min(SILENCE, max(0.0, step.wait.deadline - time.time())))
-            if seen is not None and seen.status != "COMPLETED":
-                return Look(seen)
-        return await self._look(step.wait.request_id)
+        if stream and not stream.over and not step.trouble:
+            return await self._listen(step.wait, stream)
+        await self._queue.pause(step.after, step.wait.deadline)
+        return await self._queue.look(self._kind.endpoint, step.wait.request_id)
+
+    async def _listen(self, wait: Wait, stream: StatusStream) -> Look:
+        """Take what the stream says; where it says nothing, or that it is over, look."""
+        seen = await stream.next(min(SILENCE, max(0.0, wait.deadline - time.time())))
+        if seen is not None and seen.status != "COMPLETED":
+            return Look(seen)
+        return await self._queue.look(self._kind.endpoint, wait.request_id, seen)
 
     @asynccontextmanager
     async def _stream(self, request_id: str) -> AsyncIterator[StatusStream | None]:

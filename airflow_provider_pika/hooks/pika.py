@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_pika.fal.account import Account
-    from airflow_provider_pika.fal.client import AsyncFalQueue, FalQueue
+    from airflow_provider_pika.fal.async_client import AsyncFalQueue
+    from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.inputs import SubmitControls
     from airflow_provider_pika.fal.models import QueueStatus, Video
 
@@ -173,7 +174,7 @@ class PikaHook(BaseHook):
 
 
 def _async_queue(account: Account) -> AsyncFalQueue:
-    from airflow_provider_pika.fal.client import AsyncFalQueue
+    from airflow_provider_pika.fal.async_client import AsyncFalQueue
 
     return AsyncFalQueue(account)
 

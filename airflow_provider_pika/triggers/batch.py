@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
@@ -125,7 +125,7 @@ class _Watching:
         self._ended: dict[int, Ending] = {}
         self._began = time.monotonic()
         self._first_ended: float | None = None
-        self._seen: dict[int, Sightings] = {}
+        self._seen = {int(index): _sightings(seen) for index, seen in (trigger.seen or {}).items()}
         self._news: asyncio.Queue[tuple[int, Ending]] = asyncio.Queue()
 
     async def until_a_worker_is_wanted(self, queue: SharedQueue) -> None:
@@ -158,7 +158,7 @@ class _Watching:
             if isinstance(step, LookAgain):
                 self._seen[index] = step.wait.seen
 
-        seen = Sightings(*(trigger.seen or {}).get(str(index), ()))
+        seen = self._seen.get(index, Sightings())
         wait = Wait(request_id, self._carried.deadline, trigger.poll_interval, trigger.timeout, seen=seen)
         kind = Kind(trigger.queue_url, trigger.endpoint, trigger.resolution, trigger.duration)
         try:
@@ -206,6 +206,12 @@ class _Watching:
             "seen": seen,
             "trouble": trouble and trouble.as_json(),
         }
+
+
+def _sightings(values: Sequence[Any]) -> Sightings:
+    from airflow_provider_pika.fal.pacing import Sightings
+
+    return Sightings(*values)
 
 
 _ARGUMENTS = tuple(name for name in inspect.signature(PikaBatchTrigger.__init__).parameters if name != "self")

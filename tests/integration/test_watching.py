@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_pika.exceptions import InvalidKey, RateLimited, TryLater
 from airflow_provider_pika.fal import TEXT_TO_VIDEO, shared
 from airflow_provider_pika.fal.account import Account
-from airflow_provider_pika.fal.client import AsyncFalQueue
+from airflow_provider_pika.fal.async_client import AsyncFalQueue
 from airflow_provider_pika.fal.expecting import Experience, Kind
 from airflow_provider_pika.fal.polling import Done, Ending, Failed, Look, LookAgain, TooLate, Wait
 from airflow_provider_pika.fal.shared import SharedQueue, shared_queue
@@ -40,7 +40,7 @@ class Connection:
 
     @property
     def closed(self) -> list[bool]:
-        return [client._streams.is_closed for client in self.opened]
+        return [client.closed for client in self.opened]
 
 
 @pytest.fixture
@@ -200,8 +200,8 @@ def test_a_stream_tells_of_the_end_without_a_poll_in_between(connection: Connect
     waits = Watched(connection, stream=True)
     assert all(isinstance(ending, Done) for ending in waits.all(request_ids))
     assert emulator.counts()["stream"] == 3
-    assert emulator.counts()["status"] <= 6  # one at the start and one at the end of each
-    assert len(waits.looks) > emulator.counts()["status"]
+    assert (emulator.counts()["status"], emulator.counts()["result"]) == (0, 3)
+    assert len(waits.looks) >= 6
 
 
 @pytest.mark.parametrize("fault", ["http_503", "http_429", "reset", "malformed"])
@@ -212,7 +212,7 @@ def test_a_stream_that_is_refused_or_breaks_leaves_the_wait_to_polling(
     emulator.fault(fault, on="stream", times=5)
     waits = Watched(connection, stream=True)
     assert all(isinstance(ending, Done) for ending in waits.all([request_id]))
-    assert emulator.counts()["stream"] == 1
+    assert emulator.counts()["stream"] <= 2  # aiohttp asks once more after a reset
     assert emulator.counts()["status"] >= 2
 
 

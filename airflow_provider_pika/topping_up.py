@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.resuming import Wanted
 
 #: Submissions under way at once.
-HANDS = 16
+HANDS = 32
 
 
 class TopUp:

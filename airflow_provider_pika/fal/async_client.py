@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -120,7 +123,10 @@ class AsyncFalQueue:
         # the time for a connection is over first: what has none was never sent
         timeout = aiohttp.ClientTimeout(total=answer_within and answer_within + 1, sock_connect=self.account.timeout)
         session = self._session(connections)
-        return session.request(call.method, url, allow_redirects=False, timeout=timeout, **call.options)
+        scheme, netloc = urlsplit(url)[:2]
+        return session.request(
+            call.method, url, allow_redirects=False, timeout=timeout, proxy=_proxy_to(scheme, netloc), **call.options
+        )
 
     def _session(self, connections: int) -> aiohttp.ClientSession:
         """Give the session with so many connections, 0: without limit; made on the loop, as aiohttp wants it."""
@@ -130,6 +136,11 @@ class AsyncFalQueue:
                 connector=connector,
                 headers=self.account.headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,  # as httpx: HTTPS_PROXY and its like
             )
         return self._sessions[connections]
+
+
+@lru_cache(maxsize=64)
+def _proxy_to(scheme: str, netloc: str) -> str | None:
+    """Give what HTTPS_PROXY and its like name, as httpx does; aiohttp itself would ask twice a call, in a thread."""
+    return None if proxy_bypass(netloc) else getproxies().get(scheme)

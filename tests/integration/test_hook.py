@@ -442,3 +442,18 @@ def test_the_connection_test_costs_nothing_and_tells_a_good_key_from_a_bad_one(
     assert "cannot be reached" in message
     assert "request" not in message
     assert emulator.counts()["submit"]["received"] == 0
+
+
+def test_a_proxy_of_the_environment_is_used_by_both_clients(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def as_a_proxy(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        reply(200, '{"request_id": "r-1"}')(handler)
+
+    with StrangeServer(as_a_proxy) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("http_proxy", proxy.url)
+        connect(monkeypatch, "http://queue.example")
+        assert submit(TEXT_TO_VIDEO, INPUT) == "r-1"
+    assert asked == [f"http://queue.example/{TEXT_TO_VIDEO}"]

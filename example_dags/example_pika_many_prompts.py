@@ -2,7 +2,7 @@
 
 From Airflow 3.2 on ``max_active_tis_per_dag`` counts deferred tasks, too, so that no more than ten are at fal. A pool
 does so on any Airflow, and for several Dags together: ``airflow pools set clips 10 "Clips at fal" --include-deferred``,
-and ``pool="clips"`` below.
+and ``pool="clips"`` below. On 3.1 and 3.2 a retry pays for its clip again.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
     :param poll_interval: seconds between two looks; None: where they matter, by what such clips have taken lately.
     :param stream: follow fal's status stream while deferred, instead of polling.
     :param end_from_trigger: end in the triggerer when the video is there, which saves a worker's start, but tells no
-        listener; never with ``outlets``.
+        listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
         ``[sensors] default_timeout``, 7 days.
     :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits. While it is deferred,

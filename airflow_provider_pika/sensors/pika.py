@@ -57,7 +57,7 @@ class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
         they matter, by what clips have taken lately; in reschedule mode, where each costs a worker's start, 60.
     :param stream: follow fal's status stream while deferred, instead of polling.
     :param end_from_trigger: end in the triggerer when the video is there, which saves a worker's start, but tells no
-        listener; never with ``outlets``.
+        listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param deferrable: wait in the triggerer, without a worker slot; False: as ``mode`` says.
     :param timeout: seconds from the first look until ``AirflowSensorTimeout``, after one last look; Airflow's default
         is ``[sensors] default_timeout``, 7 days.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
@@ -151,3 +151,10 @@ def test_what_holds_a_template_however_deep_is_not_refused_at_parse() -> None:
 def test_a_timeout_that_is_none_is_refused_before_anything_is_paid(seconds: float) -> None:
     with pytest.raises(ValueError, match="timeout"):
         PikaTextToVideoBatchOperator(task_id="batch", inputs=["x"], timeout=seconds)
+
+
+def test_without_the_state_of_airflow_3_3_nothing_is_submitted(emulator: RunningEmulator) -> None:
+    task, more = BatchTask("too old", 3).begin()
+    with pytest.raises(AirflowFailException, match="needs Airflow 3"):
+        run_to_the_end(task, ti=more["ti"])
+    assert emulator.counts()["submit"]["received"] == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow import __version__ as airflow_version
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika import fate
@@ -22,6 +23,8 @@ from airflow_provider_pika.triggers.batch import PikaBatchTrigger, read_batch_ev
 from tests.integration.conftest import KEY
 from tests.support.airflow import event_of
 from tests.support.emulator import RunningEmulator
+
+pytestmark = pytest.mark.skipif(airflow_version < "3.3", reason="a batch needs the task state of Airflow 3.3")
 
 
 @pytest.fixture

@@ -66,8 +66,8 @@ class BatchState:
 
         :raises RecordUnavailable: it was not kept, or not all.
         """
-        if self._unsaved:
-            async with self._saving:
+        async with self._saving:
+            if self._unsaved:  # else the one before has saved it, too
                 await asyncio.sleep(GATHERED)
                 self.save_now()
 

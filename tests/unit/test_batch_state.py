@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -70,3 +71,24 @@ def test_a_page_that_cannot_be_read_is_never_taken_for_an_empty_one(value: objec
     store.set("pika_batch_0000", value)
     with pytest.raises(errors.RecordUnreadable):
         BatchState(store)[0]
+
+
+def test_what_many_change_at_once_is_saved_at_once() -> None:
+    class CountingStore(StateStore):
+        writes = 0
+
+        def set(self, key: str, value: Any, **more: Any) -> None:
+            self.writes += 1
+            super().set(key, value, **more)
+
+    async def change_all() -> None:
+        async def change(index: int) -> None:
+            state[index] = Item(record_of(index), attempt=1)
+            await state.save()
+
+        await asyncio.gather(*map(change, range(PAGE)))
+
+    state = BatchState(store := CountingStore())
+    asyncio.run(change_all())
+    assert store.writes == 1
+    assert BatchState(store)[PAGE - 1].record == record_of(PAGE - 1)

@@ -34,7 +34,7 @@ class BatchState:
         self._store = store
         self._pages: dict[int, dict[int, Item]] = {}
         self._unsaved: set[int] = set()
-        self._saving = asyncio.Lock()
+        self._saving: asyncio.Task[None] | None = None
 
     def __getitem__(self, index: int) -> Item:
         """Give an item; an empty one if nothing is known of it.
@@ -66,10 +66,14 @@ class BatchState:
 
         :raises RecordUnavailable: it was not kept, or not all.
         """
-        async with self._saving:
-            if self._unsaved:  # else the one before has saved it, too
-                await asyncio.sleep(GATHERED)
-                self.save_now()
+        if self._saving is None:
+            self._saving = asyncio.create_task(self._save_soon())
+        await asyncio.shield(self._saving)
+
+    async def _save_soon(self) -> None:
+        await asyncio.sleep(GATHERED)
+        self._saving = None  # what changes from now on is for the next
+        self.save_now()
 
     def save_now(self) -> None:
         """Do as :meth:`save` does, outside of an event loop."""

@@ -89,7 +89,7 @@ class PikaBatchTrigger(BaseTrigger):
                 await watching.until_a_worker_is_wanted(queue)
         except Exception as error:  # a trigger that raises costs a retry, and tells nobody why
             trouble = broken(error, None, self.log)
-        await settled(began)
+        await settled(began, self.task_instance)
         yield TriggerEvent(watching.event(trouble))
 
     async def on_kill(self) -> None:

@@ -101,7 +101,7 @@ class PikaVideoTrigger(BaseTrigger):
             ending = Failed(broken(error, self.request_id, self.log))
         event = await self._event(ending, progress.tail())
         if not isinstance(event, TaskSuccessEvent):
-            await settled(began)
+            await settled(began, self.task_instance)
         yield event
 
     async def _event(self, ending: Ending, tail: list[str]) -> TriggerEvent:

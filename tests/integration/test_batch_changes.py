@@ -112,8 +112,10 @@ def test_an_intent_that_could_not_be_kept_is_not_kept_later(emulator: RunningEmu
         kept(key, value, **more)
 
     task.store.set = refuse_once  # type: ignore[method-assign]
-    assert task.attempt()["done"] == 3  # what passes is tried again as long as others are in flight
-    assert refused
+    with pytest.raises(errors.RecordUnavailable):
+        task.attempt()
+    assert accepted(emulator) == 0
+    assert task.attempt()["done"] == 3
     assert accepted(emulator) == 3
 
 

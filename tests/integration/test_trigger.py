@@ -69,7 +69,8 @@ def test_a_worker_goes_on_no_sooner_than_airflow_has_taken_the_deferral_in(
 ) -> None:
     monkeypatch.setattr("airflow_provider_pika.triggers.settling.SETTLED_AFTER", 2.0)
     waiting = trigger("019e1951-c778-7120-9c82-16efcf40ec82")  # which fal does not know
-    waiting._task_instance = task_instance
+    if task_instance:
+        waiting.task_instance = task_instance
     before = time.monotonic()
     event: Any = asyncio.run(anext(waiting.run()))  # type: ignore[arg-type]
     assert event.payload["outcome"] == "failed"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_pika import exceptions as errors
@@ -18,8 +17,9 @@ from tests.integration.conftest import KEY
 from tests.support.airflow import StateStore, event_of
 from tests.support.batch import BatchTask, WorkerCrash, accepted
 from tests.support.emulator import RunningEmulator
+from tests.support.versions import KEEPS_TASK_STATE
 
-pytestmark = pytest.mark.skipif(airflow_version < "3.3", reason="a batch needs the task state of Airflow 3.3")
+pytestmark = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="a batch needs the task state of Airflow 3.3")
 
 
 @pytest.fixture

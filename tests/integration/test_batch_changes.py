@@ -24,10 +24,8 @@ def test_inputs_that_changed_while_it_was_deferred_break_it_off_and_a_retry_goes
     emulator: RunningEmulator,
 ) -> None:
     task = BatchTask("shifting", 6, max_in_flight=3)
-    operator, more = task.begin()
-    with pytest.raises(TaskDeferred) as deferred:
-        operator.execute(more)  # type: ignore[arg-type]
-    event = event_of(deferred.value.trigger)
+    _, _, trigger = task.first_round()
+    event = event_of(trigger)
     task.arguments["inputs"] = task.prompts[1:]  # Airflow renders templates anew for each worker
     operator, _ = task.begin()
     task.try_number -= 1
@@ -58,10 +56,8 @@ def test_a_connection_that_leads_to_another_queue_now_submits_nothing_there(
     emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = BatchTask("moved away", 6, max_in_flight=3)
-    operator, more = task.begin()
-    with pytest.raises(TaskDeferred) as deferred:
-        operator.execute(more)  # type: ignore[arg-type]
-    event = event_of(deferred.value.trigger)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
     connect(monkeypatch, f"{emulator.queue_url}/gateway")
     with pytest.raises(errors.OtherQueue):
         operator.execute_complete(more, event)  # type: ignore[arg-type]
@@ -76,11 +72,9 @@ def test_a_trigger_that_cannot_watch_fails_the_attempt_and_is_not_deferred_to_ag
     emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = BatchTask("blind", 4, max_in_flight=2)
-    operator, more = task.begin()
-    with pytest.raises(TaskDeferred) as deferred:
-        operator.execute(more)  # type: ignore[arg-type]
+    operator, more, trigger = task.first_round()
     monkeypatch.delenv("AIRFLOW_CONN_PIKA_DEFAULT")
-    event = event_of(deferred.value.trigger)
+    event = event_of(trigger)
     connect(monkeypatch, emulator.queue_url)
     with pytest.raises(errors.MissingConnection):
         operator.execute_complete(more, event)  # type: ignore[arg-type]

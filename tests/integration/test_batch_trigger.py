@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow import __version__ as airflow_version
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika import fate
@@ -23,8 +22,9 @@ from airflow_provider_pika.triggers.batch import PikaBatchTrigger, read_batch_ev
 from tests.integration.conftest import KEY
 from tests.support.airflow import event_of
 from tests.support.emulator import RunningEmulator
+from tests.support.versions import KEEPS_TASK_STATE
 
-pytestmark = pytest.mark.skipif(airflow_version < "3.3", reason="a batch needs the task state of Airflow 3.3")
+pytestmark = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="a batch needs the task state of Airflow 3.3")
 
 
 @pytest.fixture

@@ -239,16 +239,18 @@ def stall_of(work: Callable[[], Awaitable[object]]) -> float:
                 pauses.append(time.perf_counter() - before)
 
         ticking = asyncio.ensure_future(tick())
+        await asyncio.sleep(0.005)
         await work()
+        await asyncio.sleep(0.005)  # a pause is known when it is over
         ticking.cancel()
         return max(pauses)
 
     return asyncio.run(watched())
 
 
-def test_a_client_is_built_off_the_loop(connection: Connection) -> None:
+def test_the_hook_builds_a_client_off_the_loop(emulator: RunningEmulator) -> None:
     async def open_and_close() -> None:
-        queue = SharedQueue(connection.open, connection.queue_url)
+        queue = SharedQueue(PikaHook().aget_conn, emulator.queue_url)
         await queue.client()
         await queue.aclose()
 

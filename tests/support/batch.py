@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.triggers.base import BaseTrigger
+
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from tests.support.airflow import StateStore, TaskInstance, run_to_the_end
 from tests.support.emulator import RunningEmulator
@@ -46,6 +49,15 @@ class BatchTask:
         self.ti = TaskInstance(try_number=self.try_number, max_tries=self.max_tries)
         task = PikaTextToVideoBatchOperator(task_id="batch", **{**self.arguments, **arguments})
         return task, {"ti": self.ti, "task_state_store": self.store}
+
+    def first_round(self) -> tuple[PikaTextToVideoBatchOperator, dict[str, Any], BaseTrigger]:
+        """Begin the next try; give its operator, its context, and the trigger that it defers to."""
+        operator, more = self.begin()
+        try:
+            operator.execute(more)  # type: ignore[arg-type]
+        except TaskDeferred as deferred:
+            return operator, more, deferred.trigger
+        raise AssertionError("it did not defer")
 
     def clear(self) -> None:
         """As Airflow's clear does it: more tries, and the state is kept (3.3)."""

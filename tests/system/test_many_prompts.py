@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow import __version__ as airflow_version
 
 from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow, until
+from tests.support.versions import KEEPS_TASK_STATE
 from tests.system.conftest import KEY
 
 DAGS = [Path(__file__).parents[2] / "example_dags", Path(__file__).parent / "dags"]
 
-ON_3_3 = pytest.mark.skipif(airflow_version < "3.3", reason="Airflow 3.1 keeps no task state")
+ON_3_3 = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="Airflow 3.1 keeps no task state")
 
 
 @pytest.fixture(scope="module")

@@ -46,12 +46,21 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": integration,
-                "python-modules": ["airflow_provider_pika.operators.pika", "airflow_provider_pika.operators.cancel"],
+                "python-modules": [
+                    "airflow_provider_pika.operators.pika",
+                    "airflow_provider_pika.operators.batch",
+                    "airflow_provider_pika.operators.cancel",
+                ],
             }
         ],
         "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.sensors.pika"]}],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.hooks.pika"]}],
-        "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_pika.triggers.pika"]}],
+        "triggers": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_pika.triggers.pika", "airflow_provider_pika.triggers.batch"],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "pika",

@@ -53,3 +53,11 @@ def test_airflow_3_1_gets_the_same_form_from_the_hook() -> None:
     assert behaviour["hidden_fields"] == connection["ui-field-behaviour"]["hidden-fields"]
     assert connection["connection-type"] == PikaHook.conn_type
     assert connection["hook-name"] == PikaHook.hook_name
+
+
+@pytest.mark.parametrize(("kind", "base"), [("operators", "BaseOperator"), ("triggers", "BaseTrigger")])
+def test_every_operator_and_trigger_is_listed(kind: str, base: str) -> None:
+    folder = Path(module.__file__).parent / kind
+    defining = {path for path in folder.glob("*.py") if f"{base}):" in path.read_text()}
+    [listed] = get_provider_info()[kind]
+    assert set(listed["python-modules"]) == {f"airflow_provider_pika.{kind}.{path.stem}" for path in defining}

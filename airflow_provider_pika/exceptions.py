@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from airflow_provider_pika.pika_error import PikaError as PikaError  # users catch it from here
 from airflow_provider_pika.pika_error import tree
+from airflow_provider_pika.saving_errors import DownloadInterrupted as DownloadInterrupted
+from airflow_provider_pika.saving_errors import DownloadRefused as DownloadRefused
+from airflow_provider_pika.saving_errors import PathTaken as PathTaken
+from airflow_provider_pika.saving_errors import StorageFailed as StorageFailed
+from airflow_provider_pika.saving_errors import UnexpectedFile as UnexpectedFile
+from airflow_provider_pika.saving_errors import UntrustedUrl as UntrustedUrl
+from airflow_provider_pika.saving_errors import VideoExpired as VideoExpired
+from airflow_provider_pika.saving_errors import VideoRejected as VideoRejected
 
 
 class InvalidInput(PikaError, ValueError):

@@ -21,7 +21,13 @@ CONNECTION_FIELDS: dict[str, Any] = {
         "description": "Seconds that one call to the queue may take; empty: 60. "
         "How long a video may take is the sensor's timeout, not this.",
         "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 120},
-    }
+    },
+    "media_hosts": {
+        "label": "Media hosts",
+        "description": "Hosts besides fal's and the queue's that videos may be fetched from, with commas between them: "
+        "media.example.com, *.cdn.example.com, media.internal:8443.",
+        "schema": {"type": ["string", "null"]},
+    },
 }
 
 
@@ -59,6 +65,13 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": integration,
                 "python-modules": ["airflow_provider_pika.triggers.pika", "airflow_provider_pika.triggers.batch"],
+            }
+        ],
+        "transfers": [
+            {
+                "source-integration-name": integration,
+                "target-integration-name": "Common IO",
+                "python-module": "airflow_provider_pika.transfers.video_to_object_storage",
             }
         ],
         "connection-types": [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_pika.fal.ids import app_of
@@ -33,6 +36,14 @@ def holds_templates(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(holds_templates, value))
     return _comes_later(value)
+
+
+def read_text(value: Any) -> Any:
+    """Read what a template has made a text of, as JSON or as Python writes it; anything else stays as it is."""
+    for read in (json.loads, ast.literal_eval) if isinstance(value, str) else ():
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            return read(value)
+    return value
 
 
 def check_known_endpoint(endpoint: str) -> None:

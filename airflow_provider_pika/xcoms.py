@@ -1,7 +1,8 @@
-"""The request id, where other tasks and a trigger's ``on_kill`` can read it while the task still runs."""
+"""What a task tells other tasks, and its trigger's ``on_kill``, beside its return value."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,13 +11,39 @@ if TYPE_CHECKING:
 #: The XCom's key. It is for reading elsewhere, not for recovery: Airflow wipes it when the task is retried.
 REQUEST_ID = "request_id"
 
+#: The key of what was asked for: ``request_id``, ``endpoint``, ``input`` (with the seed), ``submitted_at`` (ISO 8601).
+REQUEST = "pika_request"
+
 
 def push_request_id(context: Context, request_id: str, log: Any) -> None:
     """Push the id; a request that was paid for must not be lost because that fails."""
+    _push(context, REQUEST_ID, request_id, log)
+
+
+def push_request(context: Context, request: Mapping[str, Any], log: Any) -> None:
+    """Push what was asked for, for the story of the file; that must cost nothing, either."""
+    _push(context, REQUEST, dict(request), log)
+
+
+def pull_request(context: Context, task_ids: Iterable[str], request_id: str) -> Mapping[str, Any]:
+    """Give what one of these tasks asked for under this id, in this Dag run; an empty one where none did.
+
+    Of a mapped task it is the one of the same map index: looking through all of them would cost a call each.
+    """
+    ti = context["ti"]
+    for map_index in dict.fromkeys((ti.map_index, -1)):
+        for task_id in task_ids:
+            pulled = ti.xcom_pull(task_ids=task_id, key=REQUEST, map_indexes=map_index)
+            if isinstance(pulled, Mapping) and pulled.get("request_id") == request_id:
+                return pulled
+    return {}
+
+
+def _push(context: Context, key: str, value: Any, log: Any) -> None:
     try:
-        context["ti"].xcom_push(key=REQUEST_ID, value=request_id)
+        context["ti"].xcom_push(key=key, value=value)
     except Exception:
-        log.warning("The XCom %r could not be pushed; it would be %s", REQUEST_ID, request_id, exc_info=True)
+        log.warning("The XCom %r could not be pushed; it would be %s", key, value, exc_info=True)
 
 
 def pull_request_id(context: Context) -> str | None:

@@ -20,6 +20,9 @@ from .models import HistoryPage, PastRequest, QueueStatus, Video
 _REFUSED = {500, 503}
 _GATEWAY_LOST_SIGHT = {408, 499}
 
+#: What fal charges for, times the unit's price (fal-protocol.md, 6.2).
+_UNITS = "x-fal-billable-units"
+
 
 def submitted(answer: Answer, endpoint: str) -> str:
     """Give the request id of an accepted submit.
@@ -69,7 +72,8 @@ def result(answer: Answer, endpoint: str, request_id: str) -> Video:
     if not isinstance(answer.body, dict):
         raise errors.UnexpectedAnswer(f"fal's result is no JSON object: {answer.words}.", request_id=request_id)
     try:
-        return Video.model_validate({**answer.body["video"], "request_id": request_id, "endpoint": endpoint})
+        known = {"request_id": request_id, "endpoint": endpoint, "billable_units": answer.headers.get(_UNITS)}
+        return Video.model_validate({**answer.body["video"], **known})
     except (ValidationError, TypeError, KeyError):
         raise errors.GenerationFailed(
             f"The request completed, but its result holds no video: {answer.words}.", request_id=request_id
@@ -179,7 +183,7 @@ def _is_outcome(answer: Answer) -> bool:
     """
     if answer.error_type == "internal_error":
         return False
-    marks = ("x-fal-retryable", "x-fal-needs-retry", "x-fal-billable-units", "x-fal-request-timeout-type")
+    marks = ("x-fal-retryable", "x-fal-needs-retry", _UNITS, "x-fal-request-timeout-type")
     if answer.error_type is not None or any(mark in answer.headers for mark in marks):
         return True
     explained = answer.get("detail") is not None

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -26,6 +24,7 @@ from .inputs import SubmitControls
 from .looking import look
 from .models import QueueStatus, Video
 from .polling import Look
+from .proxies import proxy_to
 from .submitting import submit
 
 #: Calls under way at once; with answers after 0.1 to 0.2 s, hundreds of calls a second.
@@ -125,7 +124,7 @@ class AsyncFalQueue:
         session = self._session(connections)
         scheme, netloc = urlsplit(url)[:2]
         return session.request(
-            call.method, url, allow_redirects=False, timeout=timeout, proxy=_proxy_to(scheme, netloc), **call.options
+            call.method, url, allow_redirects=False, timeout=timeout, proxy=proxy_to(scheme, netloc), **call.options
         )
 
     def _session(self, connections: int) -> aiohttp.ClientSession:
@@ -138,9 +137,3 @@ class AsyncFalQueue:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._sessions[connections]
-
-
-@lru_cache(maxsize=64)
-def _proxy_to(scheme: str, netloc: str) -> str | None:
-    """Give what HTTPS_PROXY and its like name, as httpx does; aiohttp itself would ask twice a call, in a thread."""
-    return None if proxy_bypass(netloc) else getproxies().get(scheme)

@@ -20,7 +20,7 @@ from .account import Account
 from .calls import Call
 from .conversation import Conversation, hold
 from .inputs import SubmitControls
-from .looking import look
+from .looking import Remembered, look, remember
 from .models import QueueStatus, Video
 from .polling import Look
 from .submitting import submit
@@ -98,6 +98,10 @@ class FalQueue:
     def look(self, endpoint: str, request_id: str) -> Look:
         """Look once at a request, and how it ended if it did. Never raises ``PikaError``."""
         return self.hold(look(self.account.platform_url, endpoint, request_id))
+
+    def remember(self, endpoint: str, request_id: str) -> Remembered:
+        """Tell what fal keeps of a completed request. Never raises ``PikaError``."""
+        return self.hold(remember(self.account.platform_url, endpoint, request_id))
 
     def _send(self, call: Call[T]) -> T:
         try:

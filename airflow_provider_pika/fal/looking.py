@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,26 @@ class Found:
 
     request_ids: tuple[str, ...] = ()
     trouble: PikaError | None = None
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What fal keeps of a request: its row in the history, and what it charges for; None where it does not say."""
+
+    row: PastRequest | None = None
+    billable_units: float | None = None
+
+
+def remember(platform_url: str, endpoint: str, request_id: str) -> Conversation[Remembered]:
+    """Ask fal what it keeps of a completed request. Never raises ``PikaError``: a story may have gaps."""
+    units, row = None, None
+    with suppress(PikaError):
+        video = yield calls.result(endpoint, request_id)
+        units = video.billable_units
+    with suppress(PikaError):
+        page = yield calls.history(platform_url, endpoint, time.time() - HISTORY_KEPT, request_id=request_id)
+        row = next((row for row in page.items if row.request_id == request_id), None)
+    return Remembered(row, units)
 
 
 def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Conversation[Look]:

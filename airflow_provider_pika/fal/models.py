@@ -79,7 +79,7 @@ class Video(_Reply):
     """A finished video: what the sensor returns. None stands for what fal did not say.
 
     ``file_size`` is in bytes, ``inference_time`` in seconds. Anyone who has ``url`` can read it, without a key,
-    until it expires.
+    until it expires. ``billable_units`` is what fal charges for, in a header of the result; it is no part of the JSON.
     """
 
     url: Annotated[str, Field(pattern=r"^https?://")]
@@ -89,16 +89,21 @@ class Video(_Reply):
     request_id: str
     endpoint: str
     inference_time: float | None = None
+    billable_units: Annotated[float | None, _Unless] = Field(default=None, exclude=True)
 
 
 class PastRequest(_Reply):
     """A row of fal's request history (fal-protocol.md, 6.4).
 
-    ``status_code`` is that of the result, None while it runs. ``json_input`` and ``json_output`` are what was sent and
-    what came of it, None where fal did not keep them.
+    ``sent_at``, ``started_at`` and ``ended_at`` are ISO 8601, as fal wrote them. ``status_code`` is that of the
+    result, None while it runs. ``json_input`` and ``json_output`` are what was sent and what came of it, None where fal
+    did not keep them.
     """
 
     request_id: str
+    sent_at: Annotated[str | None, _Unless] = None
+    started_at: Annotated[str | None, _Unless] = None
+    ended_at: Annotated[str | None, _Unless] = None
     status_code: Annotated[int | None, _Unless] = None
     json_input: Any = None
     json_output: Any = None

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, Protocol, Self
 
+import pendulum
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_pika.exceptions import RecordUnreadable
@@ -70,6 +71,23 @@ class Record(BaseModel):
     def refused(self) -> Self:
         """Give the record once fal has certainly accepted nothing."""
         return self.model_copy(update={"state": "refused"})
+
+    def asked(self, endpoint: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what was asked for, as a JSON object: the input as it was sent, if it is the one that is given.
+
+        :param arguments: the input as the user gave it.
+        """
+        same = self.fingerprint == fingerprint(endpoint, arguments)  # a person may reuse another input's request
+        return {
+            "request_id": self.request_id,
+            "endpoint": self.endpoint,
+            "input": self.with_seed(arguments) if same else None,
+            "submitted_at": pendulum.from_timestamp(self.intended_at).to_iso8601_string(),
+        }
+
+    def with_seed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what is sent: with a seed of ours, where the user gave none, so that it can be found at fal again."""
+        return dict(arguments) | ({} if self.seed is None else {"seed": self.seed})
 
     def history(self) -> list[str]:
         """Give the requests that the next submission replaces."""

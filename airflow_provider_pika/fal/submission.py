@@ -84,7 +84,9 @@ class Submission:
         record = step.record
         self._tell(f"{step.cause.message} Searching fal's request history for it.")
         since = record.intended_at - CLOCK_SKEW
-        found = yield from looking.search(self._platform_url, record.endpoint, self._input(record.seed), since)
+        found = yield from looking.search(
+            self._platform_url, record.endpoint, record.with_seed(self._wanted.arguments), since
+        )
         follows = after_search(step, found, self._wanted, may_submit=self._submits < MOST_SUBMITS)
         if isinstance(follows, Inspect):
             self._tell(f"Found it: request {follows.record.request_id}.")
@@ -115,7 +117,7 @@ class Submission:
         record = self._intent(step)
         yield Act(lambda: self._records.write(record))
         self._submits += 1
-        arguments = self._input(record.seed)
+        arguments = record.with_seed(self._wanted.arguments)
         try:
             request_id = yield from submit(self._wanted.endpoint, arguments, self._wanted.controls, self._check)
         except SubmitUnknown as error:
@@ -141,10 +143,6 @@ class Submission:
             reason=step.reason[:500],
             replaced=step.replaces.history() if step.replaces else [],
         )
-
-    def _input(self, seed: int | None) -> dict[str, object]:
-        """Give what is sent: with a seed of ours, where the user gave none, so that it can be found at fal again."""
-        return dict(self._wanted.arguments) | ({} if seed is None else {"seed": seed})
 
     def _note(self, record: Record) -> Conversation[None]:
         """Write down what is known already; where that fails, knowing it is worth more than failing, too."""

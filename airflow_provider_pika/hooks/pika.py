@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
@@ -15,6 +15,7 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, CONNECTION_FORM
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION, LONGEST_CALL
+from airflow_provider_pika.hooks.connection import account_of, media_hosts_of, queue_url_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.inputs import SubmitControls
     from airflow_provider_pika.fal.models import QueueStatus, Video
+    from airflow_provider_pika.media.trust import Trust
 
 
 class PikaHook(BaseHook):
@@ -47,9 +49,10 @@ class PikaHook(BaseHook):
         super().__init__()
         self.pika_conn_id = pika_conn_id
 
-    def get_conn(self) -> FalQueue:
+    def get_conn(self, within: float = LONGEST_CALL) -> FalQueue:
         """Build a blocking client of the queue; the caller closes it.
 
+        :param within: seconds that one call may take, if the connection does not say less.
         :raises MissingKey: there is no key anywhere.
         :raises InvalidInput: the connection's address, key or timeout cannot be one.
         :raises AirflowNotFoundException: there is no connection of this id, and it is not the default one.
@@ -61,9 +64,9 @@ class PikaHook(BaseHook):
         except AirflowNotFoundException:
             account = self._account_without_connection()
         else:
-            account = _account(connection, connection.extra_dejson)
+            account = account_of(connection, connection.extra_dejson)
         mask_secret(account.authorization.partition(" ")[2])  # Airflow knows a connection's password, not FAL_KEY
-        return FalQueue(account)
+        return FalQueue(replace(account, timeout=min(account.timeout, within)))
 
     async def aget_conn(self) -> AsyncFalQueue:
         """Build a client for an event loop without blocking it; the caller closes it. Raises as :meth:`get_conn`."""
@@ -71,7 +74,7 @@ class PikaHook(BaseHook):
             connection, extra = await self._connection_for_a_loop()
         except AirflowNotFoundException:
             return await asyncio.to_thread(lambda: _async_queue(self._account_without_connection()))
-        return await asyncio.to_thread(lambda: _async_queue(_account(connection, extra)))
+        return await asyncio.to_thread(lambda: _async_queue(account_of(connection, extra)))
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
         """Submit and give the request id; only what fal certainly did not accept is posted again, twice at most.
@@ -133,6 +136,24 @@ class PikaHook(BaseHook):
             return False, error.message  # without its consequence: there is no request
         return False, "The queue claims to know a request that does not exist: this is not fal's queue."
 
+    def trust(self) -> Trust:
+        """Say where videos may be fetched from: fal's media hosts, the connection's own host and its ``media_hosts``.
+
+        Needs no key.
+
+        :raises InvalidInput: the connection's address or one of its media hosts cannot be one.
+        :raises AirflowNotFoundException: as :meth:`get_conn`.
+        """
+        from airflow_provider_pika.media.trust import Trust
+
+        try:
+            connection = self.get_connection(self.pika_conn_id)
+        except AirflowNotFoundException:
+            if self.pika_conn_id != self.default_conn_name:
+                raise
+            return Trust.of(None)
+        return Trust.of(queue_url_of(connection), media_hosts_of(connection.extra_dejson))
+
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Give the form's standard fields to Airflow 3.1; 3.2 and newer read the provider info."""
@@ -142,10 +163,13 @@ class PikaHook(BaseHook):
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Give the form's own fields to Airflow 3.1; 3.2 and newer read the provider info."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import IntegerField  # 3.1 takes text, whole numbers, passwords and switches, no other field
+        from wtforms import IntegerField, StringField  # 3.1 takes these, passwords and switches, no other field
 
+        kinds = {"integer": IntegerField, "string": StringField}
         return {
-            name: IntegerField(field["label"], widget=BS3TextFieldWidget(), description=field["description"])
+            name: kinds[field["schema"]["type"][0]](
+                field["label"], widget=BS3TextFieldWidget(), description=field["description"]
+            )
             for name, field in CONNECTION_FIELDS.items()
         }
 
@@ -166,7 +190,7 @@ class PikaHook(BaseHook):
                 "to use FAL_KEY."
             )
         try:
-            account = _account(None, {})
+            account = account_of(None, {})
         except errors.MissingKey:
             raise errors.MissingConnection(f"There is no connection {self.pika_conn_id!r}, and no fal key.") from None
         self.log.info("There is no connection %r: using the environment's key, at fal itself.", self.pika_conn_id)
@@ -177,60 +201,3 @@ def _async_queue(account: Account) -> AsyncFalQueue:
     from airflow_provider_pika.fal.async_client import AsyncFalQueue
 
     return AsyncFalQueue(account)
-
-
-def _account(connection: Connection | None, extra: Mapping[str, Any]) -> Account:
-    """Say where the queue is and who asks. Blocks: a saved login may have to be renewed over the network."""
-    from airflow_provider_pika.fal.account import QUEUE_URL, Account
-
-    return Account(
-        authorization=_authorization((connection and connection.password) or ""),
-        queue_url=(_queue_url(connection) if connection else "") or QUEUE_URL,
-        timeout=_timeout(extra.get("http_timeout")),
-    )
-
-
-def _authorization(password: str) -> str:
-    from fal_client.auth import MissingCredentialsError, fetch_auth_credentials
-
-    scheme, token = "Key", password.strip()
-    if not token:
-        try:
-            found = fetch_auth_credentials()
-        except MissingCredentialsError:
-            raise errors.MissingKey("There is no fal key.") from None
-        scheme, token = found.scheme, found.token.strip()
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise errors.InvalidInput("The fal key is not allowed: it has blanks, line breaks or letters that no key has.")
-    return f"{scheme} {token}"
-
-
-def _queue_url(connection: Connection) -> str:
-    host = (connection.host or "").strip()
-    if not host:
-        return ""
-    url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
-    try:
-        parts = urlsplit(url)
-        parts.netloc.encode("idna")
-        netloc = parts.netloc if parts.port or not connection.port else f"{parts.netloc}:{connection.port}"
-    except ValueError:
-        parts, netloc = urlsplit(""), ""
-    # a user or a password in the URL would be a second place for the key
-    unwanted = "@" in netloc or parts.query or parts.fragment
-    if parts.scheme not in ("http", "https") or not parts.hostname or unwanted:
-        raise errors.InvalidInput(
-            f"The queue URL of connection {connection.conn_id!r} is not allowed: it takes "
-            "http(s)://host[:port][/path], and the key goes into the password."
-        )
-    return f"{parts.scheme}://{netloc}{parts.path}".rstrip("/")
-
-
-def _timeout(value: Any) -> float:
-    try:
-        seconds = 60.0 if value in (None, "") else float(value)
-    except (TypeError, ValueError):
-        seconds = 0
-    if not 1 <= seconds <= LONGEST_CALL:
-        raise errors.InvalidInput(f"http_timeout={value!r} is not allowed: it takes seconds, 1 to {LONGEST_CALL:.0f}.")
-    return seconds

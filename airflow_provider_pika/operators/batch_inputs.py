@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import TextToVideoInput
 from airflow_provider_pika.operators.inputs import extra_arguments_of
-from airflow_provider_pika.templates import holds_templates
+from airflow_provider_pika.templates import holds_templates, read_text
 
 #: Wrong inputs that an error describes; of the others it gives the places.
 _DESCRIBED = 20
@@ -54,7 +51,7 @@ def _arguments(item: Any, common: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _list_of(inputs: Any) -> list[Any]:
-    read = _read(inputs)
+    read = read_text(inputs)
     if hasattr(read, "__iter__") and not isinstance(read, str | Mapping):
         read = list(read)  # what Airflow makes of a mapped task's output is lazy
     if not isinstance(read, list) or not read:
@@ -66,18 +63,10 @@ def _list_of(inputs: Any) -> list[Any]:
 
 
 def _mapping(what: str, value: Any) -> Mapping[str, Any]:
-    read = _read(value)
+    read = read_text(value)
     if isinstance(read, Mapping) and all(isinstance(name, str) for name in read):
         return read
     raise InvalidInput(f"{what} {str(value)[:200]!r} is not allowed: it takes a dict of the endpoint's inputs.")
-
-
-def _read(value: Any) -> Any:
-    """Read what a template has made a text of, as JSON or as Python writes it; anything else stays as it is."""
-    for read in (json.loads, ast.literal_eval) if isinstance(value, str) else ():
-        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            return read(value)
-    return value
 
 
 def _in_words(wrong: Mapping[int, str], total: int) -> str:

@@ -22,7 +22,7 @@ from airflow_provider_pika.operators.inputs import (
 )
 from airflow_provider_pika.task_state import records_of
 from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
-from airflow_provider_pika.xcoms import pull_request_id, push_request_id
+from airflow_provider_pika.xcoms import pull_request_id, push_request, push_request_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -178,14 +178,15 @@ class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
         wanted = wanted_of(self._values(), context["ti"], queue.account, arguments)
         submission = Submission(wanted, records, queue.account.platform_url, self.log.info, self._stop_if_killed)
         try:
-            request_id = str(queue.hold(submission.obtain()).request_id)
+            record = queue.hold(submission.obtain())
         except AirflowTaskTimeout as error:  # Airflow retries after its execution_timeout
-            record = None if records.survives else records.read()
-            if record and record.state == "intent":
+            begun = None if records.survives else records.read()
+            if begun and begun.state == "intent":
                 raise SubmitUnknown(f"The submit to {self.endpoint} was cut off: {error}.") from None
             raise
-        push_request_id(context, request_id, self.log)
-        return request_id
+        push_request_id(context, str(record.request_id), self.log)
+        push_request(context, record.asked(wanted.endpoint, arguments), self.log)
+        return str(record.request_id)
 
     def _stop_if_killed(self) -> None:
         if self._killing.fired:

@@ -12,6 +12,7 @@ import pytest
 import airflow_provider_pika
 
 PACKAGE = Path(airflow_provider_pika.__file__).parent
+ERRORS = ("exceptions", "pika_error", "saving_errors")
 
 
 def imports_of(path: Path) -> set[str]:
@@ -29,13 +30,16 @@ def below(folder: str) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "path", [*below("fal"), PACKAGE / "exceptions.py", PACKAGE / "pika_error.py"], ids=lambda path: path.stem
+    "path",
+    [*below("fal"), *below("media"), *(PACKAGE / f"{name}.py" for name in ERRORS)],
+    ids=lambda path: f"{path.parent.name}.{path.stem}",
 )
 def test_the_lower_floor_knows_no_airflow(path: Path) -> None:
     for name in imports_of(path):
         assert name.split(".")[0] != "airflow"
         if name.startswith("airflow_provider_pika"):
-            assert name.split(".")[1] in ("fal", "exceptions", "pika_error")
+            assert name.split(".")[1] in ("fal", "media", *ERRORS)
+            assert path.parent.name != "fal" or name.split(".")[1] != "media"
 
 
 @pytest.mark.parametrize("path", below("emulator"), ids=lambda path: path.stem)
@@ -49,7 +53,8 @@ def test_the_emulator_shares_no_code_with_what_it_tests(path: Path) -> None:
 def test_the_lower_floor_works_without_airflow() -> None:
     code = (
         "import sys; sys.modules['airflow'] = None\n"
-        "import airflow_provider_pika.fal.client, airflow_provider_pika.fal.progress; print('ok')"
+        "import airflow_provider_pika.fal.client, airflow_provider_pika.fal.progress\n"
+        "import airflow_provider_pika.media.download, airflow_provider_pika.media.probing; print('ok')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "ok\n", done.stderr

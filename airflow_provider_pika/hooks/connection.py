@@ -1,0 +1,92 @@
+"""What stands in an Airflow connection of type ``pika``: each of its fields, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.hooks import LONGEST_CALL
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_pika.fal.account import Account
+
+
+def account_of(connection: Connection | None, extra: Mapping[str, Any]) -> Account:
+    """Say where the queue is and who asks. Blocks: a saved login may have to be renewed over the network.
+
+    :raises MissingKey: there is no key anywhere.
+    :raises InvalidInput: the address, the key or the timeout cannot be one.
+    """
+    from airflow_provider_pika.fal.account import QUEUE_URL, Account
+
+    return Account(
+        authorization=_authorization((connection and connection.password) or ""),
+        queue_url=(queue_url_of(connection) if connection else "") or QUEUE_URL,
+        timeout=_timeout(extra.get("http_timeout")),
+    )
+
+
+def _authorization(password: str) -> str:
+    from fal_client.auth import MissingCredentialsError, fetch_auth_credentials
+
+    scheme, token = "Key", password.strip()
+    if not token:
+        try:
+            found = fetch_auth_credentials()
+        except MissingCredentialsError:
+            raise errors.MissingKey("There is no fal key.") from None
+        scheme, token = found.scheme, found.token.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise errors.InvalidInput("The fal key is not allowed: it has blanks, line breaks or letters that no key has.")
+    return f"{scheme} {token}"
+
+
+def queue_url_of(connection: Connection) -> str:
+    """Give the queue's address without a slash at its end; an empty text: fal's own.
+
+    :raises InvalidInput: the connection's host cannot be one.
+    """
+    host = (connection.host or "").strip()
+    if not host:
+        return ""
+    url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
+    try:
+        parts = urlsplit(url)
+        parts.netloc.encode("idna")
+        netloc = parts.netloc if parts.port or not connection.port else f"{parts.netloc}:{connection.port}"
+    except ValueError:
+        parts, netloc = urlsplit(""), ""
+    # a user or a password in the URL would be a second place for the key
+    unwanted = "@" in netloc or parts.query or parts.fragment
+    if parts.scheme not in ("http", "https") or not parts.hostname or unwanted:
+        raise errors.InvalidInput(
+            f"The queue URL of connection {connection.conn_id!r} is not allowed: it takes "
+            "http(s)://host[:port][/path], and the key goes into the password."
+        )
+    return f"{parts.scheme}://{netloc}{parts.path}".rstrip("/")
+
+
+def media_hosts_of(extra: Mapping[str, Any]) -> list[str]:
+    """Give the hosts besides fal's and the queue's that videos may be fetched from: a list, or a text with commas.
+
+    :raises InvalidInput: it is neither.
+    """
+    value = extra.get("media_hosts") or []
+    hosts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+        raise errors.InvalidInput(f"media_hosts={value!r} is not allowed: it takes hosts, with commas between them.")
+    return [host.strip() for host in hosts if host.strip()]
+
+
+def _timeout(value: Any) -> float:
+    try:
+        seconds = 60.0 if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        seconds = 0
+    if not 1 <= seconds <= LONGEST_CALL:
+        raise errors.InvalidInput(f"http_timeout={value!r} is not allowed: it takes seconds, 1 to {LONGEST_CALL:.0f}.")
+    return seconds

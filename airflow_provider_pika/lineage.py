@@ -1,0 +1,73 @@
+"""What others are told of a saved file: the Dags that wait for its asset, Airflow's hook lineage, OpenLineage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseHook, Context
+
+    from airflow_provider_pika.storage import Place
+    from airflow_provider_pika.story import Story
+
+
+def emit_asset_events(context: Context, outlets: list[Any], story: Story, uri: str) -> None:
+    """Put the essentials of the file into the asset event of every outlet; an alias becomes the file's own asset.
+
+    What a Dag that is scheduled on the asset reads: ``triggering_asset_events[asset][0].extra["path"]``.
+    """
+    from airflow.sdk import Asset, AssetAlias
+
+    extra = {**story.in_short(), "url": story.url, "prompt": story.prompt, "saved_at": story.saved_at}
+    events: Any = context["outlet_events"] if outlets else {}
+    for outlet in outlets:
+        if isinstance(outlet, AssetAlias):
+            events[outlet].add(Asset(uri=uri), extra=extra)
+        elif isinstance(outlet, Asset):
+            events[outlet].extra.update(extra)
+
+
+def collect_hook_lineage(hook: BaseHook, story: Story, uri: str) -> None:
+    """Tell Airflow's hook lineage that the file came from the URL; it keeps that only where somebody reads it."""
+    from airflow.providers.common.compat.sdk import get_hook_lineage_collector
+
+    collector = get_hook_lineage_collector()
+    collector.add_input_asset(context=hook, uri=story.url)
+    collector.add_output_asset(context=hook, uri=uri)
+
+
+def openlineage_of(story: Story, place: Place) -> Any:
+    """Give what OpenLineage's provider asks a finished task for: an ``OperatorLineage``.
+
+    The request's id is the run's external query, since that is what fal can be asked about.
+    """
+    from airflow.providers.common.compat.openlineage.facet import (
+        Dataset,
+        DocumentationDatasetFacet,
+        ExternalQueryRunFacet,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    source = urlsplit(story.url)
+    about: dict[str, Any] = (
+        {"documentation": DocumentationDatasetFacet(description=story.prompt)} if story.prompt else {}
+    )
+    return OperatorLineage(
+        inputs=[Dataset(namespace=f"{source.scheme}://{source.netloc}", name=source.path.lstrip("/"))],
+        outputs=[
+            OutputDataset(
+                namespace=place.namespace,
+                name=place.name,
+                facets=about,
+                outputFacets={
+                    "outputStatistics": OutputStatisticsOutputDatasetFacet(size=story.size, fileCount=1),
+                },
+            )
+        ],
+        run_facets={
+            "externalQuery": ExternalQueryRunFacet(externalQueryId=story.request_id, source=story.endpoint or "fal")
+        },
+    )

@@ -1,0 +1,183 @@
+"""Fetch a file over HTTP, a piece at a time, and go on where it stopped; ``fetching.py`` says what the answers mean."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+import httpx
+
+from airflow_provider_pika.exceptions import DownloadInterrupted, PikaError, UntrustedUrl
+from airflow_provider_pika.fal.proxies import proxy_to
+
+from .fetching import Elsewhere, Part, check_length, check_size, meaning, pause_after
+from .trust import Trust
+
+#: Bytes of a piece: what is in memory at a time.
+PIECE = 1 << 20
+
+#: Redirects that are followed, one after the other.
+MOST_REDIRECTS = 5
+
+#: Tries in a row that bring nothing, after which it begins anew.
+START_OVER_AFTER = 3
+
+#: Seconds between two lines about how far it is.
+TELL_EVERY = 5.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a download may take.
+
+    :param seconds: in all, with its pauses.
+    :param stall: seconds without a byte, after which the connection is given up.
+    :param size: bytes.
+    """
+
+    seconds: float
+    stall: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came: bytes, their SHA-256 as hex digits, and the type that the host named."""
+
+    size: int
+    sha256: str
+    content_type: str | None
+
+
+class Download:
+    """One file from a URL into a binary file. It sends no key: whoever has the URL can read it (fal-protocol.md, 7.2).
+
+    :param sink: open for writing at any place, and empty.
+    :param tell: takes a line for the task's log.
+    :param sleep: what the pauses are made with.
+    """
+
+    def __init__(
+        self,
+        sink: IO[bytes],
+        trust: Trust,
+        limits: Limits,
+        tell: Callable[[str], object],
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._sink = sink
+        self._trust = trust
+        self._limits = limits
+        self._tell = tell
+        self._sleep = sleep
+        self._deadline = time.monotonic() + limits.seconds
+        self._part = Part()
+        self._hash = hashlib.sha256()
+        self._pace = _Pace()
+
+    def fetch(self, url: str, announced: int | None = None) -> Fetched:
+        """Fetch it whole.
+
+        :param announced: its length in bytes, if fal has said it.
+        :raises UntrustedUrl: the URL, or where it leads, is not allowed.
+        :raises DownloadInterrupted: it did not come whole within the limits.
+        :raises VideoExpired, DownloadRefused, VideoRejected: it is not to be had, or is too large.
+        :raises OSError: it could not be written.
+        """
+        check_size(announced, self._limits.size)
+        tries = 0
+        with httpx.Client(follow_redirects=False, timeout=self._limits.stall) as client:
+            while True:
+                before = self._part.have
+                try:
+                    self._go_on(client, url)
+                    break
+                except PikaError as error:
+                    tries = 1 if self._part.have > before else tries + 1
+                    self._pause(error, tries)
+        check_length(self._part, announced)
+        return Fetched(self._part.have, self._hash.hexdigest(), self._part.content_type)
+
+    def _pause(self, error: PikaError, tries: int) -> None:
+        pause = pause_after(error, tries)
+        left = self._deadline - time.monotonic()
+        if pause is None or left <= pause:
+            raise error
+        if tries == START_OVER_AFTER:  # the host may not be able to go on with what there is
+            self._part = Part()
+        self._tell(f"{error.message} Going on at byte {self._part.have} in {pause:g} s.")
+        self._sleep(pause)
+
+    def _go_on(self, client: httpx.Client, url: str) -> None:
+        """Follow the URL to where the file is, and take in what is there, to its end."""
+        for _ in range(MOST_REDIRECTS + 1):
+            url = str(httpx.URL(url))
+            self._trust.check(url)
+            try:
+                with client.stream("GET", url, headers=self._part.headers(), extensions=self._watched(url)) as response:
+                    self._check_address(url, response.extensions.get("network_stream"))
+                    answer = meaning(response.status_code, response.headers, self._part)
+                    if not isinstance(answer, Elsewhere):
+                        return self._take(response, answer)
+                    url = str(response.url.join(answer.location))
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise DownloadInterrupted(f"The download broke: {type(error).__name__}: {error}.") from None
+        raise UntrustedUrl(f"It redirects more than {MOST_REDIRECTS} times.")
+
+    def _take(self, response: httpx.Response, answer: Part) -> None:
+        if answer.have == 0:
+            self._sink.seek(0)
+            self._sink.truncate()
+            self._hash = hashlib.sha256()
+        self._part = answer
+        check_size(answer.total, self._limits.size)
+        if answer.is_whole:
+            return
+        for piece in response.iter_raw(PIECE):
+            self._sink.write(piece)
+            self._hash.update(piece)
+            self._part = replace(self._part, have=self._part.have + len(piece))
+            check_size(self._part.have, self._limits.size)
+            if line := self._pace.line(self._part):
+                self._tell(line)
+            if time.monotonic() > self._deadline:
+                raise DownloadInterrupted(f"It took more than {self._limits.seconds:g} s for {self._part.have} bytes.")
+        if self._part.total is not None and not self._part.is_whole:
+            raise DownloadInterrupted(f"The host ended after {self._part.have} of {self._part.total} bytes.")
+
+    def _watched(self, url: str) -> dict[str, Any]:
+        """Have the address of a new connection checked before anything is sent to it."""
+
+        def trace(event: str, info: dict[str, Any]) -> None:
+            if event == "connection.connect_tcp.complete":
+                self._check_address(url, info["return_value"])
+
+        return {"trace": trace}
+
+    def _check_address(self, url: str, stream: Any) -> None:
+        parts = httpx.URL(url)
+        if proxy_to(parts.scheme, parts.netloc.decode()):
+            return  # the proxy looks the name up, and lets pass what it is set to
+        address = stream.get_extra_info("server_addr") if stream else None
+        if not address:
+            raise UntrustedUrl("The address that it comes from is not known.")
+        self._trust.check_address(url, str(address[0]))
+
+
+class _Pace:
+    """How fast it goes, told every few seconds."""
+
+    def __init__(self) -> None:
+        self._told_at = self._began = time.monotonic()
+
+    def line(self, part: Part) -> str | None:
+        now = time.monotonic()
+        if now - self._told_at < TELL_EVERY:
+            return None
+        self._told_at = now
+        mega = part.have / 1e6
+        share = f" of {part.total / 1e6:.1f} MB ({part.have / part.total:.0%})" if part.total else " MB"
+        return f"Fetched {mega:.1f}{share}, {mega / (now - self._began):.1f} MB/s"

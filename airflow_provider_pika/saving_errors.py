@@ -1,0 +1,71 @@
+"""What can go wrong between a video's URL and the file in a team's own storage.
+
+None of these costs another generation: a retry of the task that saves fetches the same URL again. What a user catches,
+``exceptions.py`` has.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_pika.pika_error import PikaError
+
+
+class UntrustedUrl(PikaError):
+    """A video's URL, or a redirect of it, leads to a host or an address that the connection does not allow."""
+
+    advice = (
+        "Nothing was fetched from there. If the host is one of yours, name it in the connection's media_hosts, and "
+        "clear the task."
+    )
+
+
+class VideoExpired(PikaError):
+    """There is no file at the URL, or no longer (404, 410)."""
+
+    advice = (
+        "fal has deleted the file, and a retry finds it no more. To get the clip again, and pay for it, clear the task "
+        "that generates it; have your account at fal keep its media for longer."
+    )
+
+
+class DownloadRefused(PikaError):
+    """The host refuses to give the file (403 and the like)."""
+
+    advice = (
+        "The file may be there, and is paid for: files of an account can be made private at fal. Allow it to be read "
+        "by its URL, and clear this task, which fetches it again, and pays for nothing."
+    )
+
+
+class DownloadInterrupted(PikaError):
+    """The file did not come to its end in time: the connection broke, stood still, or the host was in trouble."""
+
+    retry_helps = True
+    advice = "A retry of this task fetches the same file again, and pays for nothing."
+
+
+class UnexpectedFile(DownloadInterrupted):
+    """What came is not what fal announced: another length, or no video by its content type."""
+
+
+class VideoRejected(PikaError):
+    """The file came whole, and is no video, or not the one that was asked for; so it was not published."""
+
+    advice = (
+        "A retry fetches the same file. To take it all the same, set must_fit=False (if it is a video), and clear this "
+        "task; for another clip, and its price, clear the task that generates it."
+    )
+
+
+class PathTaken(PikaError):
+    """There is a file of another request, or of somebody else, at the path; it was left as it is."""
+
+    advice = "Save to another path, or set overwrite=True to replace it, and clear this task."
+
+
+class StorageFailed(PikaError):
+    """The storage could not be read or written: a full disk, a refusal, no connection. Nothing half is left there."""
+
+    retry_helps = True
+    advice = (
+        "The clip is still at fal, until its URL expires; a retry fetches and writes it again, and pays for nothing."
+    )

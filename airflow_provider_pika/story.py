@@ -1,0 +1,134 @@
+"""The story of a file, which lies beside it: what was asked for, what fal made of it and when, what was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import pendulum
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from airflow_provider_pika.fal.looking import Remembered
+    from airflow_provider_pika.media.mp4 import Clip
+
+#: The sidecar's path is that of the file, with this.
+SIDECAR = ".json"
+
+#: Bytes of a sidecar that are read: a prompt has no known limit, but no file of ours is as long.
+LONGEST = 1 << 20
+
+
+class Story(BaseModel):
+    """A sidecar, schema version 1. Times are ISO 8601 in UTC; None stands for what neither fal nor this task knows.
+
+    :param path: the file's, as the task was told it.
+    :param size: in bytes, the sidecar's ``bytes``; and ``sha256`` (hex digits), ``content_type``: of the file.
+    :param width: and ``height``, in pixels; ``seconds``; ``frame_rate``, in frames a second: of the picture.
+    :param input: all that was sent to the endpoint; ``prompt`` and ``seed`` are of it.
+    :param url: fal's, where the file was fetched from; it may expire.
+    :param inference_time: seconds that fal measured.
+    :param billable_units: what fal charges for, times the endpoint's price a unit.
+    :param dag_id: and ``run_id``, ``task_id``, ``map_index``: the task that saved it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    schema_version: Literal[1] = 1
+    path: str
+    size: int = Field(alias="bytes")
+    sha256: str
+    content_type: str
+    width: int
+    height: int
+    seconds: float
+    frame_rate: float | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    input: dict[str, Any] | None = None
+    endpoint: str | None = None
+    request_id: str
+    url: str
+    submitted_at: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    saved_at: str
+    inference_time: float | None = None
+    billable_units: float | None = None
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    provider_version: str
+
+    @classmethod
+    def read(cls, text: bytes) -> Story | None:
+        """Read a sidecar; None if it is none of this version."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return None
+
+    def as_sidecar(self) -> bytes:
+        """Give the sidecar's content: a JSON object, indented for people."""
+        return self.model_dump_json(indent=2, by_alias=True).encode() + b"\n"
+
+    def in_short(self) -> dict[str, Any]:
+        """Give what the saving task returns."""
+        names = {"path", "size", "sha256", "width", "height", "seconds", "request_id"}
+        return {**self.model_dump(include=names, by_alias=True), "sidecar": self.path + SIDECAR}
+
+
+def told_by(asked: Mapping[str, Any], remembered: Remembered) -> dict[str, Any]:
+    """Give the fields that the submit and fal tell; fal's own times are better than ours.
+
+    :param asked: what the submitting task pushed (``xcoms.REQUEST``); empty where there is none.
+    :param remembered: what fal keeps of the request.
+    """
+    row = remembered.row
+    kept = row.json_input if row and isinstance(row.json_input, dict) else None
+    sent = kept or asked.get("input") or None
+    known = sent or {}
+    prompt, seed = known.get("prompt"), known.get("seed")
+    return {
+        "input": sent,
+        "prompt": prompt if isinstance(prompt, str) else None,
+        "seed": seed if isinstance(seed, int) else None,
+        "submitted_at": _utc(row and row.sent_at) or _utc(asked.get("submitted_at")),
+        "started_at": _utc(row and row.started_at),
+        "completed_at": _utc(row and row.ended_at),
+        "billable_units": remembered.billable_units,
+    }
+
+
+def shown_by(clip: Clip) -> dict[str, Any]:
+    """Give the fields that the file itself tells."""
+    return {
+        "width": clip.width,
+        "height": clip.height,
+        "seconds": round(clip.seconds, 3),
+        "frame_rate": clip.frame_rate and round(clip.frame_rate, 3),
+    }
+
+
+def saved_by(ti: Any) -> dict[str, Any]:
+    """Give the fields of the task that saves it, now."""
+    from airflow_provider_pika import __version__
+
+    return {
+        "saved_at": pendulum.now("UTC").to_iso8601_string(),
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "map_index": -1 if ti.map_index is None else ti.map_index,
+        "provider_version": __version__,
+    }
+
+
+def _utc(value: Any) -> str | None:
+    """Give a time in UTC, whatever offset it has; what is none is not known."""
+    try:
+        at = pendulum.parse(value) if isinstance(value, str) else None
+    except ValueError:
+        at = None
+    return at.in_timezone("UTC").to_iso8601_string() if isinstance(at, pendulum.DateTime) else None

@@ -1,0 +1,153 @@
+"""Save a finished video: from fal's URL, which expires, to a file of the team's own that can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_pika.exceptions import InvalidInput, PikaError
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.operators.inputs import seconds_of
+from airflow_provider_pika.templates import read_text
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_pika.landing import Landing
+    from airflow_provider_pika.storage import Place
+    from airflow_provider_pika.story import Story
+    from airflow_provider_pika.templates import Templated
+
+#: Seconds that fal may take to tell the request's story; it is asked twice, and a story with gaps is one, too.
+STORY_WITHIN = 15.0
+
+
+class PikaVideoToObjectStorageOperator(BaseOperator):
+    """Save a video to any storage that Airflow knows, whole, verified, once, and with its story beside it.
+
+    It streams the file to this machine, goes on where a connection broke, checks its length, its type, and that it is
+    a video of the length and size that were asked for, and only then shows it under ``path``, all at once; then its
+    story as ``<path>.json``. A retry, or a clear, finds what was saved, and fetches nothing.
+
+    It returns a JSON object: ``path``, ``bytes``, ``sha256``, ``width``, ``height``, ``seconds``, ``request_id``,
+    ``sidecar``. Every asset in ``outlets`` gets an event with these, fal's ``url`` and the ``prompt`` in its extra.
+
+    :param video: what the sensor returned, or the operator that waits: a JSON object with ``url`` and ``request_id``.
+    :param path: where to: ``s3://bucket/{{ ds }}.mp4``, ``gs://...``, ``file:///...``, an absolute path. In its
+        template, ``{{ task.video.request_id }}`` is the request's id.
+    :param conn_id: the storage's own connection; None: the one in the path (``s3://conn@bucket/...``), or its default.
+    :param overwrite: replace a file of another request at the path, which is refused otherwise.
+    :param must_fit: refuse a video that is not about as long and as large as it was asked for.
+    :param max_bytes: the largest file that is taken.
+    :param timeout: seconds that the download may take in all; then it fails, and a retry begins anew.
+    :param stall_timeout: seconds without a byte, after which it connects anew, and goes on where it was.
+    :param pika_conn_id: the connection that says which hosts may be fetched from (its ``media_hosts``), and with whose
+        key fal is asked for the story. The key never goes to the file's host.
+    """
+
+    template_fields: Sequence[str] = ("video", "path", "conn_id", "pika_conn_id")  # the path may need the video
+    template_fields_renderers = {"video": "json"}  # noqa: RUF012 (Airflow's own declaration)
+    ui_color = "#e3f0fa"
+
+    def __init__(
+        self,
+        *,
+        video: Templated[Mapping[str, Any] | str],
+        path: Templated[str],
+        conn_id: str | None = None,
+        overwrite: bool = False,
+        must_fit: bool = True,
+        max_bytes: int = 2 * 1024**3,
+        timeout: timedelta | float = 3600.0,
+        stall_timeout: timedelta | float = 30.0,
+        pika_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.video = video
+        self.path = path
+        self.conn_id = conn_id
+        self.overwrite = overwrite
+        self.must_fit = must_fit
+        self.max_bytes = max_bytes
+        self.timeout = seconds_of("timeout", timeout)
+        self.stall_timeout = seconds_of("stall_timeout", stall_timeout)
+        self.pika_conn_id = pika_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Save the video, unless it has been; give what is there."""
+        from airflow_provider_pika import lineage
+        from airflow_provider_pika.hooks.pika import PikaHook
+        from airflow_provider_pika.story import saved_by
+
+        with failing_when_a_submit_cannot_help():
+            hook = PikaHook(self.pika_conn_id)
+            landing = self._landing(context, hook)
+            story = landing.recognised() or landing.land(lambda: saved_by(context["ti"]))
+        self._landed = (story, landing.place)
+        lineage.emit_asset_events(context, list(self.outlets), story, landing.place.uri)
+        lineage.collect_hook_lineage(hook, story, landing.place.uri)
+        return story.in_short()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Give OpenLineage's provider the URL as input and the file as output; it asks only where it is installed."""
+        from airflow_provider_pika.lineage import openlineage_of
+
+        landed: tuple[Story, Place] | None = getattr(self, "_landed", None)
+        return openlineage_of(*landed) if landed else None
+
+    def _landing(self, context: Context, hook: Any) -> Landing:
+        from airflow_provider_pika.landing import Landing
+        from airflow_provider_pika.media.download import Limits
+        from airflow_provider_pika.storage import Place
+        from airflow_provider_pika.story import SIDECAR
+
+        video = video_of(self.video)
+        place = Place(self.path, self.conn_id)  # type: ignore[arg-type]
+        return Landing(
+            video=video,
+            place=place,
+            sidecar=Place(place.path + SIDECAR, self.conn_id),
+            trust=hook.trust(),
+            limits=Limits(self.timeout, self.stall_timeout, self.max_bytes),
+            told=lambda: self._told(context, hook, video),
+            overwrite=self.overwrite,
+            must_fit=self.must_fit,
+            tell=self.log.info,
+        )
+
+    def _told(self, context: Context, hook: Any, video: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the task that submitted, and fal, for the story; neither may cost the file."""
+        from airflow_provider_pika.fal.looking import Remembered
+        from airflow_provider_pika.story import told_by
+        from airflow_provider_pika.xcoms import pull_request
+
+        upstream = sorted(self.get_flat_relative_ids(upstream=True))
+        asked = pull_request(context, upstream, video["request_id"])
+        endpoint = video.get("endpoint") or asked.get("endpoint")
+        remembered = Remembered()
+        try:
+            with hook.get_conn(STORY_WITHIN) as queue:
+                if endpoint:
+                    remembered = queue.remember(endpoint, video["request_id"])
+        except PikaError as error:
+            self.log.info("fal is not asked for the story: %s", error.message)
+        return told_by(asked, remembered)
+
+
+def video_of(value: Any) -> Mapping[str, Any]:
+    """Give the video, as the sensor returned it.
+
+    :raises InvalidInput: it is none: no JSON object, or without ``url`` or ``request_id``.
+    """
+    video = read_text(value)
+    if isinstance(video, Mapping) and all(isinstance(video.get(name), str) for name in ("url", "request_id")):
+        return video
+    raise InvalidInput(
+        f"video={str(value)[:200]!r} is not allowed: it takes what PikaVideoSensor returns, a JSON object with url and "
+        "request_id."
+    )

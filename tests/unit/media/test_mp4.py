@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import av
+import pytest
+
+from airflow_provider_pika.emulator.render import Clip as Drawn
+from airflow_provider_pika.emulator.render import render
+from airflow_provider_pika.exceptions import VideoRejected
+from airflow_provider_pika.media import mp4, probing
+from airflow_provider_pika.media.mp4 import Clip
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path: Path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    render(Drawn("a fox", 1, 320, 180, 48), path)
+    return path.read_bytes()
+
+
+def encoded(options: dict[str, str], name: str = "clip.mp4") -> bytes:
+    file = io.BytesIO()
+    file.name = name
+    with av.open(file, "w", format=name.rpartition(".")[2], options=options) as container:
+        stream = container.add_stream("libx264" if name.endswith("mp4") else "libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(50):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing.importlib.util, "find_spec", lambda name: None)
+
+
+def probed(content: bytes) -> Clip:
+    return probing.probe(io.BytesIO(content), len(content))
+
+
+@pytest.mark.parametrize("with_pyav", [True, False])
+def test_a_clip_is_told_the_same_with_pyav_and_without(
+    clip: bytes, with_pyav: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_pyav:
+        without_pyav(monkeypatch)
+    assert probed(clip) == Clip(320, 180, 2.0, 24.0)
+
+
+@pytest.mark.parametrize("with_pyav", [True, False])
+def test_a_header_at_the_end_is_found(with_pyav: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded({})
+    assert content.index(b"mdat") < content.index(b"moov")
+    if not with_pyav:
+        without_pyav(monkeypatch)
+    assert probed(content) == Clip(64, 48, 2.0, 25.0)
+
+
+@pytest.mark.parametrize("with_pyav", [True, False])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.999])
+def test_a_clip_that_is_cut_off_is_refused_though_its_beginning_plays(
+    clip: bytes, share: float, with_pyav: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_pyav:
+        without_pyav(monkeypatch)
+    with pytest.raises(VideoRejected, match=r"cut off|no whole MP4"):
+        probed(clip[: int(len(clip) * share)])
+
+
+@pytest.mark.parametrize("with_pyav", [True, False])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 1000,
+        b"<!DOCTYPE html><html></html>",
+        b"\x00\x00\x00\x10ftypisom" + b"\x00" * 4,
+        b"\x00\x00\x00\x10ftypisom" + b"\x00" * 4 + b"\x00\x00\x00\x08moov\x00\x00\x00\x08mdat",
+        b"\x00\x00\x00\x10ftypisom" + b"\x00" * 4 + b"\x00\x00\x00\x04moov",
+        b"\x00\x00\x00\x10ftypisom" + b"\x00" * 4 + b"\x00\x00\x00\x01mdat" + struct.pack(">Q", 1 << 60),
+    ],
+    ids=["nothing", "zeros", "html", "only ftyp", "empty header", "a box below its header", "a box beyond the end"],
+)
+def test_what_is_no_video_is_refused(content: bytes, with_pyav: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not with_pyav:
+        without_pyav(monkeypatch)
+    with pytest.raises(VideoRejected):
+        probed(content)
+
+
+def test_a_header_that_claims_absurd_things_is_refused_and_takes_no_time(clip: bytes) -> None:
+    many = clip[:32] + struct.pack(">I4s", 8, b"free") * 20_000
+    with pytest.raises(VideoRejected, match="too many boxes"):
+        mp4.check_whole(io.BytesIO(many), len(many))
+
+
+def test_a_clip_whose_pictures_are_garbage_is_refused_where_pyav_can_look(clip: bytes) -> None:
+    start = clip.index(b"mdat") + 4
+    with pytest.raises(VideoRejected):
+        probed(clip[:start] + b"\xff" * (len(clip) - start))
+
+
+def test_a_file_with_sound_alone_is_no_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=44100, layout="stereo")
+        for number in range(10):
+            frame = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
+            frame.sample_rate, frame.pts = 44100, number * 1024
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoRejected, match="no video stream"):
+        probed(file.getvalue())
+    without_pyav(monkeypatch)
+    with pytest.raises(VideoRejected, match="no video stream"):
+        probed(file.getvalue())
+
+
+def test_another_container_needs_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded({}, "clip.webm")
+    assert (probed(content).width, probed(content).height) == (64, 48)
+    without_pyav(monkeypatch)
+    with pytest.raises(VideoRejected, match="pip install av"):
+        probed(content)
+
+
+def test_a_fragmented_clip_needs_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded({"movflags": "frag_keyframe+empty_moov"})
+    assert probed(content).seconds == pytest.approx(2.0, abs=0.1)
+    without_pyav(monkeypatch)
+    with pytest.raises(VideoRejected, match="pip install av"):
+        probed(content)
+
+
+def test_bytes_that_nobody_reads_may_follow(clip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    padded = clip + struct.pack(">I4s", 1000, b"free") + bytes(992)
+    without_pyav(monkeypatch)
+    assert probed(padded) == Clip(320, 180, 2.0, 24.0)

@@ -67,6 +67,12 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_provider_pika.triggers.pika", "airflow_provider_pika.triggers.batch"],
             }
         ],
+        "task-decorators": [
+            {
+                "name": "pika_text_to_video",
+                "class-name": "airflow_provider_pika.decorators.pika.pika_text_to_video_task",
+            }
+        ],
         "transfers": [
             {
                 "source-integration-name": integration,

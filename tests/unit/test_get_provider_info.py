@@ -43,6 +43,11 @@ def test_every_module_that_is_named_exists() -> None:
         for entry in info[key]:
             for name in entry["python-modules"]:
                 import_module(name)
+    for entry in info["transfers"]:
+        import_module(entry["python-module"])
+    for entry in info["task-decorators"]:
+        module_name, _, function = entry["class-name"].rpartition(".")
+        assert callable(getattr(import_module(module_name), function))
 
 
 def test_airflow_3_1_gets_the_same_form_from_the_hook() -> None:

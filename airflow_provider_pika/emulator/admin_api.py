@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry
 from airflow_provider_pika.emulator.faults import Fault
+from airflow_provider_pika.emulator.file_log import FileLog
 from airflow_provider_pika.emulator.records import Job
 from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
@@ -21,9 +22,10 @@ class AdminApi:
     store: Store
     faults: FaultRegistry
     tally: Tally
+    file_log: FileLog
 
     def router(self) -> APIRouter:
-        """Faults, counters, requests."""
+        """Faults, counters, requests, downloads."""
         router = APIRouter(prefix="/_emulator")
         router.add_api_route("/faults", self.set_fault, methods=["POST"], status_code=201)
         router.add_api_route("/faults", self.list_faults, methods=["GET"])
@@ -31,6 +33,8 @@ class AdminApi:
         router.add_api_route("/counts", self.counts, methods=["GET"])
         router.add_api_route("/counts", self.reset_counts, methods=["DELETE"])
         router.add_api_route("/requests", self.requests, methods=["GET"])
+        router.add_api_route("/file_requests", self.file_requests, methods=["GET"])
+        router.add_api_route("/file_requests", self.reset_file_requests, methods=["DELETE"])
         return router
 
     async def set_fault(self, fault: Fault) -> Fault:
@@ -59,6 +63,15 @@ class AdminApi:
     async def requests(self, prompt: str = "", since: float = 0.0) -> list[dict[str, Any]]:
         """Every request, oldest first; ``prompt`` keeps those with it in theirs, ``since`` those sent then or later."""
         return [_describe(job) for job in self.store.all(prompt, since)]
+
+    async def file_requests(self) -> list[dict[str, Any]]:
+        """The last exchanges about result files, oldest first."""
+        return self.file_log.read()
+
+    async def reset_file_requests(self) -> Response:
+        """Forget the exchanges about result files."""
+        self.file_log.reset()
+        return Response(status_code=204)
 
 
 def _describe(job: Job) -> dict[str, Any]:

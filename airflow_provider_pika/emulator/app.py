@@ -15,6 +15,7 @@ from airflow_provider_pika.emulator.admin_api import AdminApi
 from airflow_provider_pika.emulator.database import Database
 from airflow_provider_pika.emulator.drawing import Renderer, StandIn
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry
+from airflow_provider_pika.emulator.file_log import FileLog
 from airflow_provider_pika.emulator.files_api import FilesApi
 from airflow_provider_pika.emulator.gate import Gate
 from airflow_provider_pika.emulator.generation import Generator
@@ -63,10 +64,10 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
     drawing = Renderer(store.log, options.runners) if options.render else StandIn(files)
     generator = Generator(files, options.pace, store.log, drawing)
     runners = Runners(store, faults, generator, webhooks, options.runners)
-    files_api = FilesApi(store, gate, tally, files)
+    files_api = FilesApi(store, gate, tally, FileLog(), files)
 
     queue = _api(
-        AdminApi(store, faults, tally).router(),
+        AdminApi(store, faults, tally, files_api.log).router(),
         PlatformApi(database, gate, tally, keys, options.history_lag).router(),
         webhooks.router(),
         files_api.router(),

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Operation = Literal["submit", "status", "stream", "result", "cancel", "file", "history", "run"]
 
-RefusalName = Literal["reset", "http_429", "http_500", "http_502", "http_503", "http_504", "locked"]
+RefusalName = Literal[
+    "reset",
+    "http_403",
+    "http_404",
+    "http_429",
+    "http_500",
+    "http_502",
+    "http_503",
+    "http_504",
+    "locked",
+    "redirect",
+]
 """Answered before anything is processed: no request comes of it."""
 
 ReplyName = Literal["lost_reply", "stall", "malformed"]
 """Processed as usual; what goes wrong is the reply."""
+
+DownloadName = Literal["reset_midway", "stall_midway", "wrong_content_length", "no_ranges", "changed_file"]
+"""What goes wrong with one reply of a result file, and with no other."""
 
 GenerationName = Literal[
     "content_policy_violation",
@@ -29,12 +43,16 @@ GenerationName = Literal[
     "broken_file",
     "html_file",
     "slow_download",
+    "large_file",
+    "expired_file",
+    "forbidden_file",
     "ignore_cancel",
     "webhook_payload_error",
 ]
 """What becomes of an accepted request."""
 
 REFUSALS = frozenset(get_args(RefusalName))
+DOWNLOAD_FAULTS = frozenset(get_args(DownloadName))
 GENERATION_FAULTS = frozenset(get_args(GenerationName))
 
 OPTIONS: dict[str, frozenset[str]] = {
@@ -46,18 +64,28 @@ OPTIONS: dict[str, frozenset[str]] = {
     "generation_error": frozenset({"retryable"}),
     "downstream_error": frozenset({"retryable"}),
     "slow_download": frozenset({"bytes_per_second"}),
+    "large_file": frozenset({"bytes"}),
+    "redirect": frozenset({"location"}),
+    "reset_midway": frozenset({"bytes"}),
+    "stall_midway": frozenset({"bytes", "seconds"}),
 }
 """The options of a fault, beyond ``times``, ``match`` and (for the operation faults) ``on``."""
+
+DEFAULTS: dict[str, dict[str, object]] = {
+    "large_file": {"bytes": 1_000_000_000},
+    **{name: {"on": "file"} for name in DOWNLOAD_FAULTS},
+}
+"""Where the default of an option is another than for the rest."""
 
 DIRECTIVE = re.compile(r"\[\[\s*(\w+)((?:\s+\w+=[^\s\]]+)*)\s*\]\]")
 
 
 class Fault(BaseModel):
-    """One fault as somebody asked for it. Times are counts, ``seconds`` and ``retry_after`` are seconds."""
+    """One fault as somebody asked for it. Times and bytes are counts, ``seconds`` and ``retry_after`` are seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fault: RefusalName | ReplyName | GenerationName
+    fault: RefusalName | ReplyName | DownloadName | GenerationName
     on: Operation = "submit"
     times: int = Field(default=1, ge=1)
     match: str = ""
@@ -66,6 +94,13 @@ class Fault(BaseModel):
     retryable: bool = False
     accepted: bool = False
     bytes_per_second: int = Field(default=65536, ge=1)
+    bytes: int = Field(default=65536, ge=0, le=2**40)
+    location: str = Field(default="", pattern=r"^[!-~]+$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_own_defaults(cls, given: Any) -> Any:
+        return {**DEFAULTS.get(str(given.get("fault")), {}), **given} if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _only_its_own_options(self) -> Fault:
@@ -75,6 +110,19 @@ class Fault(BaseModel):
         if unknown := self.model_fields_set - known:
             raise ValueError(f"{self.fault} has no option {', '.join(sorted(unknown))}")
         return self
+
+    @model_validator(mode="after")
+    def _can_strike(self) -> Fault:
+        if self.is_download and self.on != "file":
+            raise ValueError(f"{self.fault} can only be on=file")
+        if self.fault == "redirect" and not self.location:
+            raise ValueError("redirect needs a location")
+        return self
+
+    @property
+    def is_download(self) -> bool:
+        """Whether it befalls a result file on its way."""
+        return self.fault in DOWNLOAD_FAULTS
 
     @property
     def is_generation(self) -> bool:

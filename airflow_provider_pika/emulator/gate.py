@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
+from airflow_provider_pika.emulator.downloads import spoiled_download
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry, Subject
 from airflow_provider_pika.emulator.faults import Fault, Operation
 from airflow_provider_pika.emulator.tally import Tally
@@ -50,6 +52,8 @@ def refusal(fault: Fault) -> Response:
             return Dropped(reset=True)
         case "locked":
             return JSONResponse({"detail": LOCKED}, 403)
+        case "redirect":
+            return Response(status_code=302, headers={"Location": fault.location})
         case "http_429":
             retry_after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             return JSONResponse({"detail": "Too many requests"}, 429, retry_after)
@@ -57,11 +61,14 @@ def refusal(fault: Fault) -> Response:
             body = {"detail": "Internal server error", "error_type": "internal_error"}
             return JSONResponse(body, 500, {"X-Fal-Error-Type": "internal_error"})
         case _:
-            return ingress_error(int(fault.fault.removeprefix("http_")))
+            status = int(fault.fault.removeprefix("http_"))
+            return ingress_error(status) if status in NGINX else refused(status)
 
 
 def spoiled(fault: Fault, reply: Response) -> Response:
     """What is left of a good reply: by the fault, or by a refusal that came after the acceptance."""
+    if fault.is_download:
+        return spoiled_download(fault, reply)
     match fault.fault:
         case "lost_reply":
             return Dropped()
@@ -71,6 +78,11 @@ def spoiled(fault: Fault, reply: Response) -> Response:
             return PlainTextResponse("upstream connect error or disconnect/reset before headers", 200)
         case _:
             return refusal(fault)
+
+
+def refused(status: int) -> Response:
+    """The status, in so many words."""
+    return JSONResponse({"detail": HTTPStatus(status).phrase}, status)
 
 
 def ingress_error(status: int) -> Response:

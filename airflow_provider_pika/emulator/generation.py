@@ -14,8 +14,7 @@ from airflow_provider_pika.emulator import errors
 from airflow_provider_pika.emulator.drawing import Drawing
 from airflow_provider_pika.emulator.endpoints import ENDPOINTS, TextToVideoInput
 from airflow_provider_pika.emulator.records import Job, Outcome
-
-HTML_PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>\n"
+from airflow_provider_pika.emulator.result_files import finish_file
 
 
 class RequeueError(Exception):
@@ -85,9 +84,7 @@ class Generator:
         name = f"{hashlib.sha256(job.id.encode()).hexdigest()[:8]}/pika_{job.id.replace('-', '')[-12:]}.mp4"
         own = self._files / name
         drawn = await self._drawing.draw(job.id, clip, own, self._pace.seconds(job))
-        size = drawn.stat().st_size
-        if (content := _spoiled(job, drawn, size)) is not None:
-            _write(own, content)
+        size = finish_file(job, drawn, own)
         self._log(job.id, f"Generation finished, {size} bytes")
         video = {
             "url": f"{job.submission.origin}/files/b/{name}",
@@ -108,17 +105,3 @@ def _failure(job: Job) -> Outcome | None:
     if fault := job.fault("downstream_error"):
         return errors.downstream_error(retryable=fault.retryable)
     return errors.runner_disconnected() if job.fault("runner_error") else None
-
-
-def _spoiled(job: Job, drawn: Path, size: int) -> bytes | None:
-    """What a file fault puts in the file's place, if there is one. The result goes on naming the good file's size."""
-    if job.fault("html_file"):
-        return HTML_PAGE
-    if job.fault("broken_file"):
-        return bytes(size)  # random ones are a video to some decoder, one time in two hundred
-    return drawn.read_bytes()[: size // 2] if job.fault("truncated_file") else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.integration.emulator.talk import Caller
@@ -53,3 +54,17 @@ def busy(caller: Caller) -> list[str]:
     for request_id in requests:
         caller.until(request_id, "IN_PROGRESS")
     return requests
+
+
+@pytest.fixture
+def client(emulator: RunningEmulator) -> Iterator[httpx.Client]:
+    """Somebody without a key, as it should be at a media host."""
+    with emulator.client() as client:
+        client.delete("/_emulator/file_requests")
+        yield client
+
+
+@pytest.fixture
+def clean(caller: Caller) -> bytes:
+    """What every clip of this prompt is, once its faults are over."""
+    return caller.http.get(caller.video("a cat")["url"]).content

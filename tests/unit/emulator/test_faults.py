@@ -37,6 +37,9 @@ def test_operation_faults_strike_the_submission_once_unless_told_otherwise() -> 
         "[[reset fault=stall]]",
         "[reset]",
         "[[reset",
+        "[[reset_midway on=status]]",
+        "[[redirect on=file]]",
+        "[[large_file on=file]]",
     ],
 )
 def test_what_is_no_directive_stays_text(prompt: str) -> None:
@@ -46,6 +49,26 @@ def test_what_is_no_directive_stays_text(prompt: str) -> None:
 
 def test_directives_are_not_drawn() -> None:
     assert strip_directives("a cat [[reset times=2]] on [[a wall]]") == "a cat on [[a wall]]"
+
+
+def test_faults_of_a_download_strike_the_file_without_being_told() -> None:
+    faults = parse_prompt("[[reset_midway bytes=7 times=3]] [[stall_midway]] [[no_ranges on=file]]")
+    assert [(fault.on, fault.times, fault.bytes) for fault in faults] == [
+        ("file", 3, 7),
+        ("file", 1, 65536),
+        ("file", 1, 65536),
+    ]
+
+
+def test_a_location_is_taken_as_it_is() -> None:
+    (fault,) = parse_prompt("a cat [[redirect on=file location=http://169.254.169.254/latest?a=b&c=d#e]]")
+    assert (fault.on, fault.location) == ("file", "http://169.254.169.254/latest?a=b&c=d#e")
+
+
+def test_a_fault_is_the_same_after_it_was_kept() -> None:
+    (fault,) = parse_prompt("[[large_file]]")
+    kept = Fault.model_validate_json(fault.model_dump_json(exclude_unset=True))
+    assert kept.bytes == fault.bytes == 1_000_000_000
 
 
 def test_retryable_is_read_as_a_truth_value() -> None:
@@ -62,6 +85,11 @@ def test_retryable_is_read_as_a_truth_value() -> None:
         ({"fault": "reset", "seconds": 3}, "seconds"),
         ({"fault": "requeue", "on": "status"}, "on"),
         ({"fault": "reset", "colour": "red"}, "colour"),
+        ({"fault": "no_ranges", "on": "result"}, "on=file"),
+        ({"fault": "no_ranges", "bytes": 1}, "bytes"),
+        ({"fault": "redirect", "on": "file"}, "location"),
+        ({"fault": "redirect", "location": "http://a b"}, "location"),
+        ({"fault": ["redirect"]}, "fault"),
     ],
 )
 def test_an_admin_call_names_what_it_does_not_know(wrong: dict[str, object], named: str) -> None:

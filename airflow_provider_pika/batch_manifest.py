@@ -36,6 +36,7 @@ def line_of(index: int, item: Item) -> dict[str, Any]:
         "index": index,
         "state": item.state,
         "request_id": item.record.request_id if item.record else None,
+        "endpoint": item.record.endpoint if item.record else None,
         **{name: getattr(video, name, None) for name in _VIDEO},
         "error": None if error is None else error.message,
         "error_type": None if error is None else error.error_type or type(error).__name__,

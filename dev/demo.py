@@ -20,6 +20,7 @@ from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
+from airflow_provider_pika.story import SIDECAR
 from dev.airflow_home import HOMES, AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 
@@ -28,7 +29,7 @@ FOLDER = HOMES / "demo"
 
 #: A line of Airflow's console log: time, level, message, and the logger that wrote it.
 _LOGGED = re.compile(r"^\S+ \[(?P<level>\w+)\s*\] (?P<message>.*?)\s+\[(?P<logger>[\w.]+)\]")
-_SAVED = re.compile(r"Saved (?P<path>\S.*\.mp4)$")
+_SAVED = re.compile(r"Saved (?P<path>\S.*\.mp4): \d+ bytes")
 
 
 def main() -> int:
@@ -97,6 +98,7 @@ def _run(queue: Queue) -> int:
     if failed or path is None:
         print(f"The Dag run failed; {_shown(log)} says why.", file=sys.stderr)
         return 1
+    print(_shown(path.with_name(path.name + SIDECAR)))
     print(_shown(path))
     return 0
 
@@ -110,7 +112,7 @@ def _tell(
         keep(line)
         if saved := _SAVED.search(line):
             path = Path(saved["path"])
-        elif (told := _LOGGED.match(line)) and "airflow_provider_pika" in told["logger"]:
+        if (told := _LOGGED.match(line)) and "airflow_provider_pika" in told["logger"]:
             if not told["message"].startswith("While deferred: "):  # seen already, as it happened
                 print(f"  {time.strftime('%H:%M:%S')}  {told['message']}", flush=True)
             if told["message"].startswith("Submitted "):

@@ -1,37 +1,24 @@
-"""What the examples share: a task that saves a video to a file."""
+"""What the examples share: their folder, and one call that generates a clip, waits for it, and saves it."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from airflow.sdk import Param, task
+from airflow.sdk import Param, task_group
 
-#: Where the examples put their files, unless the run says otherwise.
-FOLDER = Param(
-    str(Path(tempfile.gettempdir()) / "pika-videos"), type="string", description="The folder for the MP4 files"
-)
+from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
-
-@task
-def save(video: dict[str, Any], folder: str) -> str:
-    """Stream the video to ``<folder>/<request id>.mp4``, and return that path; never half a file under that name."""
-    import httpx
-
-    path = Path(folder) / f"{video['request_id']}.mp4"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with httpx.stream("GET", video["url"]) as answer, part.open("wb") as file:
-        answer.raise_for_status()
-        for chunk in answer.iter_bytes():
-            file.write(chunk)
-    part.rename(path)
-    print(f"Saved {path}")
-    return str(path)
+#: Where the examples put their files, unless the run says otherwise; "s3://bucket/clips" does as well.
+FOLDER = Param(str(Path(tempfile.gettempdir()) / "pika-videos"), type="string", description="Where the MP4 files go")
 
 
-@task
-def save_all(videos: list[dict[str, Any]], folder: str) -> list[str]:
-    """Save every video as :func:`save` does, and return the paths."""
-    return [save.function(video, folder) for video in videos]
+@task_group
+def saved_clip(prompt, path, resolution="480p", duration=5, outlets=()):
+    """Generate, wait, save: from a prompt to a file, in one call; it gives what is known of the file."""
+    generate = PikaTextToVideoOperator(task_id="generate", prompt=prompt, resolution=resolution, duration=duration)
+    video = PikaVideoSensor(task_id="video", request_id=generate.output, timeout=30 * 60)
+    save = PikaVideoToObjectStorageOperator(task_id="save", video=video.output, path=path, outlets=outlets, retries=3)
+    return save.output

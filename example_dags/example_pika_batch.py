@@ -6,9 +6,10 @@ It needs Airflow 3.3. A retry pays only for what is missing. One clip in twenty 
 from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
-from saving import FOLDER
+from clips import FOLDER
 
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
 
 @task
@@ -18,8 +19,8 @@ def prompts(number: int) -> list[dict[str, object]]:
 
 
 @task
-def report(batch: dict[str, object]) -> list[str]:
-    """Read the manifest, a line for each prompt in their order, and print the URLs."""
+def done(batch: dict[str, object]) -> list[dict[str, object]]:
+    """Read the manifest, a line for each prompt in their order, and give those that became a clip."""
     import json
 
     from airflow.sdk import ObjectStoragePath
@@ -27,7 +28,7 @@ def report(batch: dict[str, object]) -> list[str]:
     lines = [json.loads(line) for line in ObjectStoragePath(str(batch["manifest"])).read_text().splitlines()]
     for line in lines:
         print(f"{line['index']}: {line['url'] or line['error']}")
-    return [line["url"] for line in lines if line["url"]]
+    return [line for line in lines if line["url"]]
 
 
 @dag(
@@ -47,7 +48,9 @@ def example_pika_batch():
         timeout=6 * 60 * 60,
         retries=3,
     )
-    report(batch.output)
+    PikaVideoToObjectStorageOperator.partial(
+        task_id="save", path="{{ params.folder }}/{{ task.video.request_id }}.mp4", retries=3
+    ).expand(video=done(batch.output))
 
 
 example_pika_batch()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from airflow.sdk import Param, dag
-from saving import FOLDER, save
+from clips import FOLDER
 
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
 
 @dag(
@@ -22,7 +23,9 @@ from airflow_provider_pika.sensors.pika import PikaVideoSensor
 def example_pika_clean_up():
     generate = PikaTextToVideoOperator(task_id="generate", prompt="{{ params.prompt }}", resolution="480p")
     video = PikaVideoSensor(task_id="video", request_id=generate.output, timeout=30 * 60)
-    save(video.output, folder="{{ params.folder }}")
+    PikaVideoToObjectStorageOperator(
+        task_id="save", video=video.output, path="{{ params.folder }}/{{ task.video.request_id }}.mp4", retries=3
+    )
 
     clean_up = PikaCancelOperator(
         task_id="clean_up",

@@ -8,9 +8,10 @@ and ``pool="clips"`` below. On 3.1 and 3.2 a retry pays for its clip again.
 from __future__ import annotations
 
 from airflow.sdk import Param, dag
-from saving import FOLDER, save_all
+from clips import FOLDER
 
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
 PRODUCTS = ["a copper kettle", "a folding bicycle", "a woollen scarf", "a pocket radio", "a paper lantern"]
 VIEWS = ["slowly turning", "on a wet street", "seen from above", "in falling snow", "by candlelight"]
@@ -35,7 +36,9 @@ def example_pika_many_prompts():
     ).expand(
         prompt=[f"{product}, {view}, {light}" for product in PRODUCTS for view in VIEWS for light in LIGHTS],
     )
-    save_all(video.output, folder="{{ params.folder }}")
+    PikaVideoToObjectStorageOperator.partial(
+        task_id="save", path="{{ params.folder }}/{{ task.video.request_id }}.mp4", retries=3
+    ).expand(video=video.output)
 
 
 example_pika_many_prompts()

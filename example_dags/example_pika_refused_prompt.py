@@ -8,11 +8,12 @@ The refused clip's sensor fails at once, without using up its retries, and its l
 from __future__ import annotations
 
 from airflow.sdk import dag, task
-from saving import FOLDER, save
+from clips import FOLDER
 
 from airflow_provider_pika.exceptions import ContentPolicyViolation
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
 PROMPTS = {
     "boat": "A paper boat crosses a puddle in the rain",
@@ -37,9 +38,9 @@ def example_pika_refused_prompt():
                 print(f"No clip from {task_id}, {failure}")
 
     @task(trigger_rule="all_done")
-    def publish(paths: list[str | None]) -> list[str]:
-        there = [path for path in paths if path]
-        print(f"Publishing {len(there)} of {len(paths)} clips: {there}")
+    def publish(clips: list[dict | None]) -> list[str]:
+        there = [clip["path"] for clip in clips if clip]
+        print(f"Publishing {len(there)} of {len(clips)} clips: {there}")
         return there
 
     videos, saved = [], []
@@ -49,7 +50,10 @@ def example_pika_refused_prompt():
             task_id=f"video_{name}", request_id=generate.output, retries=3, on_failure_callback=note_failure
         )
         videos.append(video)
-        saved.append(save.override(task_id=f"save_{name}")(video.output, folder="{{ params.folder }}"))
+        path = f"{{{{ params.folder }}}}/{{{{ run_id | replace(':', '-') }}}}/{name}.mp4"
+        saved.append(
+            PikaVideoToObjectStorageOperator(task_id=f"save_{name}", video=video.output, path=path, retries=3).output
+        )
     video_ids = [video.task_id for video in videos]
     videos >> report_missing()
     publish(saved)

@@ -1,12 +1,11 @@
-"""The same in TaskFlow style: a prompt that is computed, a video that the next function takes."""
+"""The same in TaskFlow style: a function writes the prompt, and the next one takes the file."""
 
 from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
-from saving import FOLDER, save
+from clips import FOLDER
 
-from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
 
 @dag(
@@ -16,22 +15,20 @@ from airflow_provider_pika.sensors.pika import PikaVideoSensor
     params={"city": Param("Lisbon", type="string"), "folder": FOLDER},
 )
 def example_pika_taskflow():
-    @task
-    def write_prompt(params: dict) -> dict:
+    @task.pika_text_to_video(resolution="480p", wait_for_completion=True, timeout=30 * 60, retries=3)
+    def video(params: dict) -> dict:
         return {"prompt": f"A tram climbs a steep street in {params['city']} at golden hour", "seed": 7}
 
     @task
-    def announce(path: str, video: dict) -> str:
-        message = f"Fresh from {video['endpoint']}: {path}"
+    def announce(saved: dict) -> str:
+        message = f"Fresh from Pika: {saved['path']}, {saved['seconds']:g} s"
         print(message)
         return message
 
-    wanted = write_prompt()
-    request_id = PikaTextToVideoOperator(
-        task_id="generate", prompt=wanted["prompt"], seed=wanted["seed"], resolution="480p"
-    ).output
-    video = PikaVideoSensor(task_id="video", request_id=request_id, timeout=30 * 60).output
-    announce(save(video, folder="{{ params.folder }}"), video)
+    save = PikaVideoToObjectStorageOperator(
+        task_id="save", video=video(), path="{{ params.folder }}/{{ task.video.request_id }}.mp4", retries=3
+    )
+    announce(save.output)
 
 
 example_pika_taskflow()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from airflow.sdk import Param, dag
-from saving import FOLDER, save
+from clips import FOLDER
 
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
 
 @dag(
@@ -28,7 +29,9 @@ def example_pika_text_to_video():
         duration="{{ params.duration }}",
     )
     video = PikaVideoSensor(task_id="video", request_id=generate.output, timeout=30 * 60)
-    save(video.output, folder="{{ params.folder }}")
+    PikaVideoToObjectStorageOperator(
+        task_id="save", video=video.output, path="{{ params.folder }}/{{ task.video.request_id }}.mp4", retries=3
+    )
 
 
 example_pika_text_to_video()

@@ -16,9 +16,6 @@ from airflow_provider_pika.fal.proxies import proxy_to
 from .fetching import Elsewhere, Part, check_length, check_size, meaning, pause_after
 from .trust import Trust
 
-#: Bytes of a piece: what is in memory at a time.
-PIECE = 1 << 20
-
 #: Redirects that are followed, one after the other.
 MOST_REDIRECTS = 5
 
@@ -136,7 +133,7 @@ class Download:
         check_size(answer.total, self._limits.size)
         if answer.is_whole:
             return
-        for piece in response.iter_raw(PIECE):
+        for piece in response.iter_raw():  # as they come: what httpx gathers for a size is lost when it breaks
             self._sink.write(piece)
             self._hash.update(piece)
             self._part = replace(self._part, have=self._part.have + len(piece))

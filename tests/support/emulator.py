@@ -97,6 +97,15 @@ class RunningEmulator:
         requests: list[dict[str, Any]] = self._admin("GET", "requests", params=params).json()
         return requests
 
+    def file_requests(self) -> list[dict[str, Any]]:
+        """The last exchanges of result files, oldest first: path, method, range, authorization, status."""
+        requests: list[dict[str, Any]] = self._admin("GET", "file_requests").json()
+        return requests
+
+    def reset_file_requests(self) -> None:
+        """Forget them."""
+        self._admin("DELETE", "file_requests")
+
     def most_at_once(self, prompt: str) -> int:
         """How many requests whose prompt contains this were unfinished at the same time, at most."""
         requests = self.requests(prompt)

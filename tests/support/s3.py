@@ -61,7 +61,7 @@ class RunningS3:
         connection = {"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra}
         return {"AIRFLOW_CONN_CLIPS_STORE": json.dumps(connection)}
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         """The names of all objects that a reader sees."""
         listed = self.client.list_objects_v2(Bucket=self.bucket)
         return sorted(entry["Key"] for entry in listed.get("Contents", []))

@@ -37,7 +37,7 @@ def encoded(options: dict[str, str], name: str = "clip.mp4") -> bytes:
 
 
 def without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
 
 def probed(content: bytes) -> Clip:

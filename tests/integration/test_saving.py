@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import pendulum
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import DAG, Asset, AssetAlias
+
+from airflow_provider_pika import __version__
+from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from tests.integration.conftest import KEY, connect
+from tests.support.emulator import RunningEmulator
+from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver, story_beside
+
+
+@pytest.fixture
+def video(emulator: RunningEmulator) -> Video:
+    made, _ = generated()
+    emulator.reset_file_requests()
+    return made
+
+
+def test_a_video_lands_as_a_file_that_plays_and_the_task_says_what_it_is(video: Video, tmp_path: Path) -> None:
+    path = tmp_path / "2026" / "fox.mp4"
+    saved = save(video, path)
+    content = path.read_bytes()
+    assert saved == {
+        "path": str(path),
+        "bytes": video["file_size"],
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "width": 854,
+        "height": 480,
+        "seconds": 5.0,
+        "request_id": video["request_id"],
+        "sidecar": f"{path}.json",
+    }
+    with av.open(str(path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 120
+    assert names_in(path.parent) == ["fox.mp4", "fox.mp4.json"]
+
+
+def test_its_story_lies_beside_it(emulator: RunningEmulator, tmp_path: Path) -> None:
+    video, _ = generated("a heron", seed=7)
+    path = tmp_path / "heron.mp4"
+    saved = save(video, f"file://{path}")
+    story = story_beside(path)
+    times = {
+        name: pendulum.parse(story.pop(name)) for name in ("submitted_at", "started_at", "completed_at", "saved_at")
+    }
+    assert list(times.values()) == sorted(times.values(), key=str)
+    assert all(at.utcoffset().total_seconds() == 0 for at in times.values())  # type: ignore[union-attr]
+    inference_time = story.pop("inference_time")
+    assert inference_time == video["inference_time"] > 0
+    assert story == {
+        "schema_version": 1,
+        "path": f"file://{path}",
+        **{name: saved[name] for name in ("bytes", "sha256", "width", "height", "seconds", "request_id")},
+        "content_type": "video/mp4",
+        "frame_rate": 24.0,
+        "prompt": "a heron",
+        "seed": 7,
+        "input": {
+            "prompt": "a heron",
+            "resolution": "480p",
+            "duration": 5,
+            "negative_prompt": "ugly, bad, terrible",
+            "seed": 7,
+        },
+        "endpoint": "fal-ai/pika/v2.5/text-to-video",
+        "url": video["url"],
+        "billable_units": 5.0,
+        "dag_id": "clips",
+        "run_id": "manual__2026-11-24",
+        "task_id": "save",
+        "map_index": -1,
+        "provider_version": __version__,
+    }
+
+
+def with_submit_before(video: Video, pushed: dict[str, Any], path: Path) -> None:
+    """Save a video in a Dag whose submit came before."""
+    with DAG("clips"):
+        generate = PikaTextToVideoOperator(task_id="generate", prompt="x")
+        task = saver(video, path)
+        generate >> task
+    task.execute({"ti": SavingInstance(pushed), "outlet_events": {}})  # type: ignore[typeddict-item]
+
+
+def test_where_fals_history_is_not_to_be_read_the_submit_tells_what_was_asked_for(
+    emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    video, pushed = generated("a lynx")
+    emulator.fault("http_403", on="history", times=9)
+    with_submit_before(video, pushed, tmp_path / "lynx.mp4")
+    story = story_beside(tmp_path / "lynx.mp4")
+    assert story["prompt"] == "a lynx"
+    assert story["input"]["resolution"] == "480p"
+    assert story["seed"] == pushed["pika_request"]["input"]["seed"]
+    assert story["submitted_at"]
+    assert (story["started_at"], story["completed_at"]) == (None, None)
+
+
+def test_another_requests_inputs_are_never_taken_for_its_own(emulator: RunningEmulator, tmp_path: Path) -> None:
+    video, pushed = generated("a lynx")
+    emulator.fault("http_403", on="history", times=9)
+    pushed["pika_request"]["request_id"] = "another"
+    with_submit_before(video, pushed, tmp_path / "lynx.mp4")
+    assert story_beside(tmp_path / "lynx.mp4")["prompt"] is None
+
+
+def test_without_a_key_the_file_lands_all_the_same_with_gaps_in_its_story(
+    video: Video, emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(monkeypatch, emulator.queue_url, key="")
+    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(video, tmp_path / "fox.mp4")
+    story = story_beside(tmp_path / "fox.mp4")
+    assert (story["prompt"], story["submitted_at"], story["billable_units"]) == (None, None, None)
+    assert story["sha256"]
+
+
+def test_the_key_never_goes_to_the_files_host(video: Video, emulator: RunningEmulator, tmp_path: Path) -> None:
+    save(video, tmp_path / "fox.mp4")
+    [request] = emulator.file_requests()
+    assert request["authorization"] is False
+    assert KEY not in (tmp_path / "fox.mp4.json").read_text()
+
+
+def test_the_same_request_saved_again_is_recognised_and_not_fetched(
+    video: Video, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    first = save(video, tmp_path / "fox.mp4")
+    written = (tmp_path / "fox.mp4").stat().st_mtime_ns
+    emulator.reset_file_requests()
+    assert save(video, tmp_path / "fox.mp4") == first
+    assert save(video, tmp_path / "fox.mp4", overwrite=True) == first
+    assert emulator.file_requests() == []
+    assert (tmp_path / "fox.mp4").stat().st_mtime_ns == written
+
+
+def test_another_request_at_the_same_path_is_refused_and_nothing_changes(video: Video, tmp_path: Path) -> None:
+    save(video, tmp_path / "fox.mp4")
+    before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
+    other, _ = generated("an owl")
+    with pytest.raises(AirflowFailException, match=f"holds the video of request {video['request_id']}") as raised:
+        save(other, tmp_path / "fox.mp4")
+    assert isinstance(raised.value.__cause__, errors.PathTaken)
+    assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before
+
+
+def test_another_request_at_the_same_path_replaces_it_where_that_is_wanted(video: Video, tmp_path: Path) -> None:
+    save(video, tmp_path / "fox.mp4")
+    other, _ = generated("an owl")
+    saved = save(other, tmp_path / "fox.mp4", overwrite=True)
+    assert saved["request_id"] == other["request_id"] == story_beside(tmp_path / "fox.mp4")["request_id"]
+    assert hashlib.sha256((tmp_path / "fox.mp4").read_bytes()).hexdigest() == saved["sha256"]
+
+
+def test_a_file_that_was_changed_since_is_not_taken_for_the_saved_one(video: Video, tmp_path: Path) -> None:
+    save(video, tmp_path / "fox.mp4")
+    path = tmp_path / "fox.mp4"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(AirflowFailException, match="not what was saved there"):
+        save(video, path)
+    assert save(video, path, overwrite=True)["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("length", ["the same", "another"])
+def test_a_strangers_file_is_left_as_it_is(video: Video, tmp_path: Path, length: str) -> None:
+    path = tmp_path / "fox.mp4"
+    content = b"x" * (video["file_size"] if length == "the same" else 10)
+    path.write_bytes(content)
+    with pytest.raises(AirflowFailException) as raised:
+        save(video, path)
+    assert isinstance(raised.value.__cause__, errors.PathTaken)
+    assert path.read_bytes() == content
+    assert names_in(tmp_path) == ["fox.mp4"]
+
+
+def test_a_file_that_an_attempt_left_without_its_story_is_kept_if_it_is_the_same(video: Video, tmp_path: Path) -> None:
+    path = tmp_path / "fox.mp4"
+    save(video, path)
+    Path(f"{path}.json").unlink()
+    written = path.stat().st_mtime_ns
+    save(video, path)
+    assert path.stat().st_mtime_ns == written
+    assert story_beside(path)["request_id"] == video["request_id"]
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", "not JSON", '{"schema_version": 2, "request_id": "x"}'])
+def test_a_json_file_that_is_no_story_of_ours_is_left_as_it_is(video: Video, tmp_path: Path, content: str) -> None:
+    (tmp_path / "fox.mp4.json").write_text(content)
+    with pytest.raises(AirflowFailException, match="no story of this version"):
+        save(video, tmp_path / "fox.mp4")
+    assert names_in(tmp_path) == ["fox.mp4.json"]
+    assert (tmp_path / "fox.mp4.json").read_text() == content
+
+
+def test_what_a_dead_attempt_left_is_cleaned_up(video: Video, tmp_path: Path) -> None:
+    (tmp_path / ".fox.mp4.0a1b2c3d.part").write_bytes(b"half a file")
+    (tmp_path / ".other.mp4.0a1b2c3d.part").write_bytes(b"somebody else's")
+    save(video, tmp_path / "fox.mp4")
+    assert names_in(tmp_path) == [".other.mp4.0a1b2c3d.part", "fox.mp4", "fox.mp4.json"]
+
+
+def test_a_folder_at_the_path_is_refused(video: Video, tmp_path: Path) -> None:
+    (tmp_path / "fox.mp4").mkdir()
+    with pytest.raises(AirflowFailException, match="folder"):
+        save(video, tmp_path / "fox.mp4")
+
+
+@pytest.mark.parametrize("path", ["", "relative/fox.mp4", "/tmp/", "s3://bucket/folder/"])
+def test_a_path_of_no_file_is_refused_before_anything_is_fetched(
+    video: Video, emulator: RunningEmulator, path: str
+) -> None:
+    with pytest.raises(AirflowFailException, match="path="):
+        save(video, path)
+    assert emulator.file_requests() == []
+
+
+@pytest.mark.parametrize("value", [None, "", "a text", {"url": "https://fal.media/x"}, {"request_id": "x"}, [1]])
+def test_what_is_no_video_is_refused(emulator: RunningEmulator, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(AirflowFailException, match="PikaVideoSensor"):
+        save(value, tmp_path / "fox.mp4")
+
+
+def test_a_video_that_a_template_made_a_text_of_is_read(video: Video, tmp_path: Path) -> None:
+    assert save(json.dumps(video), tmp_path / "a.mp4")["request_id"] == video["request_id"]
+    assert save(str(video), tmp_path / "b.mp4")["request_id"] == video["request_id"]
+
+
+class Accessor:
+    def __init__(self) -> None:
+        self.extra: dict[str, Any] = {}
+        self.added: list[tuple[Any, dict[str, Any]]] = []
+
+    def add(self, asset: Any, extra: dict[str, Any]) -> None:
+        self.added.append((asset, extra))
+
+
+def test_every_outlet_gets_the_essentials(video: Video, tmp_path: Path) -> None:
+    asset, alias = Asset("clips"), AssetAlias("latest")
+    events = {asset: Accessor(), alias: Accessor()}
+    task = saver(video, tmp_path / "fox.mp4", outlets=[asset, alias])
+    saved = task.execute({"ti": SavingInstance(), "outlet_events": events})  # type: ignore[typeddict-item]
+    extra = events[asset].extra
+    assert {name: extra[name] for name in saved} == saved
+    assert (extra["url"], extra["prompt"]) == (video["url"], "a fox")
+    [(added, same)] = events[alias].added
+    assert added.uri.rstrip("/").endswith("fox.mp4")
+    assert same == extra
+
+
+def test_hook_lineage_has_the_url_and_the_object(video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.common.compat import sdk
+    from airflow.sdk.lineage import HookLineageCollector
+
+    collector = HookLineageCollector()
+    monkeypatch.setattr(sdk, "get_hook_lineage_collector", lambda: collector, raising=False)
+    save(video, tmp_path / "fox.mp4")
+    collected = collector.collected_assets
+    assert [entry.asset.uri for entry in collected.inputs] == [video["url"]]
+    assert [entry.asset.uri for entry in collected.outputs] == [f"file://{tmp_path}/fox.mp4"]
+
+
+def test_openlineage_is_told_of_both_and_of_the_request(video: Video, tmp_path: Path) -> None:
+    task = saver(video, tmp_path / "fox.mp4")
+    assert task.get_openlineage_facets_on_complete(None) is None
+    task.execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
+    told = task.get_openlineage_facets_on_complete(None)
+    [source], [target] = told.inputs, told.outputs
+    assert f"{source.namespace}/{source.name}" == video["url"]
+    assert (target.namespace, target.name) == ("file", f"{tmp_path}/fox.mp4")
+    assert target.outputFacets["outputStatistics"].size == video["file_size"]
+    assert told.run_facets["externalQuery"].externalQueryId == video["request_id"]

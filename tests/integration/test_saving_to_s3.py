@@ -1,0 +1,150 @@
+"""Saving to a bucket, through Airflow's own connection and s3fs, at a real S3 server."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from botocore.exceptions import ClientError
+
+from airflow_provider_pika import exceptions as errors
+from tests.support.emulator import RunningEmulator
+from tests.support.s3 import RunningS3
+from tests.support.saving import Video, generated, save
+
+
+@pytest.fixture(scope="module")
+def shared_s3() -> Iterator[RunningS3]:
+    with RunningS3() as running:
+        yield running
+
+
+@pytest.fixture
+def s3(shared_s3: RunningS3, monkeypatch: pytest.MonkeyPatch) -> RunningS3:
+    for key in shared_s3.objects():
+        shared_s3.client.delete_object(Bucket=shared_s3.bucket, Key=key)
+    for name, value in shared_s3.connection.items():
+        monkeypatch.setenv(name, value)
+    return shared_s3
+
+
+@pytest.fixture
+def video(emulator: RunningEmulator) -> Video:
+    made, _ = generated()
+    emulator.reset_file_requests()
+    return made
+
+
+def test_a_video_lands_in_a_bucket_with_its_story_and_its_type(s3: RunningS3, video: Video) -> None:
+    saved = save(video, "s3://clips/2026-11-24/fox.mp4", conn_id="clips_store")
+    assert s3.objects() == ["2026-11-24/fox.mp4", "2026-11-24/fox.mp4.json"]
+    content = s3.read("2026-11-24/fox.mp4")
+    assert saved["sha256"] == hashlib.sha256(content).hexdigest()
+    assert saved["path"] == "s3://clips/2026-11-24/fox.mp4"
+    assert json.loads(s3.read("2026-11-24/fox.mp4.json"))["request_id"] == video["request_id"]
+    types = [s3.client.head_object(Bucket="clips", Key=key)["ContentType"] for key in s3.objects()]
+    assert types == ["video/mp4", "application/json"]
+
+
+def test_the_connection_may_stand_in_the_path(s3: RunningS3, video: Video) -> None:
+    save(video, "s3://clips_store@clips/fox.mp4")
+    assert s3.objects() == ["fox.mp4", "fox.mp4.json"]
+
+
+def test_done_twice_is_done_once_in_a_bucket_too(s3: RunningS3, video: Video, emulator: RunningEmulator) -> None:
+    first = save(video, "s3://clips/fox.mp4", conn_id="clips_store")
+    emulator.reset_file_requests()
+    assert save(video, "s3://clips/fox.mp4", conn_id="clips_store") == first
+    assert emulator.file_requests() == []
+
+
+def test_another_request_at_the_same_key_is_refused(s3: RunningS3, video: Video) -> None:
+    save(video, "s3://clips/fox.mp4", conn_id="clips_store")
+    before = s3.read("fox.mp4")
+    other, _ = generated("an owl")
+    with pytest.raises(AirflowFailException, match="holds the video of request"):
+        save(other, "s3://clips/fox.mp4", conn_id="clips_store")
+    assert s3.read("fox.mp4") == before
+    save(other, "s3://clips/fox.mp4", conn_id="clips_store", overwrite=True)
+    assert s3.read("fox.mp4") != before
+
+
+def test_a_large_file_is_uploaded_in_parts_and_whole_when_it_shows(s3: RunningS3, emulator: RunningEmulator) -> None:
+    large, _ = generated("a whale [[large_file bytes=70000000]]")
+    save(large, "s3://clips/whale.mp4", conn_id="clips_store")
+    head = s3.client.head_object(Bucket="clips", Key="whale.mp4")
+    assert head["ContentLength"] == 70_000_000
+    assert head["ETag"].endswith('-5"')  # parts
+    assert s3.uploads() == 0
+
+
+def test_a_file_that_fails_its_checks_leaves_nothing_in_the_bucket(s3: RunningS3, emulator: RunningEmulator) -> None:
+    broken, _ = generated("a fox [[broken_file]]")
+    with pytest.raises(AirflowFailException):
+        save(broken, "s3://clips/fox.mp4", conn_id="clips_store")
+    assert s3.objects() == []
+
+
+def test_a_store_that_refuses_fails_so_that_a_retry_can_help(s3: RunningS3, video: Video) -> None:
+    with pytest.raises(errors.StorageFailed, match="bucket does not exist"):
+        save(video, "s3://no-such-bucket/fox.mp4", conn_id="clips_store")
+
+
+@pytest.mark.parametrize("after", [1, 3], ids=lambda after: f"at part {after}")
+def test_an_upload_that_breaks_in_the_middle_shows_nothing_and_leaves_no_parts(
+    s3: RunningS3, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    from s3fs.core import S3File
+
+    large, _ = generated("a whale [[large_file bytes=70000000]]")
+    upload, calls = S3File._upload_chunk, []
+
+    def breaking(file: S3File, final: bool = False) -> object:
+        calls.append(final)
+        if len(calls) == after:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no more"}}, "UploadPart")
+        return upload(file, final)
+
+    monkeypatch.setattr(S3File, "_upload_chunk", breaking)
+    with pytest.raises(errors.StorageFailed, match="AccessDenied"):
+        save(large, "s3://clips/whale.mp4", conn_id="clips_store")
+    gc.collect()  # an fsspec file that is collected publishes what it has, unless it is told not to
+    assert s3.objects() == []
+    assert s3.uploads() == 0
+
+
+def test_a_scheme_that_airflow_does_not_know_is_a_storage_failure(video: Video) -> None:
+    with pytest.raises(errors.StorageFailed, match="cannot be used"):
+        save(video, "nosuchscheme://clips/fox.mp4")
+
+
+def test_a_store_of_any_other_kind_gets_the_file_under_another_name_first(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.io import attach
+    from fsspec.implementations.local import LocalFileSystem
+
+    moved: list[tuple[str, str, int]] = []
+
+    class Drive(LocalFileSystem):  # type: ignore[misc]
+        """A store that shows a file while it is written: another disk, by way of fsspec."""
+
+        protocol = "memory"
+        cachable = False
+
+        def mv(self, path1: str, path2: str, **options: object) -> None:
+            moved.append((Path(path1).name, Path(path2).name, Path(path1).stat().st_size))
+            super().mv(path1, path2, **options)
+
+    attach("memory", fs=Drive())
+    (tmp_path / ".fox.mp4.0a1b2c3d.part").write_bytes(b"what a dead attempt left")
+    save(video, f"memory://{tmp_path}/fox.mp4")
+    (part, final, size), (_, sidecar, _) = moved
+    assert part.startswith(".fox.mp4.")
+    assert (final, sidecar, size) == ("fox.mp4", "fox.mp4.json", video["file_size"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fox.mp4", "fox.mp4.json"]

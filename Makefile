@@ -57,7 +57,7 @@ chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what ca
 test-distributed: $(DISTRIBUTED) ## Kill a worker of an Airflow with CeleryExecutor, two workers and two triggerers
 	@$(BIN)/python -m pytest -q tests/distributed
 
-bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports or batch)
+bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch or saving)
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
 constraints: ## Write down what an unpinned set-up installs today

@@ -53,7 +53,7 @@ class Place:
             raise InvalidInput(f"path={path!r} is not allowed: it takes the path of a file.")
         self.path = path
         with _failing(f"{path} cannot be used"):
-            self._place: ObjectStoragePath = ObjectStoragePath(path, conn_id=conn_id)
+            self._place: ObjectStoragePath = ObjectStoragePath(path, conn_id=conn_id or None)
             self._store = self._place.fs
         self._on_disk = self._place.protocol in _DISK
         if self._on_disk and not os.path.isabs(self._place.path):

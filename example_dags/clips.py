@@ -16,9 +16,9 @@ FOLDER = Param(str(Path(tempfile.gettempdir()) / "pika-videos"), type="string", 
 
 
 @task_group
-def saved_clip(prompt, path, resolution="480p", duration=5, outlets=()):
+def saved_clip(prompt, path, resolution, outlets):
     """Generate, wait, save: from a prompt to a file, in one call; it gives what is known of the file."""
-    generate = PikaTextToVideoOperator(task_id="generate", prompt=prompt, resolution=resolution, duration=duration)
+    generate = PikaTextToVideoOperator(task_id="generate", prompt=prompt, resolution=resolution)
     video = PikaVideoSensor(task_id="video", request_id=generate.output, timeout=30 * 60)
     save = PikaVideoToObjectStorageOperator(task_id="save", video=video.output, path=path, outlets=outlets, retries=3)
     return save.output

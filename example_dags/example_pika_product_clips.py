@@ -39,7 +39,7 @@ def contact_sheet(saved) -> str:
 
 @dag(schedule=None, catchup=False, tags=["pika"], params={"folder": FOLDER})
 def example_pika_product_clips():
-    contact_sheet(saved_clip.partial(outlets=[CLIPS]).expand_kwargs(briefs()))
+    contact_sheet(saved_clip.partial(resolution="480p", outlets=[CLIPS]).expand_kwargs(briefs()))
 
 
 @dag(schedule=[CLIPS], catchup=False, tags=["pika"])

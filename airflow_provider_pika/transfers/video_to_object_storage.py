@@ -126,8 +126,7 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
         from airflow_provider_pika.story import told_by
         from airflow_provider_pika.xcoms import pull_request
 
-        upstream = sorted(self.get_flat_relative_ids(upstream=True))
-        asked = pull_request(context, upstream, video["request_id"])
+        asked = pull_request(context, self._submitting_before(), video["request_id"])
         endpoint = video.get("endpoint") or asked.get("endpoint")
         remembered = Remembered()
         try:
@@ -137,6 +136,14 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
         except PikaError as error:
             self.log.info("fal is not asked for the story: %s", error.message)
         return told_by(asked, remembered)
+
+    def _submitting_before(self) -> list[str]:
+        """Give the tasks before this one that submit; asking the others costs a call and a line in the log each."""
+        from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+
+        before = self.get_flat_relatives(upstream=True)
+        kinds = {task.task_id: getattr(task, "operator_class", type(task)) for task in before}
+        return sorted(name for name, kind in kinds.items() if issubclass(kind, PikaTextToVideoOperator))
 
 
 def video_of(value: Any) -> Mapping[str, Any]:

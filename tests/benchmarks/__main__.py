@@ -14,6 +14,7 @@ BENCHES = {
     "waits": "pika trigger, polling",
     "batch": "pika batch, state in memory",
     "workers": "operator that waits",
+    "saving": "pika operator",
 }
 
 

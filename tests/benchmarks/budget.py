@@ -76,11 +76,14 @@ def peak_from_now() -> int:
     return _status("VmRSS")
 
 
-def peak() -> int:
-    """Give the most KiB that this process held."""
-    return _status("VmHWM")
+def peak(process: int | str = "self") -> int:
+    """Give the most KiB that this process held, or another; 0 where that has just ended.
+
+    ``getrusage`` does not tell that of a child: there the memory of its parent counts, from before it became itself.
+    """
+    return _status("VmHWM", process)
 
 
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(f"{name}:")))
+def _status(name: str, process: int | str = "self") -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next((line.split()[1] for line in lines if line.startswith(f"{name}:")), 0))

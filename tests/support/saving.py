@@ -48,7 +48,7 @@ def save(video: Any, path: Path | str, **arguments: Any) -> dict[str, Any]:
     return saver(video, path, **arguments).execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
 
 
-def story_beside(path: Path) -> dict[str, Any]:
+def story_beside(path: Path | str) -> dict[str, Any]:
     """Read the sidecar."""
     story: dict[str, Any] = json.loads(Path(f"{path}.json").read_text())
     return story

@@ -68,6 +68,8 @@ def test_the_demo_tells_the_story_and_ends_with_a_playable_video(marker: str) ->
     for step in ("Submitted to", "In the queue, position 1", "In the queue, position 0", "fal: ", "Finished: "):
         assert any(step in line for line in lines), (step, story)
     assert len(lines) < 30, story
+    assert lines[-2] == f"{lines[-1]}.json"
+    assert json.loads((ROOT / lines[-2]).read_text())["prompt"] == prompt
     with av.open(str(ROOT / lines[-1])) as container:
         assert container.streams.video[0].width == 1280
     assert nothing_left_of(marker)

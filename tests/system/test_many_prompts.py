@@ -12,6 +12,7 @@ import pytest
 from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow, until
+from tests.support.saving import story_beside
 from tests.support.versions import KEEPS_TASK_STATE
 from tests.system.conftest import KEY
 
@@ -44,7 +45,10 @@ def test_fifty_mapped_prompts_become_fifty_files(airflow: RunningAirflow, tmp_pa
     run_id = airflow.start_run("example_pika_many_prompts", folder=str(tmp_path))
     assert airflow.end_of_run("example_pika_many_prompts", run_id, 400) == "success"
     assert len(list(tmp_path.glob("*.mp4"))) == 50
-    assert len(airflow.xcom("example_pika_many_prompts", run_id, "save_all")) == 50
+    saved = [airflow.xcom("example_pika_many_prompts", run_id, "save", map_index=index) for index in (0, 49)]
+    stories = [story_beside(clip["path"]) for clip in saved]
+    assert [story["map_index"] for story in stories] == [0, 49]
+    assert stories[0]["prompt"].startswith("a copper kettle, slowly turning")
 
 
 @pytest.mark.parametrize("dag_id", ["pooled", pytest.param("limited", marks=ON_3_3)])
@@ -67,7 +71,8 @@ def test_a_batch_writes_a_manifest_that_the_next_task_reads(
     lines = [json.loads(line) for line in Path(batch["manifest"]).read_text().splitlines()]
     sent = {request["request_id"]: request["input"] for request in generating.requests(prompt="Lighthouse")}
     assert [sent[line["request_id"]]["seed"] for line in lines] == list(range(12))
-    assert airflow.xcom("example_pika_batch", run_id, "report") == [line["url"] for line in lines]
+    assert {path.stem for path in tmp_path.glob("*.mp4")} == {line["request_id"] for line in lines}
+    assert story_beside(tmp_path / f"{lines[3]['request_id']}.mp4")["seed"] == 3
     assert generating.most_at_once("Lighthouse") <= 4
     log = airflow.log("example_pika_batch", run_id, "batch")
     assert "12 done, 0 failed, 0 in flight, 0 queued of 12" in log

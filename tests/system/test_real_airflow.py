@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, CONNECTION_FORM
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow
+from tests.support.saving import story_beside
 from tests.system.conftest import KEY
 
 REFUSED = "example_pika_refused_prompt"
@@ -39,11 +40,15 @@ def test_a_run_ends_with_a_playable_video_of_the_asked_size_and_length(
 ) -> None:
     dag_id = "example_pika_text_to_video"
     run_id = run(airflow, dag_id, resolution=resolution, duration=duration, folder=str(tmp_path))
-    path = airflow.xcom(dag_id, run_id, "save")
-    assert shape(path) == expected
+    saved = airflow.xcom(dag_id, run_id, "save")
+    path = saved["path"]
+    assert shape(path) == expected == (saved["width"], saved["height"], saved["seconds"])
     video = airflow.xcom(dag_id, run_id, "video")
     assert video["request_id"] == airflow.xcom(dag_id, run_id, "generate")
     assert Path(path).stat().st_size == video["file_size"]
+    story = story_beside(path)
+    assert (story["input"]["resolution"], story["input"]["duration"]) == (resolution, duration)
+    assert story["submitted_at"] < story["completed_at"] < story["saved_at"]
     log = airflow.log(dag_id, run_id, "video")
     assert "While deferred: fal: Generation finished" in log
     assert KEY not in log
@@ -64,7 +69,7 @@ def test_a_refused_prompt_fails_at_once_and_the_dag_goes_on_without_that_clip(
     tasks = airflow.tasks(REFUSED, run_id)
     assert (tasks["video_refused"]["state"], tasks["video_refused"]["try_number"]) == ("failed", 1)
     assert tasks["video_refused"]["max_tries"] == 3
-    assert airflow.xcom(REFUSED, run_id, "publish") == [airflow.xcom(REFUSED, run_id, "save_boat")]
+    assert airflow.xcom(REFUSED, run_id, "publish") == [airflow.xcom(REFUSED, run_id, "save_boat")["path"]]
     log = airflow.log(REFUSED, run_id, "video_refused")
     assert "content_policy_violation" in log
     assert "Change the prompt" in log

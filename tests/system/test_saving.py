@@ -1,0 +1,134 @@
+"""Files from a real Airflow: a worker killed in the middle of a write, the Dag that waits for an asset, OpenLineage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from PIL import Image
+
+from dev.airflow_home import AirflowHome, pika_connection
+from tests.support.emulator import RunningEmulator
+from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow, until
+from tests.support.s3 import RunningS3
+from tests.support.saving import names_in, story_beside
+from tests.system.conftest import KEY
+
+DAG = "saved"
+PRODUCTS = ["bicycle.mp4", "kettle.mp4", "radio.mp4", "scarf.mp4"]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[RunningS3]:
+    with RunningS3() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where OpenLineage writes its events, one a line."""
+    return tmp_path_factory.mktemp("openlineage") / "events.jsonl"
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, s3: RunningS3, events: Path
+) -> Iterator[RunningAirflow]:
+    """An Airflow that notices a dead worker within seconds, with a bucket, and OpenLineage's provider switched on."""
+    dags = tmp_path_factory.mktemp("dags")
+    shutil.copy(Path(__file__).parent / "dags" / "saved.py", dags)
+    transport = {"type": "file", "log_file_path": str(events), "append": True}
+    settings = {
+        **pika_connection(emulator.queue_url, KEY),
+        **s3.connection,
+        **IMPATIENT,
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+    }
+    with running_airflow(AirflowHome(tmp_path_factory.mktemp("saving"), dags, settings)) as running:
+        yield running
+
+
+def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_retry_delivers(
+    impatient: RunningAirflow, emulator: RunningEmulator, s3: RunningS3, tmp_path: Path
+) -> None:
+    path, key = tmp_path / "clips" / "fox.mp4", "whales/whale.mp4"
+    on_disk = impatient.start_run(DAG, prompt="a fox [[slow_download bytes_per_second=30000]]", path=str(path))
+    in_bucket = impatient.start_run(
+        DAG, prompt="a whale [[large_file bytes=90000000]]", path=f"s3://clips/{key}", conn_id="clips_store"
+    )
+
+    until(lambda: s3.uploads() > 0, "the upload to begin", 120, every=0.02)
+    with s3.stopped():
+        impatient.kill_worker(DAG, in_bucket, "save")
+    until(lambda: any(part.stat().st_size for part in path.parent.glob(".fox.mp4.*.part")), "bytes on the disk", 60)
+    impatient.kill_worker(DAG, on_disk, "save")
+    assert s3.objects() == []
+    [left] = names_in(path.parent)
+    assert left.endswith(".part")
+
+    assert [impatient.end_of_run(DAG, run_id) for run_id in (on_disk, in_bucket)] == ["success", "success"]
+    assert names_in(path.parent) == ["fox.mp4", "fox.mp4.json"]
+    assert s3.objects() == [key, f"{key}.json"]
+    for run_id, content in ((on_disk, path.read_bytes()), (in_bucket, s3.read(key))):
+        assert impatient.instance(DAG, run_id, "save")["try_number"] == 2
+        saved = impatient.xcom(DAG, run_id, "save")
+        assert saved["sha256"] == hashlib.sha256(content).hexdigest()
+    story = story_beside(path)
+    assert (story["run_id"], story["task_id"], story["map_index"]) == (on_disk, "save", -1)
+    assert len(emulator.requests("a fox [[slow_download")) == 1  # nothing was paid for again
+
+
+def test_openlineage_is_told_what_came_from_where(impatient: RunningAirflow, events: Path, tmp_path: Path) -> None:
+    run_id = impatient.start_run(DAG, prompt="a heron", path=str(tmp_path / "heron.mp4"))
+    assert impatient.end_of_run(DAG, run_id) == "success"
+    video = impatient.xcom(DAG, run_id, "video")
+    told = until(lambda: completed(events, video["request_id"]), "OpenLineage's event", 60)
+    [source], [target] = told["inputs"], told["outputs"]
+    assert f"{source['namespace']}/{source['name']}" == video["url"]
+    assert (target["namespace"], target["name"]) == ("file", f"{tmp_path}/heron.mp4")
+    assert target["outputFacets"]["outputStatistics"]["size"] == video["file_size"]
+    assert target["facets"]["documentation"]["description"] == "a heron"
+
+
+def completed(events: Path, request_id: str) -> dict[str, Any] | None:
+    """Give the event of the finished task that saved a request's video."""
+    for line in events.read_text().splitlines() if events.exists() else ():
+        event: dict[str, Any] = json.loads(line)
+        query = event["run"]["facets"].get("externalQuery", {})
+        if event["eventType"] == "COMPLETE" and query.get("externalQueryId") == request_id:
+            return event
+    return None
+
+
+def test_a_days_product_clips_get_a_contact_sheet_and_wake_the_dag_that_waits_for_them(
+    airflow: RunningAirflow, tmp_path: Path
+) -> None:
+    consumer = "example_pika_new_product_clips"
+    until(lambda: airflow.call("PATCH", f"/api/v2/dags/{consumer}", json={"is_paused": False}), "the consumer", 60)
+    run_id = airflow.start_run("example_pika_product_clips", folder=str(tmp_path))
+    assert airflow.end_of_run("example_pika_product_clips", run_id) == "success"
+    sheet = Path(airflow.xcom("example_pika_product_clips", run_id, "contact_sheet"))
+    assert names_in(sheet.parent) == sorted([*PRODUCTS, *(f"{name}.json" for name in PRODUCTS), "contact-sheet.png"])
+    with Image.open(sheet) as picture:
+        assert picture.width == 3 * 320
+        assert len(picture.convert("RGB").getcolors(1 << 24) or ()) > 500  # frames, not paper
+    for name in PRODUCTS:
+        with av.open(str(sheet.parent / name)) as container:
+            assert container.streams.video[0].width == 854
+        assert story_beside(sheet.parent / name)["prompt"].startswith("A ")
+    published = until(lambda: all_published(airflow, consumer), "every clip to reach the consumer", 120)
+    assert sorted(published) == [str(sheet.parent / name) for name in PRODUCTS]
+
+
+def all_published(airflow: RunningAirflow, consumer: str) -> list[str] | None:
+    runs = airflow.call("GET", f"/api/v2/dags/{consumer}/dagRuns")["dag_runs"]
+    if not runs or any(run["state"] != "success" for run in runs):
+        return None
+    paths = [path for run in runs for path in airflow.xcom(consumer, run["dag_run_id"], "publish")]
+    return paths if len(paths) >= len(PRODUCTS) else None

@@ -24,6 +24,8 @@ from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.story import Story
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from dev.airflow_home import ROOT, AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 from tests.support.versions import KEEPS_TASK_STATE
@@ -73,7 +75,7 @@ def test_every_snippet_is_a_dag_that_makes_a_video(home: AirflowHome) -> None:
             continue  # README says so
         done = run(home, ["airflow", "dags", "test", dag_id])
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        assert re.search(r"Here it is: http://\S+\.mp4, for request [0-9a-f-]{36}", done.stdout)
+        assert re.search(r"Here it is: (http:/)?/\S+\.mp4, for request|Saved /tmp/\S+\.mp4: \d+ bytes", done.stdout)
 
 
 def test_a_connection_that_is_stored_in_airflow_works_as_well(home: AirflowHome) -> None:
@@ -137,7 +139,7 @@ def test_the_package_installs_from_the_checkout(tmp_path: Path) -> None:
     assert (tmp_path / "airflow_provider_pika" / "py.typed").exists()
 
 
-KINDS = [PikaTextToVideoOperator, PikaVideoSensor, PikaTextToVideoBatchOperator]
+KINDS = [PikaTextToVideoOperator, PikaVideoSensor, PikaTextToVideoBatchOperator, PikaVideoToObjectStorageOperator]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -178,9 +180,11 @@ def test_the_message_shown_is_the_real_one() -> None:
     assert " ".join(shown.split()) == str(refused.value)
 
 
-def test_the_video_shown_has_the_real_keys() -> None:
-    [shown] = blocks("json")
-    assert list(json.loads(shown)) == list(Video.model_fields)
+def test_the_objects_shown_have_the_real_keys() -> None:
+    video, saved, story = map(json.loads, blocks("json"))
+    assert list(video) == [name for name, field in Video.model_fields.items() if not field.exclude]
+    assert list(story) == [field.alias or name for name, field in Story.model_fields.items()]
+    assert set(saved) == set(Story.model_validate(story).in_short())
 
 
 def test_every_link_leads_somewhere() -> None:

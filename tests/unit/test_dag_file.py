@@ -21,6 +21,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 with DAG("pika"):
     first = PikaTextToVideoOperator(task_id="first", prompt="a fox", duration="10", seed=7, priority="low")
     other = PikaTextToVideoOperator(
@@ -32,6 +33,7 @@ with DAG("pika"):
     PikaVideoSensor(task_id="known", request_id="019e1951-c778-7120-9c82-16efcf40ec82")
     PikaCancelOperator(task_id="cancel", request_id=other.output)
     PikaTextToVideoBatchOperator(task_id="batch", inputs=["a fox", {"prompt": "an owl", "duration": "10"}])
+    PikaVideoToObjectStorageOperator(task_id="save", video=other.output, path="s3://bucket/{{ ds }}.mp4")
     PikaTextToVideoBatchOperator(task_id="later_batch", inputs=first.output, manifest_path="s3://bucket/{{ ds }}.jsonl")
 """
 

@@ -51,13 +51,14 @@ class Place:
 
         if not isinstance(path, str) or not path.strip() or path.endswith("/"):
             raise InvalidInput(f"path={path!r} is not allowed: it takes the path of a file.")
+        if "://" not in path and not os.path.isabs(path):
+            raise InvalidInput(f"path={path!r} is not allowed: it takes a URL, or an absolute path.")
         self.path = path
         with _failing(f"{path} cannot be used"):
-            self._place: ObjectStoragePath = ObjectStoragePath(path, conn_id=conn_id or None)
+            # 3.1 takes conn_id=None for a word against the one in the path
+            self._place: ObjectStoragePath = ObjectStoragePath(path, **({"conn_id": conn_id} if conn_id else {}))
             self._store = self._place.fs
         self._on_disk = self._place.protocol in _DISK
-        if self._on_disk and not os.path.isabs(self._place.path):
-            raise InvalidInput(f"path={path!r} is not allowed: it takes a URL, or an absolute path.")
 
     @property
     def namespace(self) -> str:

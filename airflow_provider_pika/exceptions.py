@@ -16,6 +16,7 @@ from airflow_provider_pika.saving_errors import UnexpectedFile as UnexpectedFile
 from airflow_provider_pika.saving_errors import UntrustedUrl as UntrustedUrl
 from airflow_provider_pika.saving_errors import VideoExpired as VideoExpired
 from airflow_provider_pika.saving_errors import VideoRejected as VideoRejected
+from airflow_provider_pika.saving_errors import VideoTooLarge as VideoTooLarge
 
 
 class InvalidInput(PikaError, ValueError):

@@ -57,7 +57,7 @@ class Landing:
         size, story = self.place.size(), self._kept_story()
         if isinstance(story, Story) and self._is_ours(size, story):
             self.tell(f"{self.place.path} has been saved before, for the same request; nothing is fetched.")
-            return story
+            return story.model_copy(update={"path": self.place.path})  # it may have been moved with its sidecar
         if (why := self._why_taken(size, story)) and not self.overwrite:
             raise PathTaken(f"{self.place.path} {why}.", request_id=self.video["request_id"])
         return None
@@ -70,31 +70,38 @@ class Landing:
         """
         with self.place.stage() as stage:
             download = Download(stage, self.trust, self.limits, self.tell)
-            fetched = download.fetch(self.video["url"], self.video.get("file_size"))
+            fetched = download.fetch(self.video["url"], self.video.get("file_size") if self.must_fit else None)
             stage.flush()
             told = self.told()  # not before: fal's history shows a request late
             clip = self._verified(stage, fetched, told)
-            content_type = fetched.content_type or ""
-            content_type = content_type if content_type.startswith("video/") else _MP4
+            story = self._story(fetched, {**shown_by(clip), **told, **saved()})
+            sidecar = story.as_sidecar()  # what cannot be told must not be found out when the file is there
             if not self._is_there(fetched):
-                self.place.publish(stage, content_type)
-        story = Story(
+                self._forget_the_story_of_another()
+                self.place.publish(stage, story.content_type)
+        self.sidecar.put(sidecar, "application/json")
+        self.tell(f"Saved {story.path}: {story.size} bytes, SHA-256 {story.sha256}")
+        self.tell(f"Its story is {self.sidecar.path}")
+        return story
+
+    def _story(self, fetched: Fetched, fields: Mapping[str, Any]) -> Story:
+        is_said = (fetched.content_type or "").startswith("video/")
+        return Story(
             path=self.place.path,
             bytes=fetched.size,
             sha256=fetched.sha256,
-            content_type=content_type,
+            content_type=str(fetched.content_type) if is_said else _MP4,
             request_id=self.video["request_id"],
             url=self.video["url"],
             endpoint=self.video.get("endpoint"),
             inference_time=self.video.get("inference_time"),
-            **shown_by(clip),
-            **told,
-            **saved(),
+            **fields,
         )
-        self.sidecar.put(story.as_sidecar(), "application/json")
-        self.tell(f"Saved {story.path}: {story.size} bytes, SHA-256 {story.sha256}")
-        self.tell(f"Its story is {self.sidecar.path}")
-        return story
+
+    def _forget_the_story_of_another(self) -> None:
+        """Remove a sidecar that does not tell of the file that is to be shown now, so that none ever does."""
+        if self.overwrite and self.sidecar.size() is not None:
+            self.sidecar.remove()
 
     def _verified(self, stage: IO[bytes], fetched: Fetched, told: Mapping[str, Any]) -> Clip:
         clip = probe(stage, fetched.size)

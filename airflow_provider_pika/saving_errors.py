@@ -56,6 +56,12 @@ class VideoRejected(PikaError):
     )
 
 
+class VideoTooLarge(VideoRejected):
+    """The file is larger than ``max_bytes`` allows; it was not fetched to its end."""
+
+    advice = "A retry finds the same file. To take it, raise max_bytes, and clear this task, which pays for nothing."
+
+
 class PathTaken(PikaError):
     """There is a file of another request, or of somebody else, at the path; it was left as it is."""
 

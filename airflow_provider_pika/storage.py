@@ -24,14 +24,16 @@ BLOCK = 16 << 20
 
 _DISK = ("", "file", "local")
 
+#: What an attempt puts into the name of a file that is not shown yet, as a pattern.
+_RANDOM = "[0-9a-f]" * 8
+
 #: Stores that show an object once all of it is there (a PUT, or the end of an upload in parts), with what their files
-#: are told the type of the content by; read in s3fs, gcsfs, adlfs and ossfs of autumn 2026. On any other store the file
-#: is written under another name, and moved.
+#: are told the type of the content by; read in s3fs, gcsfs and adlfs of autumn 2026. ossfs is none: it appends to what
+#: is shown. On any other store the file is written under another name, and moved.
 _SHOWN_WHOLE: dict[str, Callable[[str], dict[str, Any]]] = {
     **{scheme: lambda kind: {"ContentType": kind} for scheme in ("s3", "s3a", "s3n")},
     **{scheme: lambda kind: {"content_type": kind} for scheme in ("gs", "gcs")},
     **{scheme: lambda kind: {"content_settings": {"content_type": kind}} for scheme in ("abfs", "abfss", "adl")},
-    "oss": lambda _: {},
 }
 
 
@@ -49,9 +51,11 @@ class Place:
     def __init__(self, path: str, conn_id: str | None = None) -> None:
         from airflow.sdk import ObjectStoragePath
 
-        if not isinstance(path, str) or not path.strip() or path.endswith("/"):
+        path = path.strip() if isinstance(path, str) else path
+        if not isinstance(path, str) or not path or path.endswith("/"):
             raise InvalidInput(f"path={path!r} is not allowed: it takes the path of a file.")
-        if "://" not in path and not os.path.isabs(path):
+        scheme, _, rest = path.rpartition("://")
+        if scheme in _DISK and not os.path.isabs(rest):
             raise InvalidInput(f"path={path!r} is not allowed: it takes a URL, or an absolute path.")
         self.path = path
         with _failing(f"{path} cannot be used"):
@@ -59,6 +63,9 @@ class Place:
             self._place: ObjectStoragePath = ObjectStoragePath(path, **({"conn_id": conn_id} if conn_id else {}))
             self._store = self._place.fs
         self._on_disk = self._place.protocol in _DISK
+        self._shown_whole = _SHOWN_WHOLE.get(self._place.protocol)
+        if not self._on_disk and not self._shown_whole and glob.has_magic(path):
+            raise InvalidInput(f"path={path!r} is not allowed: moving a file there takes *, ? and [ for a pattern.")
 
     @property
     def namespace(self) -> str:
@@ -68,7 +75,8 @@ class Place:
     @property
     def name(self) -> str:
         """Give the file's name in the namespace."""
-        return str(self._place.path) if self._on_disk else str(self._place.key)
+        path = str(self._place.path)
+        return path if self._on_disk else path.removeprefix(f"{self._place.bucket}/")
 
     @property
     def uri(self) -> str:
@@ -106,6 +114,11 @@ class Place:
                 found.update(piece)
         return found.hexdigest()
 
+    def remove(self) -> None:
+        """Remove the file."""
+        with _failing(f"{self.path} could not be removed"):
+            self._store.rm_file(self._place.path)
+
     @contextlib.contextmanager
     def stage(self) -> Iterator[IO[bytes]]:
         """Give a file on this machine to collect the bytes in, before :meth:`publish`; nothing of it stays.
@@ -113,7 +126,7 @@ class Place:
         On a disk it is beside the place, hidden, so that publishing is a rename; what an attempt left that died in the
         middle goes now. For other stores it has no name, so that nothing is left by whoever dies.
         """
-        with _failing(f"The file for {self.path} could not be written"):
+        with _failing(f"The file for {self.path} could not be written", OSError):
             if not self._on_disk:
                 with tempfile.TemporaryFile(prefix="pika-") as file:
                     yield file
@@ -133,8 +146,8 @@ class Place:
             if self._on_disk:
                 os.fsync(stage.fileno())
                 os.replace(stage.name, self._place.path)
-            elif (told := _SHOWN_WHOLE.get(self._place.protocol)) is not None:
-                self._write(stage, self._place.path, told(content_type))
+            elif self._shown_whole:
+                self._write(stage, self._place.path, self._shown_whole(content_type))
             else:
                 self._write_and_move(stage)
 
@@ -147,18 +160,23 @@ class Place:
     def _fresh_part(self) -> Path:
         final = Path(self._place.path)
         final.parent.mkdir(parents=True, exist_ok=True)
-        for left in final.parent.glob(f".{glob.escape(final.name)}.*.part"):
+        for left in final.parent.glob(f".{glob.escape(final.name)}.{_RANDOM}.part"):
             left.unlink(missing_ok=True)
         return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part")
 
     def _write_and_move(self, stage: IO[bytes]) -> None:
         folder, _, name = self._place.path.rpartition("/")
         self._store.makedirs(folder, exist_ok=True)
-        for left in self._store.glob(f"{glob.escape(folder)}/.{glob.escape(name)}.*.part"):
+        for left in self._store.glob(f"{folder}/.{name}.{_RANDOM}.part"):
             self._store.rm_file(left)
         part = f"{folder}/.{name}.{uuid.uuid4().hex[:8]}.part"
         self._write(stage, part, {})
         self._store.mv(part, self._place.path)
+        if self._store.exists(part):  # some do not move onto a file, and do not say so
+            self._store.rm_file(self._place.path)
+            self._store.mv(part, self._place.path)
+        if self._store.exists(part) or self.size() != stage.seek(0, os.SEEK_END):
+            raise OSError(f"the store did not move {part} there")
 
     def _write(self, stage: IO[bytes], path: str, options: Mapping[str, Any]) -> None:
         file = self._store.open(path, "wb", block_size=BLOCK, **options)
@@ -175,12 +193,12 @@ class Place:
 
 
 @contextlib.contextmanager
-def _failing(what: str) -> Iterator[None]:
+def _failing(what: str, kind: type[Exception] = Exception) -> Iterator[None]:
     """Say of a store's own errors, of which each library has others, that they are a store's."""
     try:
         yield
     except PikaError:
         raise
-    except Exception as error:
+    except kind as error:
         words = f"{type(error).__name__}: {error}".rstrip(": ").rstrip(".")
         raise StorageFailed(f"{what}: {words}.") from error

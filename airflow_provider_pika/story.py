@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import pendulum
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 #: The sidecar's path is that of the file, with this.
 SIDECAR = ".json"
 
-#: Bytes of a sidecar that are read: a prompt has no known limit, but no file of ours is as long.
-LONGEST = 1 << 20
+#: Bytes of a sidecar that are read: an input may hold a picture as text, but no story of ours is as long.
+LONGEST = 64 << 20
 
 
 class Story(BaseModel):
@@ -87,7 +89,7 @@ def told_by(asked: Mapping[str, Any], remembered: Remembered) -> dict[str, Any]:
     """
     row = remembered.row
     kept = row.json_input if row and isinstance(row.json_input, dict) else None
-    sent = kept or asked.get("input") or None
+    sent = _writable(kept or asked.get("input") or None)
     known = sent or {}
     prompt, seed = known.get("prompt"), known.get("seed")
     return {
@@ -125,10 +127,15 @@ def saved_by(ti: Any) -> dict[str, Any]:
     }
 
 
+def _writable(value: Any) -> Any:
+    """Give JSON that can be written as UTF-8, whatever halves of letters its texts have."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
 def _utc(value: Any) -> str | None:
-    """Give a time in UTC, whatever offset it has; what is none is not known."""
+    """Give a time in UTC, whatever offset it has (none: UTC); what is no ISO 8601 is not known."""
     try:
-        at = pendulum.parse(value) if isinstance(value, str) else None
-    except ValueError:
-        at = None
-    return at.in_timezone("UTC").to_iso8601_string() if isinstance(at, pendulum.DateTime) else None
+        at = datetime.fromisoformat(value)
+        return pendulum.instance(at, tz="UTC").in_timezone("UTC").to_iso8601_string()
+    except (TypeError, ValueError, OverflowError):
+        return None

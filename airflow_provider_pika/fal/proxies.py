@@ -9,4 +9,4 @@ from urllib.request import getproxies, proxy_bypass
 @lru_cache(maxsize=64)
 def proxy_to(scheme: str, netloc: str) -> str | None:
     """Give what HTTPS_PROXY and its like name, as httpx does; aiohttp itself would ask twice a call, in a thread."""
-    return None if proxy_bypass(netloc) else getproxies().get(scheme)
+    return None if proxy_bypass(netloc) else getproxies().get(scheme) or getproxies().get("all")

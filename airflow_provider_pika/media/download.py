@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Any
+from urllib.parse import urljoin
 
 import httpx
 
@@ -71,6 +75,8 @@ class Download:
         self._tell = tell
         self._sleep = sleep
         self._deadline = time.monotonic() + limits.seconds
+        self._trusted = httpx.create_ssl_context()
+        self._stream: Any = None
         self._part = Part()
         self._hash = hashlib.sha256()
         self._pace = _Pace()
@@ -85,18 +91,28 @@ class Download:
         :raises OSError: it could not be written.
         """
         check_size(announced, self._limits.size)
-        tries = 0
-        with httpx.Client(follow_redirects=False, timeout=self._limits.stall) as client:
-            while True:
-                before = self._part.have
-                try:
-                    self._go_on(client, url)
-                    break
-                except PikaError as error:
-                    tries = 1 if self._part.have > before else tries + 1
-                    self._pause(error, tries)
+        watchdog = threading.Timer(self._limits.seconds, self._cut)  # a host may drip what is no part of the file
+        watchdog.start()
+        try:
+            self._fetch_all(url)
+        finally:
+            watchdog.cancel()
         check_length(self._part, announced)
         return Fetched(self._part.have, self._hash.hexdigest(), self._part.content_type)
+
+    def _fetch_all(self, url: str) -> None:
+        tries, most = 0, 0
+        while True:
+            try:
+                return self._go_on(url)
+            except PikaError as error:
+                tries = 1 if self._part.have > most else tries + 1
+                most = max(most, self._part.have)  # what was had before, and had to be fetched again, is no progress
+                self._pause(error, tries)
+
+    def _cut(self) -> None:
+        with contextlib.suppress(Exception):
+            self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def _pause(self, error: PikaError, tries: int) -> None:
         pause = pause_after(error, tries)
@@ -108,21 +124,38 @@ class Download:
         self._tell(f"{error.message} Going on at byte {self._part.have} in {pause:g} s.")
         self._sleep(pause)
 
-    def _go_on(self, client: httpx.Client, url: str) -> None:
+    def _go_on(self, url: str) -> None:
         """Follow the URL to where the file is, and take in what is there, to its end."""
         for _ in range(MOST_REDIRECTS + 1):
-            url = str(httpx.URL(url))
+            url = _as_it_is_sent(url)
             self._trust.check(url)
             try:
-                with client.stream("GET", url, headers=self._part.headers(), extensions=self._watched(url)) as response:
+                with self._client(url) as client, client.stream("GET", url, **self._options(url)) as response:
                     self._check_address(url, response.extensions.get("network_stream"))
                     answer = meaning(response.status_code, response.headers, self._part)
                     if not isinstance(answer, Elsewhere):
                         return self._take(response, answer)
-                    url = str(response.url.join(answer.location))
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                    url = urljoin(url, answer.location)
+            except (httpx.HTTPError, ValueError) as error:
+                self._check_time()
                 raise DownloadInterrupted(f"The download broke: {type(error).__name__}: {error}.") from None
         raise UntrustedUrl(f"It redirects more than {MOST_REDIRECTS} times.")
+
+    def _client(self, url: str) -> httpx.Client:
+        # the environment's proxies are read once, by us: what is checked is what is done
+        return httpx.Client(trust_env=False, verify=self._trusted, proxy=_proxy(url), follow_redirects=False)
+
+    def _options(self, url: str) -> dict[str, Any]:
+        left = max(self._deadline - time.monotonic(), 0.001)
+        return {
+            "headers": self._part.headers(),
+            "timeout": min(self._limits.stall, left),
+            "extensions": {"trace": self._watched(url)},
+        }
+
+    def _check_time(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise DownloadInterrupted(f"It took more than {self._limits.seconds:g} s for {self._part.have} bytes.")
 
     def _take(self, response: httpx.Response, answer: Part) -> None:
         if answer.have == 0:
@@ -140,28 +173,39 @@ class Download:
             check_size(self._part.have, self._limits.size)
             if line := self._pace.line(self._part):
                 self._tell(line)
-            if time.monotonic() > self._deadline:
-                raise DownloadInterrupted(f"It took more than {self._limits.seconds:g} s for {self._part.have} bytes.")
+            self._check_time()
         if self._part.total is not None and not self._part.is_whole:
             raise DownloadInterrupted(f"The host ended after {self._part.have} of {self._part.total} bytes.")
 
-    def _watched(self, url: str) -> dict[str, Any]:
+    def _watched(self, url: str) -> Callable[[str, dict[str, Any]], None]:
         """Have the address of a new connection checked before anything is sent to it."""
 
         def trace(event: str, info: dict[str, Any]) -> None:
-            if event == "connection.connect_tcp.complete":
-                self._check_address(url, info["return_value"])
+            if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+                self._stream = info["return_value"]
+                self._check_address(url, self._stream)
 
-        return {"trace": trace}
+        return trace
 
     def _check_address(self, url: str, stream: Any) -> None:
-        parts = httpx.URL(url)
-        if proxy_to(parts.scheme, parts.netloc.decode()):
+        if _proxy(url):
             return  # the proxy looks the name up, and lets pass what it is set to
         address = stream.get_extra_info("server_addr") if stream else None
         if not address:
             raise UntrustedUrl("The address that it comes from is not known.")
         self._trust.check_address(url, str(address[0]))
+
+
+def _as_it_is_sent(url: str) -> str:
+    try:
+        return str(httpx.URL(url))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise UntrustedUrl(f"{url[:500]!r} is no URL: {error}.") from None
+
+
+def _proxy(url: str) -> str | None:
+    parts = httpx.URL(url)
+    return proxy_to(parts.scheme, parts.netloc.decode())
 
 
 class _Pace:

@@ -12,7 +12,7 @@ from airflow_provider_pika.exceptions import (
     PikaError,
     UnexpectedFile,
     VideoExpired,
-    VideoRejected,
+    VideoTooLarge,
 )
 
 #: Tries in a row that bring nothing, and the seconds before each further one.
@@ -21,7 +21,7 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0)
 #: Of them, those for a file that is not there: it is deleted, most likely, but a new one may not be everywhere at once.
 _NOT_THERE_TRIES = 3
 
-_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
 
 #: What a file of unknown type is served as, by stores that go by nothing.
 _ANY_TYPE = ("application/octet-stream", "binary/octet-stream", "application/mp4")
@@ -82,9 +82,11 @@ def meaning(status: int, headers: Mapping[str, str], part: Part) -> Part | Elsew
         begin, total = _range(headers)
         if begin != part.have or (part.total is not None and total not in (None, part.total)):
             raise DownloadInterrupted(f"The host gave another range than was asked for: {_range_words(headers)}.")
+        if part.validator and _validator(headers) not in (part.validator, None):
+            raise DownloadInterrupted("The file has changed at its host in the meantime.")
         return Part(part.have, total or part.total, part.validator, content_type)
     length = headers.get("content-length", "")
-    return Part(0, int(length) if length.isdecimal() else None, _validator(headers), content_type)
+    return Part(0, int(length) if length.isdecimal() and len(length) < 19 else None, _validator(headers), content_type)
 
 
 def pause_after(error: PikaError, tries: int) -> float | None:
@@ -102,10 +104,10 @@ def pause_after(error: PikaError, tries: int) -> float | None:
 def check_size(size: int | None, most: int) -> None:
     """Refuse a file that is larger than a clip may be.
 
-    :raises VideoRejected: it is.
+    :raises VideoTooLarge: it is.
     """
     if size is not None and size > most:
-        raise VideoRejected(f"The file has {size} bytes or more; max_bytes allows {most}.")
+        raise VideoTooLarge(f"The file has {size} bytes or more; max_bytes allows {most}.")
 
 
 def check_length(part: Part, announced: int | None) -> None:
@@ -128,7 +130,7 @@ def _nothing_to_add(headers: Mapping[str, str], part: Part) -> Part:
 
 
 def _no_file(status: int, headers: Mapping[str, str]) -> PikaError:
-    retry_after = headers.get("retry-after", "")
+    retry_after = headers.get("retry-after", "")[:9]
     if status in (404, 410):
         return VideoExpired(f"The host has no such file (HTTP {status}).", status_code=status)
     if status in (408, 425, 429) or status >= 500:

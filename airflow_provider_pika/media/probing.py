@@ -10,6 +10,9 @@ from airflow_provider_pika.exceptions import VideoRejected
 from . import mp4
 from .mp4 import Clip
 
+#: What FFmpeg may take a file for, by its own names.
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
+
 
 def probe(file: IO[bytes], size: int) -> Clip:
     """Give what a file shows, once it is known to be whole, and a video.
@@ -38,7 +41,8 @@ def _by_pyav(file: IO[bytes]) -> Clip:
 
     file.seek(0)
     try:
-        with av.open(file, "r") as container:
+        # of all that FFmpeg opens, some are texts that name other files, or make it wait on the network
+        with av.open(file, "r", options={"format_whitelist": _CONTAINERS}, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise VideoRejected("The file holds no video stream.")
             stream = container.streams.video[0]
@@ -51,5 +55,7 @@ def _by_pyav(file: IO[bytes]) -> Clip:
                 seconds = (container.duration or 0) / av.time_base
             rate = stream.average_rate
             return Clip(picture.width, picture.height, seconds, float(rate) if rate else None)
-    except av.FFmpegError as error:
-        raise VideoRejected(f"The file cannot be opened as a video: {error.strerror}.") from None
+    except VideoRejected:
+        raise
+    except Exception as error:  # a hostile or broken file may bring anything out of it
+        raise VideoRejected(f"The file cannot be opened as a video: {error}.") from None

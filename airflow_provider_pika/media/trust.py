@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -15,6 +16,10 @@ from airflow_provider_pika.exceptions import InvalidInput, UntrustedUrl
 FAL_MEDIA = ("fal.media", "*.fal.media", "storage.googleapis.com/falserverless/")
 
 _PORTS = {"http": 80, "https": 443}
+
+#: IPv4 as networks without it write it (RFC 6052), and the IPv6 addresses that lead to one machine of the internet.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -50,7 +55,7 @@ class MediaHost:
             raise InvalidInput(
                 f"The media host {text!r} is not allowed: it takes host, *.host or host:port, without a scheme."
             )
-        return cls(name, port, parts.path or "/")
+        return cls(_plain(name), port, parts.path or "/")
 
     def covers(self, scheme: str, name: str, port: int, path: str) -> bool:
         """Tell whether a URL of these parts is at this host."""
@@ -80,7 +85,7 @@ class Trust:
         :raises InvalidInput: one of them is none.
         """
         parts = urlsplit(queue_url or "")
-        own = MediaHost(parts.hostname, parts.port or _PORTS[parts.scheme]) if parts.hostname else None
+        own = MediaHost(_plain(parts.hostname), parts.port or _PORTS[parts.scheme]) if parts.hostname else None
         return cls(tuple(map(MediaHost.read, (*FAL_MEDIA, *more))), own)
 
     def check(self, url: str) -> None:
@@ -89,11 +94,11 @@ class Trust:
         :param url: as the HTTP client sends it, so without ``..`` in its path.
         :raises UntrustedUrl: it does not.
         """
-        parts = urlsplit(url)
         try:
-            name, port = (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme, 0)
+            parts = urlsplit(url)
+            name, port = _plain(parts.hostname or ""), parts.port or _PORTS.get(parts.scheme, 0)
         except ValueError:
-            name, port = "", 0
+            raise UntrustedUrl(f"{url[:500]!r} is no URL.") from None
         if parts.scheme not in _PORTS or not name or "@" in parts.netloc or "\\" in url:
             raise UntrustedUrl(f"{url[:500]!r} is no http(s) URL of a host.")
         if not any(host.covers(parts.scheme, name, port, parts.path) for host in self._all()):
@@ -108,12 +113,12 @@ class Trust:
         :raises UntrustedUrl: it may not.
         """
         parts = urlsplit(url)
-        at_own = self.own is not None and (parts.hostname, parts.port or _PORTS[parts.scheme]) == (
+        at_own = self.own is not None and (_plain(parts.hostname or ""), parts.port or _PORTS[parts.scheme]) == (
             self.own.name,
             self.own.port,
         )
         found = _address(address)
-        if not at_own and not found.is_global and not self._is_inside_as_the_connection_is(found):
+        if not at_own and not _is_public(found) and not self._is_inside_as_the_connection_is(found):
             raise UntrustedUrl(f"{parts.hostname} has the address {found}, which is not public.")
 
     def _all(self) -> tuple[MediaHost, ...]:
@@ -127,9 +132,28 @@ class Trust:
             own = {_address(str(entry[4][0])) for entry in socket.getaddrinfo(self.own.name, None)}
         except OSError:
             return False
-        return any(not other.is_global and other.is_link_local == found.is_link_local for other in own)
+        return any(not _is_public(other) and other.is_link_local == found.is_link_local for other in own)
+
+
+def _plain(name: str) -> str:
+    """Give a host's name as it is looked up: in ASCII, without a dot at its end; an address in its short form."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(name))
+    with suppress(UnicodeError):
+        name = name.encode("idna").decode() if not name.isascii() else name
+    return name.rstrip(".").lower()
 
 
 def _address(text: str) -> _Address:
+    """Read an address, and see through those of IPv6 that only lead to one of IPv4."""
     found = ipaddress.ip_address(text.partition("%")[0])
-    return (found.version == 6 and found.ipv4_mapped) or found
+    if isinstance(found, ipaddress.IPv4Address):
+        return found
+    translated = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if found in _NAT64 else None
+    return found.ipv4_mapped or found.sixtofour or translated or found
+
+
+def _is_public(address: _Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return False
+    return address.is_global and not address.is_multicast

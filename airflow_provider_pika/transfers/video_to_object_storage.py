@@ -90,7 +90,10 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
             story = landing.recognised() or landing.land(lambda: saved_by(context["ti"]))
         self._landed = (story, landing.place)
         lineage.emit_asset_events(context, list(self.outlets), story, landing.place.uri)
-        lineage.collect_hook_lineage(hook, story, landing.place.uri)
+        try:
+            lineage.collect_hook_lineage(hook, story, landing.place.uri)
+        except Exception as error:  # the file is there, and a retry would meet the same
+            self.log.warning("Hook lineage was not told of %s: %s", story.path, error)
         return story.in_short()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
@@ -126,15 +129,15 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
         from airflow_provider_pika.story import told_by
         from airflow_provider_pika.xcoms import pull_request
 
-        asked = pull_request(context, self._submitting_before(), video["request_id"])
-        endpoint = video.get("endpoint") or asked.get("endpoint")
+        asked: Mapping[str, Any] = {}
         remembered = Remembered()
         try:
+            asked = pull_request(context, self._submitting_before(), video["request_id"])
             with hook.get_conn(STORY_WITHIN) as queue:
-                if endpoint:
+                if endpoint := video.get("endpoint") or asked.get("endpoint"):
                     remembered = queue.remember(endpoint, video["request_id"])
-        except PikaError as error:
-            self.log.info("fal is not asked for the story: %s", error.message)
+        except Exception as error:
+            self.log.info("The story has gaps: %s", error.message if isinstance(error, PikaError) else error)
         return told_by(asked, remembered)
 
     def _submitting_before(self) -> list[str]:
@@ -153,7 +156,9 @@ def video_of(value: Any) -> Mapping[str, Any]:
     """
     video = read_text(value)
     if isinstance(video, Mapping) and all(isinstance(video.get(name), str) for name in ("url", "request_id")):
-        return video
+        kinds = {"endpoint": str, "file_size": int, "inference_time": int | float}
+        known = {name: video.get(name) if isinstance(video.get(name), kind) else None for name, kind in kinds.items()}
+        return {**video, **known}
     raise InvalidInput(
         f"video={str(value)[:200]!r} is not allowed: it takes what PikaVideoSensor returns, a JSON object with url and "
         "request_id."

@@ -14,6 +14,8 @@ from airflow.sdk import DAG, Asset, AssetAlias
 
 from airflow_provider_pika import __version__
 from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal.looking import Remembered
+from airflow_provider_pika.fal.models import PastRequest
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
@@ -212,13 +214,77 @@ def test_what_a_dead_attempt_left_is_cleaned_up(video: Video, tmp_path: Path) ->
     assert names_in(tmp_path) == [".other.mp4.0a1b2c3d.part", "fox.mp4", "fox.mp4.json"]
 
 
+def test_the_leftovers_of_another_path_are_not_touched(video: Video, tmp_path: Path) -> None:
+    (tmp_path / ".fox.2.mp4.0a1b2c3d.part").write_bytes(b"a task that is at it")
+    save(video, tmp_path / "fox")
+    assert ".fox.2.mp4.0a1b2c3d.part" in names_in(tmp_path)
+
+
+def test_a_file_that_was_moved_with_its_story_is_known_by_its_new_path(video: Video, tmp_path: Path) -> None:
+    save(video, tmp_path / "old" / "fox.mp4")
+    (tmp_path / "old").rename(tmp_path / "new")
+    saved = save(video, tmp_path / "new" / "fox.mp4")
+    assert (saved["path"], saved["sidecar"]) == (f"{tmp_path}/new/fox.mp4", f"{tmp_path}/new/fox.mp4.json")
+
+
+def test_no_story_of_another_file_stands_beside_a_new_one_even_for_a_moment(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(video, tmp_path / "fox.mp4")
+    other, _ = generated("an owl")
+    monkeypatch.setattr("airflow_provider_pika.storage.Place.put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):  # killed between the two
+        save(other, tmp_path / "fox.mp4", overwrite=True)
+    assert names_in(tmp_path) == ["fox.mp4"]
+    monkeypatch.undo()
+
+
+def test_an_input_as_long_as_a_picture_is_told_and_recognised(
+    emulator: RunningEmulator, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"prompt": "half a letter \ud83e", "image_url": "data:" + "x" * 1_500_000}
+    row = PastRequest(
+        request_id=video["request_id"], json_input=told, ended_at="9999-12-31T23:59:59-14:00", sent_at="now"
+    )
+    monkeypatch.setattr("airflow_provider_pika.fal.client.FalQueue.remember", lambda *_: Remembered(row))
+    first = save(video, tmp_path / "fox.mp4")
+    story = story_beside(tmp_path / "fox.mp4")
+    assert (story["prompt"], story["completed_at"], story["submitted_at"]) == ("half a letter ?", None, None)
+    assert save(video, tmp_path / "fox.mp4") == first
+
+
+def test_what_fal_says_in_another_type_costs_no_file(video: Video, tmp_path: Path) -> None:
+    strange = {**video, "endpoint": 7, "inference_time": "long", "file_size": "big"}
+    save(strange, tmp_path / "fox.mp4")
+    story = story_beside(tmp_path / "fox.mp4")
+    assert (story["endpoint"], story["inference_time"]) == (None, None)
+
+
+def test_a_length_that_fal_announced_wrongly_costs_no_clip_where_it_need_not_fit(video: Video, tmp_path: Path) -> None:
+    wrong = {**video, "file_size": 7}
+    with pytest.raises(errors.UnexpectedFile):
+        save(wrong, tmp_path / "fox.mp4")
+    save(wrong, tmp_path / "fox.mp4", must_fit=False)
+
+
+@pytest.mark.parametrize("broken", ["xcoms.pull_request", "lineage.collect_hook_lineage"])
+def test_neither_the_story_nor_lineage_may_cost_the_file(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(f"airflow_provider_pika.{broken}", fail)
+    assert save(video, tmp_path / "fox.mp4")["sha256"]
+
+
 def test_a_folder_at_the_path_is_refused(video: Video, tmp_path: Path) -> None:
     (tmp_path / "fox.mp4").mkdir()
     with pytest.raises(AirflowFailException, match="folder"):
         save(video, tmp_path / "fox.mp4")
 
 
-@pytest.mark.parametrize("path", ["", "relative/fox.mp4", "/tmp/", "s3://bucket/folder/"])
+@pytest.mark.parametrize("path", ["", "relative/fox.mp4", "file://tmp/fox.mp4", "/tmp/", "s3://bucket/x/"])
 def test_a_path_of_no_file_is_refused_before_anything_is_fetched(
     video: Video, emulator: RunningEmulator, path: str
 ) -> None:

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from botocore.exceptions import ClientError
 
 from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.storage import Place
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
 from tests.support.saving import Video, generated, save
@@ -148,3 +149,35 @@ def test_a_store_of_any_other_kind_gets_the_file_under_another_name_first(
     assert part.startswith(".fox.mp4.")
     assert (final, sidecar, size) == ("fox.mp4", "fox.mp4.json", video["file_size"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fox.mp4", "fox.mp4.json"]
+
+
+def test_a_store_that_does_not_move_onto_a_file_and_does_not_say_so_is_seen_through(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.io import attach
+    from fsspec.implementations.local import LocalFileSystem
+
+    class Reluctant(LocalFileSystem):  # type: ignore[misc]
+        protocol = "reluctant"
+        cachable = False
+
+        def mv(self, path1: str, path2: str, **options: object) -> None:
+            if not Path(path2).exists():
+                super().mv(path1, path2, **options)
+
+    monkeypatch.setattr("airflow_provider_pika.storage._DISK", ("",))
+    attach("local", fs=Reluctant())
+    first = save(video, f"local://{tmp_path}/fox.mp4")
+    other, _ = generated("an owl")
+    second = save(other, f"local://{tmp_path}/fox.mp4", overwrite=True)
+    assert hashlib.sha256((tmp_path / "fox.mp4").read_bytes()).hexdigest() == second["sha256"] != first["sha256"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fox.mp4", "fox.mp4.json"]
+    with pytest.raises(AirflowFailException, match="pattern"):
+        save(other, f"local://{tmp_path}/owl[1].mp4")
+
+
+@pytest.mark.parametrize("key", ["a#b.mp4", "a?b.mp4", "a b/[1]*.mp4"])
+def test_a_key_with_signs_that_mean_something_elsewhere_is_a_key(s3: RunningS3, video: Video, key: str) -> None:
+    save(video, f"s3://clips/{key}", conn_id="clips_store")
+    assert s3.objects() == [key, f"{key}.json"]
+    assert Place(f"s3://clips/{key}", "clips_store").uri == f"s3://clips/{key}"

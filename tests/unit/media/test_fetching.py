@@ -9,6 +9,7 @@ from airflow_provider_pika.exceptions import (
     UnexpectedFile,
     VideoExpired,
     VideoRejected,
+    VideoTooLarge,
 )
 from airflow_provider_pika.media.fetching import PAUSES, Elsewhere, Part, check_length, check_size, meaning, pause_after
 
@@ -49,6 +50,12 @@ def test_a_partial_answer_goes_on() -> None:
 def test_another_range_than_was_asked_for_is_never_appended(content_range: str) -> None:
     with pytest.raises(DownloadInterrupted, match="another range"):
         meaning(206, {**VIDEO, "content-range": content_range}, PART)
+
+
+def test_a_part_of_another_version_is_never_appended() -> None:
+    with pytest.raises(DownloadInterrupted, match="changed"):
+        meaning(206, {**VIDEO, "content-range": "bytes 100-299/300", "etag": '"v2"'}, PART)
+    assert meaning(206, {**VIDEO, "content-range": "bytes 100-299/300", "etag": '"v1"'}, PART) == PART
 
 
 def test_nothing_more_to_be_had_is_the_end_if_the_host_says_that_it_is_all() -> None:
@@ -134,5 +141,5 @@ def test_a_file_is_as_long_as_fal_said_or_refused() -> None:
 def test_a_file_above_the_cap_is_refused() -> None:
     check_size(100, 100)
     check_size(None, 100)
-    with pytest.raises(VideoRejected, match="max_bytes"):
+    with pytest.raises(VideoTooLarge, match="raise max_bytes"):
         check_size(101, 100)

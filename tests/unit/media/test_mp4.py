@@ -144,3 +144,24 @@ def test_bytes_that_nobody_reads_may_follow(clip: bytes, monkeypatch: pytest.Mon
     padded = clip + struct.pack(">I4s", 1000, b"free") + bytes(992)
     without_pyav(monkeypatch)
     assert probed(padded) == Clip(320, 180, 2.0, 24.0)
+
+
+def test_a_text_that_names_another_file_is_no_video_though_ffmpeg_would_play_it(clip: bytes, tmp_path: Path) -> None:
+    (tmp_path / "owl.mp4").write_bytes(clip)
+    text = tmp_path / "fox.mp4"
+    text.write_bytes(b"ffconcat version 1.0\nfile owl.mp4\n")
+    with text.open("rb") as file, pytest.raises(VideoRejected):
+        probing.probe(file, text.stat().st_size)
+
+
+def test_a_title_in_no_known_alphabet_costs_no_clip() -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        container.metadata["title"] = "a title"
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(25):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode(None))
+    content = file.getvalue().replace(b"a title", b"a t\xeftle")
+    assert probed(content).seconds == 1.0

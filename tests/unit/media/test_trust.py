@@ -88,15 +88,41 @@ def test_a_public_name_may_not_lead_to_an_address_inside(address: str) -> None:
         FAL.check_address("https://v3.fal.media/y.mp4", address)
 
 
-@pytest.mark.parametrize("address", ["::ffff:10.0.0.5", "::ffff:169.254.169.254"])
+INSIDE_IPV6 = [
+    "::ffff:10.0.0.5",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "2002:a00:5::1",
+    "::10.0.0.5",
+    "::ffff:0:10.0.0.5",
+    "fec0::1",
+    "ff02::1",
+    "224.0.0.1",
+]
+
+
+@pytest.mark.parametrize("address", INSIDE_IPV6)
 def test_an_ipv4_address_in_an_ipv6_one_is_seen_through(address: str) -> None:
     with pytest.raises(UntrustedUrl, match="not public"):
         FAL.check_address("https://v3.fal.media/y.mp4", address)
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700:4700::1111"])
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700:4700::1111", "64:ff9b::101:101"])
 def test_a_public_address_is_allowed(address: str) -> None:
     FAL.check_address("https://v3.fal.media/y.mp4", address)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("müller.example", "https://xn--mller-kva.example/y.mp4"),
+        ("CDN.example.com.", "https://cdn.example.com/y.mp4"),
+        ("cdn.example.com", "https://cdn.example.com./y.mp4"),
+        ("[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080/y.mp4"),
+    ],
+)
+def test_a_host_is_the_same_however_it_is_written(host: str, url: str) -> None:
+    Trust.of(None, [host]).check(url)
 
 
 def test_the_connections_own_host_may_be_inside() -> None:

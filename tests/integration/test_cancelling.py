@@ -294,7 +294,7 @@ def test_the_operators_trigger_knows_what_to_cancel(
     made = deferred.value.trigger
     assert isinstance(made, PikaVideoTrigger)
     assert (made.cancel_on_kill, made.cancel_on_clear) == expected
-    assert ti.xcoms == {"request_id": made.request_id}  # what the trigger compares with
+    assert ti.xcoms["request_id"] == made.request_id  # what the trigger compares with
 
 
 def test_the_sensors_trigger_cancels_only_where_it_is_told_to_and_never_on_a_clear(emulator: RunningEmulator) -> None:

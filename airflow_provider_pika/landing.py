@@ -99,8 +99,11 @@ class Landing:
         )
 
     def _forget_the_story_of_another(self) -> None:
-        """Remove a sidecar that does not tell of the file that is to be shown now, so that none ever does."""
-        if self.overwrite and self.sidecar.size() is not None:
+        """Remove an earlier file's sidecar before the new one shows: a crash between the two leaves no wrong story.
+
+        What may not be replaced, ``recognised`` has refused.
+        """
+        if self.sidecar.size() is not None:
             self.sidecar.remove()
 
     def _verified(self, stage: IO[bytes], fetched: Fetched, told: Mapping[str, Any]) -> Clip:
@@ -139,6 +142,6 @@ class Landing:
             if story.request_id != self.video["request_id"]:
                 return f"holds the video of request {story.request_id}"
             return "is not what was saved there for this request, by its SHA-256"
-        if self.video.get("file_size") not in (None, size):
+        if self.must_fit and self.video.get("file_size") not in (None, size):
             return "has a file without a story, which is not this video by its length"
         return None  # it may be this very video: that is seen when it has been fetched

@@ -24,7 +24,7 @@ def emit_asset_events(context: Context, outlets: list[Any], story: Story, uri: s
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
             events[outlet].add(Asset(uri=uri), extra=extra)
-        elif isinstance(outlet, Asset):
+        else:  # an asset, or a reference to one
             events[outlet].extra.update(extra)
 
 
@@ -42,32 +42,29 @@ def openlineage_of(story: Story, place: Place) -> Any:
 
     The request's id is the run's external query, since that is what fal can be asked about.
     """
-    from airflow.providers.common.compat.openlineage.facet import (
-        Dataset,
-        DocumentationDatasetFacet,
-        ExternalQueryRunFacet,
-        OutputDataset,
-        OutputStatisticsOutputDatasetFacet,
-    )
+    from airflow.providers.common.compat.openlineage.facet import Dataset, ExternalQueryRunFacet
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     source = urlsplit(story.url)
-    about: dict[str, Any] = (
-        {"documentation": DocumentationDatasetFacet(description=story.prompt)} if story.prompt else {}
-    )
+    query = ExternalQueryRunFacet(externalQueryId=story.request_id, source=story.endpoint or "fal")
     return OperatorLineage(
         inputs=[Dataset(namespace=f"{source.scheme}://{source.netloc}", name=source.path.lstrip("/"))],
-        outputs=[
-            OutputDataset(
-                namespace=place.namespace,
-                name=place.name,
-                facets=about,
-                outputFacets={
-                    "outputStatistics": OutputStatisticsOutputDatasetFacet(size=story.size, fileCount=1),
-                },
-            )
-        ],
-        run_facets={
-            "externalQuery": ExternalQueryRunFacet(externalQueryId=story.request_id, source=story.endpoint or "fal")
-        },
+        outputs=[_output_of(story, place)],
+        run_facets={"externalQuery": query},
+    )
+
+
+def _output_of(story: Story, place: Place) -> Any:
+    from airflow.providers.common.compat.openlineage.facet import (
+        DocumentationDatasetFacet,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+
+    about: dict[str, Any] = {"documentation": DocumentationDatasetFacet(description=story.prompt or "")}
+    return OutputDataset(
+        namespace=place.namespace,
+        name=place.name,
+        facets=about if story.prompt else {},
+        outputFacets={"outputStatistics": OutputStatisticsOutputDatasetFacet(size=story.size, fileCount=1)},
     )

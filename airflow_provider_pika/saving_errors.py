@@ -46,13 +46,18 @@ class DownloadInterrupted(PikaError):
 class UnexpectedFile(DownloadInterrupted):
     """What came is not what fal announced: another length, or no video by its content type."""
 
+    advice = (
+        "A retry of this task fetches it again, and pays for nothing. If the file is good, and the length that fal "
+        "announced is wrong, set must_fit=False."
+    )
+
 
 class VideoRejected(PikaError):
     """The file came whole, and is no video, or not the one that was asked for; so it was not published."""
 
     advice = (
-        "A retry fetches the same file. To take it all the same, set must_fit=False (if it is a video), and clear this "
-        "task; for another clip, and its price, clear the task that generates it."
+        "A retry fetches the same file. If only its length or size is not what was asked for, must_fit=False takes it, "
+        "and clearing this task pays for nothing; for another clip, and its price, clear the task that generates it."
     )
 
 

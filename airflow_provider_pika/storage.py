@@ -24,6 +24,9 @@ BLOCK = 16 << 20
 
 _DISK = ("", "file", "local")
 
+#: What a wrong value means for a clip that is there.
+NOT_LOST = "No clip is lost: correct it, and clear this task, which fetches from the URL, and pays for nothing."
+
 #: What an attempt puts into the name of a file that is not shown yet, as a pattern.
 _RANDOM = "[0-9a-f]" * 8
 
@@ -51,12 +54,7 @@ class Place:
     def __init__(self, path: str, conn_id: str | None = None) -> None:
         from airflow.sdk import ObjectStoragePath
 
-        path = path.strip() if isinstance(path, str) else path
-        if not isinstance(path, str) or not path or path.endswith("/"):
-            raise InvalidInput(f"path={path!r} is not allowed: it takes the path of a file.")
-        scheme, _, rest = path.rpartition("://")
-        if scheme in _DISK and not os.path.isabs(rest):
-            raise InvalidInput(f"path={path!r} is not allowed: it takes a URL, or an absolute path.")
+        path = checked_path(path)
         self.path = path
         with _failing(f"{path} cannot be used"):
             # 3.1 takes conn_id=None for a word against the one in the path
@@ -160,6 +158,7 @@ class Place:
     def _fresh_part(self) -> Path:
         final = Path(self._place.path)
         final.parent.mkdir(parents=True, exist_ok=True)
+        # also those of a task that writes to this path right now, which is then refused, or retried
         for left in final.parent.glob(f".{glob.escape(final.name)}.{_RANDOM}.part"):
             left.unlink(missing_ok=True)
         return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part")
@@ -190,6 +189,20 @@ class Place:
             with contextlib.suppress(Exception):
                 file.closed = True
             raise
+
+
+def checked_path(path: Any) -> str:
+    """Give the path without blanks around it.
+
+    :raises InvalidInput: it is none of a file: no text, empty, a folder's, or relative.
+    """
+    stripped = path.strip() if isinstance(path, str) else ""
+    scheme, _, rest = stripped.rpartition("://")
+    if not stripped or stripped.endswith("/"):
+        raise InvalidInput(f"path={path!r} is not allowed: it takes the path of a file.", consequence=NOT_LOST)
+    if scheme in _DISK and not os.path.isabs(rest):
+        raise InvalidInput(f"path={path!r} is not allowed: it takes a URL, or an absolute path.", consequence=NOT_LOST)
+    return stripped
 
 
 @contextlib.contextmanager

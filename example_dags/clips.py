@@ -20,5 +20,12 @@ def saved_clip(prompt, path, resolution, outlets):
     """Generate, wait, save: from a prompt to a file, in one call; it gives what is known of the file."""
     generate = PikaTextToVideoOperator(task_id="generate", prompt=prompt, resolution=resolution)
     video = PikaVideoSensor(task_id="video", request_id=generate.output, timeout=30 * 60)
-    save = PikaVideoToObjectStorageOperator(task_id="save", video=video.output, path=path, outlets=outlets, retries=3)
+    save = PikaVideoToObjectStorageOperator(
+        task_id="save",
+        video=video.output,
+        path=path,
+        overwrite=True,  # a path by date and product has one clip: the last that somebody asked for
+        outlets=outlets,
+        retries=3,
+    )
     return save.output

@@ -12,7 +12,9 @@ from airflow_provider_pika.exceptions import InvalidInput, PikaError
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.inputs import seconds_of
-from airflow_provider_pika.templates import read_text
+from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.storage import NOT_LOST, checked_path
+from airflow_provider_pika.templates import known_now, read_text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.story import Story
     from airflow_provider_pika.templates import Templated
 
-#: Seconds that fal may take to tell the request's story; it is asked twice, and a story with gaps is one, too.
+#: Seconds that each of the two calls about the request's story may take; where one fails, the story has gaps.
 STORY_WITHIN = 15.0
 
 
@@ -34,7 +36,8 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
     story as ``<path>.json``. A retry, or a clear, finds what was saved, and fetches nothing.
 
     It returns a JSON object: ``path``, ``bytes``, ``sha256``, ``width``, ``height``, ``seconds``, ``request_id``,
-    ``sidecar``. Every asset in ``outlets`` gets an event with these, fal's ``url`` and the ``prompt`` in its extra.
+    ``sidecar``. Every asset in ``outlets`` gets an event with these, fal's ``url``, the ``prompt`` and ``saved_at`` in
+    its extra.
 
     :param video: what the sensor returned, or the operator that waits: a JSON object with ``url`` and ``request_id``.
     :param path: where to: ``s3://bucket/{{ ds }}.mp4``, ``gs://...``, ``file:///...``, an absolute path. In its
@@ -77,6 +80,8 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
         self.timeout = seconds_of("timeout", timeout)
         self.stall_timeout = seconds_of("stall_timeout", stall_timeout)
         self.pika_conn_id = pika_conn_id
+        with failing_when_a_submit_cannot_help():
+            self._check_what_is_known()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Save the video, unless it has been; give what is there."""
@@ -95,6 +100,24 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
         except Exception as error:  # the file is there, and a retry would meet the same
             self.log.warning("Hook lineage was not told of %s: %s", story.path, error)
         return story.in_short()
+
+    def _check_what_is_known(self) -> None:
+        """Refuse before a clip is generated what would be refused when it is there.
+
+        :raises InvalidInput: naming the argument.
+        """
+        for name in ("overwrite", "must_fit"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInput(f"{name}={getattr(self, name)!r} is not allowed: it takes True or False.")
+        if not isinstance(self.max_bytes, int) or self.max_bytes < 1:
+            raise InvalidInput(f"max_bytes={self.max_bytes!r} is not allowed: it takes bytes, more than 0.")
+        if known_now({"path": self.path}):
+            checked_path(self.path)
+        if submitter := _submits_only(self.video):
+            raise InvalidInput(
+                f"video={submitter}.output is not allowed: that is a request id. Set wait_for_completion=True there, "
+                "or put a PikaVideoSensor between."
+            )
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Give OpenLineage's provider the URL as input and the file as output; it asks only where it is installed."""
@@ -133,6 +156,9 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
         remembered = Remembered()
         try:
             asked = pull_request(context, self._submitting_before(), video["request_id"])
+        except Exception as error:
+            self.log.info("What was asked for could not be read from the tasks before: %s", error)
+        try:
             with hook.get_conn(STORY_WITHIN) as queue:
                 if endpoint := video.get("endpoint") or asked.get("endpoint"):
                     remembered = queue.remember(endpoint, video["request_id"])
@@ -142,11 +168,7 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
 
     def _submitting_before(self) -> list[str]:
         """Give the tasks before this one that submit; asking the others costs a call and a line in the log each."""
-        from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-
-        before = self.get_flat_relatives(upstream=True)
-        kinds = {task.task_id: getattr(task, "operator_class", type(task)) for task in before}
-        return sorted(name for name, kind in kinds.items() if issubclass(kind, PikaTextToVideoOperator))
+        return sorted(task.task_id for task in self.get_flat_relatives(upstream=True) if _submits(task))
 
 
 def video_of(value: Any) -> Mapping[str, Any]:
@@ -160,6 +182,20 @@ def video_of(value: Any) -> Mapping[str, Any]:
         known = {name: video.get(name) if isinstance(video.get(name), kind) else None for name, kind in kinds.items()}
         return {**video, **known}
     raise InvalidInput(
-        f"video={str(value)[:200]!r} is not allowed: it takes what PikaVideoSensor returns, a JSON object with url and "
-        "request_id."
+        f"video={str(value)[:200]!r} is not allowed: it takes what PikaVideoSensor returns, or PikaTextToVideoOperator "
+        "with wait_for_completion=True: a JSON object with url and request_id.",
+        consequence=NOT_LOST,
     )
+
+
+def _submits(task: Any) -> bool:
+    return issubclass(getattr(task, "operator_class", type(task)), PikaTextToVideoOperator)
+
+
+def _submits_only(video: Any) -> str | None:
+    """Give the task whose output a video is, if that does not wait for it, and so gives no video."""
+    source = getattr(video, "operator", None)
+    if source is None or getattr(video, "key", None) != "return_value" or not _submits(source):
+        return None
+    arguments = getattr(source, "partial_kwargs", vars(source))
+    return None if arguments.get("wait_for_completion", False) else str(source.task_id)

@@ -17,6 +17,7 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal.looking import Remembered
 from airflow_provider_pika.fal.models import PastRequest
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver, story_beside
@@ -239,6 +240,50 @@ def test_no_story_of_another_file_stands_beside_a_new_one_even_for_a_moment(
     monkeypatch.undo()
 
 
+def test_a_stale_story_without_its_file_does_not_outlive_a_crash(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fox.mp4"
+    save(video, path)
+    path.unlink()
+    other, _ = generated("an owl")
+    with monkeypatch.context() as killed:
+        killed.setattr("airflow_provider_pika.storage.Place.put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            save(other, path)
+    assert save(other, path)["request_id"] == other["request_id"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"path": "clips/fox.mp4"},
+        {"path": "s3://clips/"},
+        {"overwrite": "{{ params.overwrite }}"},
+        {"must_fit": 1},
+        {"max_bytes": "2GB"},
+        {"max_bytes": 0},
+    ],
+    ids=str,
+)
+def test_a_wrong_literal_fails_when_the_dag_is_parsed_before_a_clip_is_paid_for(wrong: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match=f"{next(iter(wrong))}="):
+        saver("{{ later }}", **{"path": "/tmp/fox.mp4", **wrong})
+
+
+def test_a_request_id_in_place_of_a_video_fails_when_the_dag_is_parsed(tmp_path: Path) -> None:
+    with DAG("clips"):
+        submit = PikaTextToVideoOperator(task_id="submit", prompt="x")
+        mapped = PikaTextToVideoOperator.partial(task_id="mapped").expand(prompt=["x"])
+        wait = PikaTextToVideoOperator(task_id="wait", prompt="x", wait_for_completion=True)
+        saver(wait.output, tmp_path / "fox.mp4")
+        for task in (submit, mapped):
+            with pytest.raises(AirflowFailException, match="that is a request id"):
+                PikaVideoToObjectStorageOperator(
+                    task_id=f"save_{task.task_id}", video=task.output, path=str(tmp_path / "fox.mp4")
+                )
+
+
 def test_an_input_as_long_as_a_picture_is_told_and_recognised(
     emulator: RunningEmulator, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +309,8 @@ def test_a_length_that_fal_announced_wrongly_costs_no_clip_where_it_need_not_fit
     wrong = {**video, "file_size": 7}
     with pytest.raises(errors.UnexpectedFile):
         save(wrong, tmp_path / "fox.mp4")
+    save(wrong, tmp_path / "fox.mp4", must_fit=False)
+    (tmp_path / "fox.mp4.json").unlink()  # an attempt died between the two
     save(wrong, tmp_path / "fox.mp4", must_fit=False)
 
 
@@ -321,11 +368,12 @@ class Accessors(dict[str, Accessor]):
 
 
 def test_every_outlet_gets_the_essentials(video: Video, tmp_path: Path) -> None:
-    asset, alias = Asset("clips"), AssetAlias("latest")
+    asset, alias, reference = Asset("clips"), AssetAlias("latest"), Asset.ref(name="others")
     events = Accessors()
-    task = saver(video, tmp_path / "fox.mp4", outlets=[asset, alias])
+    task = saver(video, tmp_path / "fox.mp4", outlets=[asset, alias, reference])
     saved = task.execute({"ti": SavingInstance(), "outlet_events": events})  # type: ignore[typeddict-item]
     extra = events["clips"].extra
+    assert events["others"].extra == extra
     assert {name: extra[name] for name in saved} == saved
     assert (extra["url"], extra["prompt"]) == (video["url"], "a fox")
     [(added, same)] = events["latest"].added

@@ -188,8 +188,11 @@ def test_the_objects_shown_have_the_real_keys() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        path, _, anchor = target.partition("#")
+        assert path.startswith("http") or ((ROOT / path).exists() if path else anchor in anchors), target
 
 
 def test_the_versions_named_are_those_that_are_tested() -> None:

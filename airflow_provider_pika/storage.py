@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, StorageFailed
 
@@ -60,6 +61,7 @@ class Place:
             # 3.1 takes conn_id=None for a word against the one in the path
             self._place: ObjectStoragePath = ObjectStoragePath(path, **({"conn_id": conn_id} if conn_id else {}))
             self._store = self._place.fs
+        self._bucket = urlsplit(path).netloc.rpartition("@")[2]  # 3.1's own has the connection in it
         self._on_disk = self._place.protocol in _DISK
         self._shown_whole = _SHOWN_WHOLE.get(self._place.protocol)
         if not self._on_disk and not self._shown_whole and glob.has_magic(path):
@@ -68,13 +70,13 @@ class Place:
     @property
     def namespace(self) -> str:
         """Give the store, as lineage names it: ``s3://bucket``, ``file``."""
-        return "file" if self._on_disk else str(self._place.namespace)
+        return "file" if self._on_disk else f"{self._place.protocol}://{self._bucket}"
 
     @property
     def name(self) -> str:
         """Give the file's name in the namespace."""
         path = str(self._place.path)
-        return path if self._on_disk else path.removeprefix(f"{self._place.bucket}/")
+        return path if self._on_disk else path.removeprefix(f"{self._bucket}/")
 
     @property
     def uri(self) -> str:

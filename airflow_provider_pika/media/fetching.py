@@ -21,7 +21,8 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0)
 #: Of them, those for a file that is not there: it is deleted, most likely, but a new one may not be everywhere at once.
 _NOT_THERE_TRIES = 3
 
-_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
+#: A Content-Range; some servers, starlette among them, leave the unit out of a 416.
+_RANGE = re.compile(r"(?:bytes )?(?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
 
 #: What a file of unknown type is served as, by stores that go by nothing.
 _ANY_TYPE = ("application/octet-stream", "binary/octet-stream", "application/mp4")

@@ -59,9 +59,10 @@ def test_a_part_of_another_version_is_never_appended() -> None:
 
 
 def test_nothing_more_to_be_had_is_the_end_if_the_host_says_that_it_is_all() -> None:
-    answer = meaning(416, {"content-range": "bytes */100"}, PART)
-    assert isinstance(answer, Part)
-    assert answer.is_whole
+    for content_range in ("bytes */100", "*/100"):
+        answer = meaning(416, {"content-range": content_range}, PART)
+        assert isinstance(answer, Part)
+        assert answer.is_whole
     with pytest.raises(DownloadInterrupted, match="no more"):
         meaning(416, {"content-range": "bytes */90"}, PART)
 

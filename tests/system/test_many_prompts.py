@@ -23,9 +23,9 @@ ON_3_3 = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="Airflow 3.1 keeps no t
 
 @pytest.fixture(scope="module")
 def generating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator that has a runner for everyone, and draws nothing."""
-    folder, extra = tmp_path_factory.mktemp("generating"), ["--render", "off"]
-    with RunningEmulator.start(folder, runners=60, generation_time="4", keys=[KEY], extra=extra) as running:
+    """An emulator that has a runner for everyone; it draws, since what does not fit the request is not saved."""
+    folder = tmp_path_factory.mktemp("generating")
+    with RunningEmulator.start(folder, runners=60, generation_time="4", keys=[KEY]) as running:
         yield running
 
 

@@ -92,6 +92,7 @@ class Download:
         """
         check_size(announced, self._limits.size)
         watchdog = threading.Timer(self._limits.seconds, self._cut)  # a host may drip what is no part of the file
+        watchdog.daemon = True
         watchdog.start()
         try:
             self._fetch_all(url)

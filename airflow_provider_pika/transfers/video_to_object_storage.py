@@ -197,5 +197,8 @@ def _submits_only(video: Any) -> str | None:
     source = getattr(video, "operator", None)
     if source is None or getattr(video, "key", None) != "return_value" or not _submits(source):
         return None
+    mapped = getattr(source, "expand_input", None)
+    if mapped is not None and (not isinstance(mapped.value, Mapping) or "wait_for_completion" in mapped.value):
+        return None  # each of the mapped tasks has its own word on it
     arguments = getattr(source, "partial_kwargs", vars(source))
     return None if arguments.get("wait_for_completion", False) else str(source.task_id)

@@ -277,6 +277,8 @@ def test_a_request_id_in_place_of_a_video_fails_when_the_dag_is_parsed(tmp_path:
         mapped = PikaTextToVideoOperator.partial(task_id="mapped").expand(prompt=["x"])
         wait = PikaTextToVideoOperator(task_id="wait", prompt="x", wait_for_completion=True)
         saver(wait.output, tmp_path / "fox.mp4")
+        each = PikaTextToVideoOperator.partial(task_id="each", prompt="x").expand(wait_for_completion=[True])
+        PikaVideoToObjectStorageOperator(task_id="save_each", video=each.output, path=str(tmp_path / "fox.mp4"))
         for task in (submit, mapped):
             with pytest.raises(AirflowFailException, match="that is a request id"):
                 PikaVideoToObjectStorageOperator(

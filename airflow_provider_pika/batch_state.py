@@ -8,6 +8,7 @@ from typing import Any
 from airflow_provider_pika.exceptions import RecordUnavailable, RecordUnreadable
 from airflow_provider_pika.fal.batch import Item
 from airflow_provider_pika.fal.record import Record
+from airflow_provider_pika.strict_json import for_airflow
 
 #: Items in one value of the task's state, which may have 64 KiB: an item with its video or its error takes 0.6 to 0.9,
 #: less what all of its page have in common.
@@ -82,7 +83,7 @@ class BatchState:
 
     def _put(self, number: int) -> None:
         try:
-            self._store.set(KEY.format(number), _pack(self._pages[number]))
+            self._store.set(KEY.format(number), for_airflow(_pack(self._pages[number])))
         except Exception as error:
             raise RecordUnavailable(f"The task's state could not be written: {error}") from error
         self._unsaved.discard(number)

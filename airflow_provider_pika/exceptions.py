@@ -110,6 +110,10 @@ class UnexpectedAnswer(TryLater):
     """fal answered a read with something that this version does not understand; never taken for success."""
 
 
+class AnswerTooLarge(UnexpectedAnswer):
+    """An answer has more bytes than one of its kind may have; only its first words were read."""
+
+
 class OtherQueue(TryLater):
     """The connection leads to another queue than the one that has the request.
 

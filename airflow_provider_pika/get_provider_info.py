@@ -30,6 +30,25 @@ CONNECTION_FIELDS: dict[str, Any] = {
     },
 }
 
+#: What one task may send, in the section ``[pika]`` of Airflow's configuration; all of it is paid for.
+LIMITS: dict[str, Any] = {
+    "max_prompt_length": {
+        "description": "Characters that a prompt, or a negative prompt, may have. A longer one is refused before it is "
+        "sent: most likely, a template has rendered a whole file.",
+        "version_added": "0.2.0",
+        "type": "integer",
+        "example": "50000",
+        "default": "10000",
+    },
+    "max_batch_size": {
+        "description": "Inputs that one batch may have. A longer list is refused before anything is sent.",
+        "version_added": "0.2.0",
+        "type": "integer",
+        "example": "100000",
+        "default": "20000",
+    },
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Describe this provider to Airflow, in the form of ``airflow/provider_info.schema.json``.
@@ -89,4 +108,5 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
+        "config": {"pika": {"description": "Limits of the Pika provider.", "options": LIMITS}},
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_pika.strict_json import for_airflow
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
 
@@ -19,7 +21,7 @@ def emit_asset_events(context: Context, outlets: list[Any], story: Story, uri: s
     """
     from airflow.sdk import Asset, AssetAlias
 
-    extra = {**story.in_short(), "url": story.url, "prompt": story.prompt, "saved_at": story.saved_at}
+    extra = for_airflow({**story.in_short(), "url": story.url, "prompt": story.prompt, "saved_at": story.saved_at})
     events: Any = context["outlet_events"] if outlets else {}
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from airflow_provider_pika.strict_json import one_line
+
+#: Characters of a message, and of a name in it: they go into logs, events and XComs.
+LONGEST_MESSAGE, LONGEST_NAME = 10_000, 300
 
 
 class PikaError(Exception):
@@ -16,6 +22,7 @@ class PikaError(Exception):
     :param status_code: the HTTP status of fal's answer; None if there was no answer.
     :param retry_after: seconds that fal asked to wait before the next try; None if it did not.
 
+    Every text becomes one line of bounded length, without control characters: it goes into logs and databases.
     ``str()`` gives the message, then what identifies it, what follows from it, and what to do. Every error pickles, and
     survives the way through a trigger's event (:meth:`as_json`, :meth:`from_json`).
     """
@@ -35,13 +42,13 @@ class PikaError(Exception):
         status_code: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.consequence = consequence
-        self.request_id = request_id
-        self.error_type = error_type
+        self.message = one_line(message, LONGEST_MESSAGE)
+        super().__init__(self.message)
+        self.consequence = consequence and one_line(consequence, LONGEST_MESSAGE)
+        self.request_id = request_id and one_line(str(request_id), LONGEST_NAME)
+        self.error_type = error_type and one_line(str(error_type), LONGEST_NAME)
         self.status_code = status_code
-        self.retry_after = retry_after
+        self.retry_after = retry_after if retry_after is not None and math.isfinite(retry_after) else None
 
     def __str__(self) -> str:
         known = {"request id": self.request_id, "type": self.error_type, "HTTP": self.status_code}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import RecordUnavailable
+from airflow_provider_pika.strict_json import for_airflow
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -46,7 +47,7 @@ class TaskStateRecords:
         :raises RecordUnavailable: Airflow did not keep it.
         """
         try:
-            self._store.set(KEY, record.as_json())
+            self._store.set(KEY, for_airflow(record.as_json()))
         except Exception as error:
             raise RecordUnavailable(f"The task's state could not be written: {error}") from error
 

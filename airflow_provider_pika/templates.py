@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.ids import app_of
 
 if TYPE_CHECKING:
@@ -38,9 +39,24 @@ def holds_templates(value: Any) -> bool:
     return _comes_later(value)
 
 
+#: Characters of a text that is read as JSON, and as Python writes it: Python's parser takes 500 bytes for each.
+LONGEST_JSON, LONGEST_LITERAL = 16 << 20, 100_000
+
+
 def read_text(value: Any) -> Any:
-    """Read what a template has made a text of, as JSON or as Python writes it; anything else stays as it is."""
-    for read in (json.loads, ast.literal_eval) if isinstance(value, str) else ():
+    """Read what a template has made a text of, as JSON or as Python writes it; anything else stays as it is.
+
+    :raises InvalidInput: the text is too long to be read.
+    """
+    if not isinstance(value, str):
+        return value
+    for read, longest in ((json.loads, LONGEST_JSON), (ast.literal_eval, LONGEST_LITERAL)):
+        if len(value) > longest:
+            raise InvalidInput(
+                f"A text of {len(value)} characters, which begins {value[:50]!r}, is not allowed: {LONGEST_JSON} are "
+                f"read as JSON, {LONGEST_LITERAL} as Python writes them. Write JSON ('{{{{ ... | tojson }}}}'), or "
+                "hand over the other task's output itself."
+            )
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             return read(value)
     return value

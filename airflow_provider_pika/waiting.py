@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_pika.cancelling import CancelOnKill, Target
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.hooks import LONGEST_CALL
+from airflow_provider_pika.strict_json import for_airflow
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -53,10 +54,20 @@ class WaitsForVideo:
         """Take over from the trigger, and give the video; repeat the end of its log, since that is often lost."""
         from airflow_provider_pika.triggers.pika import read_event
 
+        self._keep_the_key_out_of_the_log()
         ending, tail = read_event(event)
         for line in tail:
             self.log.info("While deferred: %s", line)
         return self._finish(context, ending)
+
+    def _keep_the_key_out_of_the_log(self) -> None:
+        """Have Airflow mask the key in this worker, too, which reads it for nothing else."""
+        from airflow_provider_pika.hooks.pika import PikaHook
+
+        try:
+            PikaHook(self.pika_conn_id).mask_key()
+        except Exception as error:  # the clip is there, and nothing of it needs the key
+            self.log.info("The key could not be read, to be masked in this log: %s", type(error).__name__)
 
     def on_kill(self) -> None:
         """Cancel what the worker waits for, within seconds. Airflow calls this in a signal handler."""
@@ -142,7 +153,7 @@ class WaitsForVideo:
         match ending:
             case Done(video):
                 self.log.info("Finished: %s", video.url)
-                return video.model_dump()
+                return for_airflow(video.model_dump())  # type: ignore[no-any-return]
             case Failed(error):
                 raise error
             case late:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_pika.strict_json import for_airflow
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -41,7 +43,7 @@ def pull_request(context: Context, task_ids: Iterable[str], request_id: str) -> 
 
 def _push(context: Context, key: str, value: Any, log: Any) -> None:
     try:
-        context["ti"].xcom_push(key=key, value=value)
+        context["ti"].xcom_push(key=key, value=for_airflow(value))
     except Exception:
         log.warning("The XCom %r could not be pushed; it would be %s", key, value, exc_info=True)
 

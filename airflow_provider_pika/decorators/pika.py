@@ -11,6 +11,8 @@ from airflow.providers.common.compat.sdk import DecoratedOperator, determine_kwa
 from airflow_provider_pika.decorators.returned import INPUTS, Returned, inputs_of, no_prompt
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.pika_error import LONGEST_MESSAGE
+from airflow_provider_pika.strict_json import one_line
 from airflow_provider_pika.templates import holds_templates
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
         inputs = {**self._decorators_own, **given}
         if isinstance(inputs["prompt"], Returned):
             raise no_prompt(function)
-        self.log.info("%s() returned: %s", function, given)
+        self.log.info("%s() returned: %s", function, one_line(repr(given), LONGEST_MESSAGE))
         if holds_templates(given):
             self.log.warning(
                 "It is no template: what is in braces is sent as it is. Have %s() take what it needs, ds say, as an "

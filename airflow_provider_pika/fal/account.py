@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from .http_answer import Answer
+from .http_answer import STATUS_BYTES, Answer
+from .redaction import Redactor, redactor_of
 
 #: fal's own queue, its stand-in, and the platform that has the request history of both (fal-protocol.md, 1.1).
 QUEUE_URL = "https://queue.fal.run"
 BACKUP_QUEUE_URL = "https://queue.falrun.com"
 PLATFORM_URL = "https://api.fal.ai/v1"
-
-#: Characters: what is shorter is nobody's secret, and may be part of a request's id.
-SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,27 @@ class Account:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Give what every call carries."""
-        return {"Authorization": self.authorization, "Accept": "application/json"}
+        """Return what every call carries. What comes is not to be compressed: a small answer could be a huge one."""
+        return {"Authorization": self.authorization, "Accept": "application/json", "Accept-Encoding": "identity"}
 
-    def answer(self, status_code: int, headers: Mapping[str, str], content: bytes) -> Answer:
-        """Take in a response; a server that echoes what it was sent must not get the key into a message."""
-        key = self.authorization.partition(" ")[2]
-        text = content.decode("utf-8", "replace")
-        for secret in (key, key.partition(":")[2]):
-            if len(secret) >= SHORTEST_SECRET:
-                text = text.replace(secret, "***")
-        return Answer.read(status_code, headers, text)
+    @property
+    def key(self) -> str:
+        """Return the key alone."""
+        return self.authorization.partition(" ")[2]
+
+    @property
+    def secrets(self) -> list[str]:
+        """Return what no log may show: the key, and its secret half."""
+        return [secret for secret in dict.fromkeys((self.key, self.key.partition(":")[2])) if secret]
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Return what keeps the key out of a server's words."""
+        return redactor_of(self.key)
+
+    def answer(self, status_code: int, headers: Mapping[str, str], content: bytes, most: int = STATUS_BYTES) -> Answer:
+        """Take in a response: the one door for what a server says, behind which the key is not in it any more.
+
+        :param content: as it was sent, and no more of it than :func:`~.http_answer.most_bytes`.
+        """
+        return Answer.read(status_code, headers, content, most, self.redactor)

@@ -54,8 +54,7 @@ def status(answer: Answer, request_id: str) -> QueueStatus:
     try:
         return QueueStatus.model_validate(answer.body)
     except ValidationError:
-        known = isinstance(answer.get("status"), str)
-        error: type[errors.PikaError] = errors.UnknownStatus if known else errors.UnexpectedAnswer
+        error = errors.UnknownStatus if isinstance(answer.get("status"), str) else _unreadable(answer)
         raise error(f"fal answered with no status that is known here: {answer.words}.", request_id=request_id) from None
 
 
@@ -70,7 +69,7 @@ def result(answer: Answer, endpoint: str, request_id: str) -> Video:
     if not answer.ok:
         raise (_failure(answer, request_id) if _is_outcome(answer) else _read_failure(answer, request_id))
     if not isinstance(answer.body, dict):
-        raise errors.UnexpectedAnswer(f"fal's result is no JSON object: {answer.words}.", request_id=request_id)
+        raise _unreadable(answer)(f"fal's result is no JSON object: {answer.words}.", request_id=request_id)
     try:
         known = {"request_id": request_id, "endpoint": endpoint, "billable_units": answer.headers.get(_UNITS)}
         return Video.model_validate({**answer.body["video"], **known})
@@ -117,7 +116,7 @@ def history(answer: Answer) -> HistoryPage:
     try:
         return HistoryPage.model_validate(answer.body)
     except ValidationError:
-        raise errors.UnexpectedAnswer(f"fal's request history cannot be read: {answer.words}.") from None
+        raise _unreadable(answer)(f"fal's request history cannot be read: {answer.words}.") from None
 
 
 def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | errors.GenerationFailed | None:
@@ -131,6 +130,10 @@ def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | erro
         return result(kept, endpoint, request_id)
     except errors.PikaError:
         return None  # fal may keep less of an output than it was
+
+
+def _unreadable(answer: Answer) -> type[errors.PikaError]:
+    return errors.AnswerTooLarge if answer.truncated else errors.UnexpectedAnswer
 
 
 def _is_refusal(answer: Answer) -> bool:

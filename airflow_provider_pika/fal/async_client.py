@@ -14,17 +14,18 @@ from urllib.parse import urlsplit
 import aiohttp
 import httpx
 
-from airflow_provider_pika.exceptions import PikaError
+from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
 
 from . import calls
 from .account import Account
 from .calls import Call
 from .conversation import Conversation, ahold
+from .http_answer import Answer, most_bytes
 from .inputs import SubmitControls
 from .looking import look
 from .models import QueueStatus, Video
+from .network import proxy_to
 from .polling import Look
-from .proxies import proxy_to
 from .submitting import submit
 
 #: Calls under way at once; with answers after 0.1 to 0.2 s, hundreds of calls a second.
@@ -32,6 +33,12 @@ CONNECTIONS = 32
 
 #: Seconds that an idle connection is kept; fal's own limit is not established, and a new one costs a TLS handshake.
 _IDLE = 30.0
+
+#: Seconds between two reads of a status stream, and events of one read that are taken in: the newest ones.
+EVENTS_APART, EVENTS_TOGETHER = 0.5, 8
+
+#: Bytes of a header field; fal's fields have 16 KB together (fal-protocol.md, 2.7). aiohttp allows 128 of them.
+LONGEST_LINE = 32 << 10
 
 #: The connection was never opened, so nothing was sent.
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
@@ -42,7 +49,7 @@ T = TypeVar("T")
 class AsyncFalQueue:
     """A client of the queue for an event loop; close it, or use it in an ``async with``.
 
-    Building one reads the machine's certificates, about 20 ms: do it off the loop.
+    Building one reads the machine's certificates and spells the key, about 40 ms: do it off the loop.
     """
 
     def __init__(self, account: Account, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
@@ -50,6 +57,7 @@ class AsyncFalQueue:
         self.closed = False
         self._sleep = sleep
         self._trusted = httpx.create_ssl_context()  # the same authorities as those of the blocking client
+        self.account.redactor.build()
         self._sessions: dict[int, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> AsyncFalQueue:
@@ -89,7 +97,9 @@ class AsyncFalQueue:
         return await self.hold(look(self.account.platform_url, endpoint, request_id, seen))
 
     async def follow(self, endpoint: str, request_id: str) -> AsyncGenerator[QueueStatus]:
-        """Give each status that fal's status stream sends, until it ends; it may be silent for minutes.
+        """Yield the statuses that fal's status stream sends, until it ends; it may be silent for minutes.
+
+        Those that come within :data:`EVENTS_APART` are yielded as one.
 
         :raises PikaError: it was refused, or it broke.
         """
@@ -98,10 +108,13 @@ class AsyncFalQueue:
             # its connection is held for as long as the request takes: it must not take one from the calls
             async with self._request(call, connections=0, answer_within=None) as response:
                 if not response.ok:
-                    call.understand(self.account.answer(response.status, response.headers, await response.read()))
-                async for line in response.content:
-                    if line.startswith(b"data:"):
-                        yield call.understand(self.account.answer(response.status, response.headers, line[5:]))
+                    async with asyncio.timeout(self.account.timeout):
+                        content = await _read(response, most_bytes(response.status, call.most))
+                    call.understand(self._answer(response, content, call))
+                if response.headers.get("Content-Encoding", "identity") != "identity":
+                    raise UnexpectedAnswer("fal's status stream is compressed, though it was asked not to be.")
+                async for events in _last_events(response.content, call.most):
+                    yield _merged([call.understand(self._answer(response, data, call)) for data in events])
         except (PikaError, GeneratorExit):
             raise
         except Exception as error:
@@ -110,12 +123,15 @@ class AsyncFalQueue:
     async def _send(self, call: Call[T]) -> T:
         try:
             async with self._request(call, CONNECTIONS, self.account.timeout) as response:
-                content = await response.read()
-            return call.understand(self.account.answer(response.status, response.headers, content))
+                content = await _read(response, most_bytes(response.status, call.most))
+            return call.understand(self._answer(response, content, call))
         except PikaError:
             raise
         except Exception as error:  # whatever it was, a submit may have been accepted
             raise call.lost(error, isinstance(error, _NEVER_SENT)) from None
+
+    def _answer(self, response: aiohttp.ClientResponse, content: bytes, call: Call[Any]) -> Answer:
+        return self.account.answer(response.status, response.headers, content, call.most)
 
     def _request(self, call: Call[Any], connections: int, answer_within: float | None) -> Any:
         url = call.path if "://" in call.path else f"{self.account.queue_url}/{call.path}"
@@ -135,5 +151,42 @@ class AsyncFalQueue:
                 connector=connector,
                 headers=self.account.headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # a small answer could be a huge one
+                max_line_size=LONGEST_LINE,
+                max_field_size=LONGEST_LINE,
             )
         return self._sessions[connections]
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read the first bytes of the body."""
+    content = bytearray()
+    async for piece in response.content.iter_any():
+        content += piece
+        if len(content) >= most:
+            break
+    return bytes(content[:most])
+
+
+async def _last_events(stream: aiohttp.StreamReader, most: int) -> AsyncGenerator[list[bytes]]:
+    """Yield the data of the latest events of a stream, every :data:`EVENTS_APART` seconds at most.
+
+    What a server sends meanwhile waits in the connection, so one that never pauses costs no memory, and little time.
+
+    :param most: bytes that one event may have.
+    :raises UnexpectedAnswer: an event has more.
+    """
+    begun = b""
+    async for piece in stream.iter_any():
+        *lines, begun = (begun + piece).split(b"\n")
+        if len(begun) > most:
+            raise UnexpectedAnswer("fal's status stream sent an event that is too large.")
+        if data := [line[5:] for line in lines if line.startswith(b"data:")]:
+            yield data[-EVENTS_TOGETHER:]
+        await asyncio.sleep(EVENTS_APART)
+
+
+def _merged(statuses: list[QueueStatus]) -> QueueStatus:
+    """Return the last status, with the log of all of them: in a stream, each has only what is new."""
+    logs = tuple(line for status in statuses for line in status.logs)
+    return statuses[-1].model_copy(update={"logs": logs})

@@ -77,8 +77,7 @@ class Item:
 
     def ended(self, outcome: Video | PikaError, attempt: int) -> Item:
         """Give the item with its ending; of an error's message, only the beginning."""
-        if isinstance(outcome, PikaError) and len(outcome.message) > _MESSAGE:
-            outcome = PikaError.from_json(outcome.as_json() | {"message": f"{outcome.message[:_MESSAGE]}..."})
+        outcome = shortened(outcome) if isinstance(outcome, PikaError) else outcome
         return replace(self, outcome=outcome, attempt=attempt)
 
     def as_json(self) -> dict[str, Any]:
@@ -127,6 +126,13 @@ def slots_of(wanted: Sequence[str], kept: Mapping[int, str]) -> list[int]:
         if place not in slots:
             slots[place], new = (new, new + 1) if place in kept and place not in free else (place, new)
     return [slots[place] for place in range(len(wanted))]
+
+
+def shortened(error: PikaError) -> PikaError:
+    """Return an error with the beginning of its message only, where that is long."""
+    if len(error.message) <= _MESSAGE:
+        return error
+    return PikaError.from_json(error.as_json() | {"message": f"{error.message[: _MESSAGE - 3]}..."})
 
 
 def is_of_one_clip(error: PikaError) -> bool:

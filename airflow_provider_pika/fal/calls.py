@@ -14,10 +14,11 @@ import pendulum
 from airflow_provider_pika import exceptions as errors
 
 from . import answers
-from .http_answer import Answer
+from .http_answer import HISTORY_BYTES, RESULT_BYTES, STATUS_BYTES, Answer
 from .ids import app_of, check_request_id
 from .inputs import SubmitControls
 from .models import HistoryPage, QueueStatus, Video
+from .network import transport_trouble
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ class Call(Generic[T]):
     """One HTTP call, what an answer to it means, and what it means if there is none.
 
     :param lost: takes what the HTTP client raised, and whether it says that nothing was sent.
+    :param most: bytes that a good answer may have.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Call(Generic[T]):
     understand: Callable[[Answer], T]
     lost: Callable[[Exception, bool], errors.PikaError]
     options: Mapping[str, Any] = field(default_factory=dict)
+    most: int = STATUS_BYTES
 
 
 def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls) -> Call[str]:
@@ -43,7 +46,8 @@ def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls
     def lost(error: Exception, never_sent: bool) -> errors.PikaError:
         if never_sent:
             return _unreachable(error, "Nothing was submitted; a retry submits again.")
-        return errors.SubmitUnknown(f"The submit to {endpoint} was sent, but its reply was lost: {_what(error)}.")
+        trouble = transport_trouble(error)
+        return errors.SubmitUnknown(f"The submit to {endpoint} was sent, but its reply was lost: {trouble}.")
 
     options = {"json": dict(arguments), "headers": controls.headers()}
     return Call("POST", endpoint, lambda answer: answers.submitted(answer, endpoint), lost, options)
@@ -74,7 +78,8 @@ def status_stream(endpoint: str, request_id: str) -> Call[QueueStatus]:
 def result(endpoint: str, request_id: str) -> Call[Video]:
     """Ask for the video of a completed request."""
     path = _request_path(endpoint, request_id)
-    return Call("GET", path, lambda answer: answers.result(answer, endpoint, request_id), _lost_read(request_id))
+    lost = _lost_read(request_id)
+    return Call("GET", path, lambda answer: answers.result(answer, endpoint, request_id), lost, most=RESULT_BYTES)
 
 
 def cancel(endpoint: str, request_id: str) -> Call[bool]:
@@ -98,9 +103,9 @@ def history(
     url = f"{platform_url}/models/requests/by-endpoint"
 
     def lost(error: Exception, never_sent: bool) -> errors.PikaError:
-        return errors.Unreachable(f"fal's request history cannot be reached: {_what(error)}.")
+        return errors.Unreachable(f"fal's request history cannot be reached: {transport_trouble(error)}.")
 
-    return Call("GET", url, answers.history, lost, {"params": params})
+    return Call("GET", url, answers.history, lost, {"params": params}, HISTORY_BYTES)
 
 
 def _request_path(endpoint: str, request_id: str) -> str:
@@ -117,9 +122,5 @@ def _lost_read(request_id: str) -> Callable[[Exception, bool], errors.PikaError]
 
 
 def _unreachable(error: Exception, consequence: str, request_id: str | None = None) -> errors.Unreachable:
-    message = f"The queue cannot be reached: {_what(error)}."
+    message = f"The queue cannot be reached: {transport_trouble(error)}."
     return errors.Unreachable(message, consequence=consequence, request_id=request_id)
-
-
-def _what(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ").rstrip(".")

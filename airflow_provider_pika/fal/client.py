@@ -19,9 +19,11 @@ from . import calls
 from .account import Account
 from .calls import Call
 from .conversation import Conversation, hold
+from .http_answer import most_bytes
 from .inputs import SubmitControls
 from .looking import Remembered, look, remember
 from .models import QueueStatus, Video
+from .network import Watchdog
 from .polling import Look
 from .submitting import submit
 
@@ -61,6 +63,7 @@ class FalQueue:
             follow_redirects=False,  # they could carry the key to another host
         )
         self._sleep = sleep
+        self._watchdog = Watchdog()
 
     def __enter__(self) -> FalQueue:
         return self
@@ -104,20 +107,25 @@ class FalQueue:
         return self.hold(remember(self.account.platform_url, endpoint, request_id))
 
     def _send(self, call: Call[T]) -> T:
+        options = {"extensions": {"trace": self._watchdog.trace}, **call.options}
         try:
-            with self._http.stream(call.method, call.path, **call.options) as response:
-                content = self._read(response)
-            return call.understand(self.account.answer(response.status_code, response.headers, content))
+            with (
+                self._watchdog.within(self.account.timeout + 1),
+                self._http.stream(call.method, call.path, **options) as response,
+            ):
+                content = _read(response, most_bytes(response.status_code, call.most))
+            return call.understand(self.account.answer(response.status_code, response.headers, content, call.most))
         except PikaError:
             raise
         except Exception as error:  # whatever it was, a submit may have been accepted
             raise call.lost(error, isinstance(error, _NEVER_SENT)) from None
 
-    def _read(self, response: httpx.Response) -> bytes:
-        """Read the body, but no longer than the timeout: httpx applies its own to each part of a body that trickles."""
-        parts, deadline = [], time.monotonic() + self.account.timeout
-        for part in response.iter_bytes():
-            parts.append(part)
-            if time.monotonic() > deadline:
-                raise httpx.ReadTimeout("the answer took too long")
-        return b"".join(parts)
+
+def _read(response: httpx.Response, most: int) -> bytes:
+    """Read the first bytes of the body, as they were sent: decompressed, they could be a thousand times as many."""
+    content = bytearray()
+    for piece in response.iter_raw():
+        content += piece
+        if len(content) >= most:
+            break
+    return bytes(content[:most])

@@ -1,31 +1,86 @@
-"""An HTTP answer, and what it says in words, whatever it means: see ``answers.py`` for that."""
+"""An HTTP answer, cleaned and bounded where it becomes ours, and what it says in words; ``answers.py`` has its meaning.
+
+What came is not trusted: not its text, its numbers, its size, or its silence about the key that it was sent.
+"""
 
 from __future__ import annotations
 
 import email.utils
 import json
 import time
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+from airflow_provider_pika.strict_json import clean_json, clean_text, one_line
+
+from .redaction import Redactor
+
+#: Bytes of an answer that are read, after decompression. A status with 1,000 lines of log has some 0.2 MB, a result of
+#: Pika 1 KB; a page of the history has the inputs and outputs of 100 requests.
+STATUS_BYTES, RESULT_BYTES, HISTORY_BYTES = 1 << 20, 4 << 20, 8 << 20
+
+#: Bytes of an error that are read: its first words say what there is to say.
+ERROR_BYTES = 256 << 10
+
+#: Entries of one list or object in an answer; of a log these are the newest lines.
+MOST_ENTRIES = 1000
+
+#: Header fields, and characters of one: fal's take 16 KB in all (fal-protocol.md, 2.7).
+MOST_FIELDS, LONGEST_FIELD = 128, 8192
+
+#: Characters of fal's words in a message.
+LONGEST_WORDS = 500
+
+#: Seconds: what asks for a longer pause means "never".
+LONGEST_PAUSE = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer. ``headers`` are looked up in lower case; ``body`` is parsed JSON, or text if it is none."""
+    """An HTTP answer. ``headers`` are looked up in lower case; ``body`` is strict JSON, or text if it is no JSON.
+
+    :param truncated: there was more than is read; then the body is the beginning, as text.
+    """
 
     status_code: int
     headers: Mapping[str, str]
     body: Any
+    truncated: bool = False
 
     @classmethod
-    def read(cls, status_code: int, headers: Mapping[str, str], text: str) -> Answer:
-        """Make an answer of what an HTTP client received."""
-        try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):
-            body = text
-        return cls(status_code, {name.lower(): value for name, value in headers.items()}, body)
+    def read(
+        cls,
+        status_code: int,
+        headers: Mapping[str, str],
+        content: bytes,
+        most: int = STATUS_BYTES,
+        redactor: Redactor | None = None,
+    ) -> Answer:
+        """Make an answer of what an HTTP client received.
+
+        :param content: as it was sent; :func:`most_bytes` of it are enough.
+        :param most: bytes that a good answer of this kind may have.
+        :param redactor: takes the key out of it.
+        """
+        fields = {
+            clean_text(str(name)).lower(): clean_text(str(value), LONGEST_FIELD)
+            for name, value in islice(headers.items(), MOST_FIELDS)
+        }
+        content = _decompressed(content, fields.get("content-encoding", ""), most_bytes(status_code, most))
+        truncated = len(content) >= most_bytes(status_code, most)
+        text = content.decode("utf-8", "replace")
+        body: Any = clean_text(text)
+        if not truncated:
+            with suppress(ValueError, RecursionError):
+                body = clean_json(json.loads(text), most=MOST_ENTRIES)
+        if redactor:
+            fields = {name: redactor.text(value) for name, value in fields.items()}
+            body = redactor.json(body)
+        return cls(status_code, fields, body, truncated)
 
     @property
     def ok(self) -> bool:
@@ -53,18 +108,36 @@ class Answer:
         if isinstance(detail, list) and all(isinstance(entry, dict) for entry in detail):
             detail = "; ".join(_entry_words(entry) for entry in detail)
         text = detail if isinstance(detail, str) else json.dumps(detail)
-        return " ".join(text.split())[:500].rstrip(".") or f"an empty answer, HTTP {self.status_code}"
+        said = one_line(text.strip(), LONGEST_WORDS).rstrip(".") or f"an empty answer, HTTP {self.status_code}"
+        return f"an answer that is too large, which begins {said!r}" if self.truncated else said
 
     @property
     def retry_after(self) -> float | None:
         """Give the seconds to wait that fal named, as a number or as a date (RFC 9110, 10.2.3); None if it did not."""
         value = self.headers.get("retry-after", "").strip()
         if value.isdecimal():
-            return float(value)
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
-            return None
+            return min(float(value), LONGEST_PAUSE)
+        with suppress(ValueError, TypeError, OverflowError):
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+            return min(max(0.0, seconds), LONGEST_PAUSE)
+        return None
+
+
+def most_bytes(status_code: int, most: int) -> int:
+    """Return how many bytes of an answer are to be read: what has as many is too large, and only its first words count.
+
+    :param most: bytes that a good answer of this kind may have.
+    """
+    return 1 + (most if 200 <= status_code < 300 else min(most, ERROR_BYTES))
+
+
+def _decompressed(content: bytes, encoding: str, most: int) -> bytes:
+    """Return the first bytes of what a gateway has compressed, though it was asked not to."""
+    if encoding.strip().lower() in ("gzip", "x-gzip", "deflate"):
+        for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip and zlib by their headers; some send raw deflate
+            with suppress(zlib.error):
+                return zlib.decompressobj(window).decompress(content, most)
+    return content[:most]
 
 
 def _entry_words(entry: Mapping[str, Any]) -> str:

@@ -7,8 +7,9 @@ from typing import TypeGuard
 
 from airflow_provider_pika.exceptions import InvalidInput
 
-#: What a request's id may look like to have a place in a URL; fal's own are UUIDs.
-_REQUEST = re.compile(r"[\w-]+", re.ASCII)
+#: What a request's id may look like to have a place in a URL and in a path; fal's own are UUIDs.
+REQUEST_ID = r"^[A-Za-z0-9_-]{1,128}$"
+_REQUEST = re.compile(REQUEST_ID)
 
 _ENDPOINT = re.compile(r"\w[\w.-]*(/\w[\w.-]*)+", re.ASCII)
 

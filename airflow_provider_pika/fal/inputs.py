@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple, Self, TypeVar
 
 from airflow_provider_pika.exceptions import InvalidInput
+from airflow_provider_pika.strict_json import LARGEST_INTEGER, clean_text
 
 T = TypeVar("T")
 
@@ -20,9 +21,8 @@ _NUMBER = re.compile(r"\s*-?\d+(\.\d+)?\s*", re.ASCII)
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(value)
-    value.encode()  # half a surrogate pair has no place in JSON: a ValueError, too
+    if not isinstance(value, str) or clean_text(value, len(value)) != value:
+        raise ValueError(value)  # NUL and half a surrogate pair come back in fal's log, and no database takes them
     return value
 
 
@@ -44,7 +44,7 @@ def _number(value: Any) -> int | float:
 
 def _integer(value: Any) -> int:
     number = _number(value)
-    if not isinstance(number, int):
+    if not isinstance(number, int) or abs(number) > LARGEST_INTEGER:
         raise ValueError(value)
     return int(number)
 
@@ -135,13 +135,15 @@ class TextToVideoInput(_Request):
     ``duration`` is in seconds; ``seed`` is any integer, None lets fal choose. Source: pika-v2.5-text-to-video.md.
     """
 
-    prompt: str = field(metadata=_takes(_words, "a text that is not empty"))
+    prompt: str = field(metadata=_takes(_words, "a text that is not empty, without NUL or half a surrogate pair"))
     resolution: str = field(
         default="720p", metadata=_takes(_one_of("480p", "720p", "1080p"), "'480p', '720p' or '1080p'")
     )
     duration: int = field(default=5, metadata=_takes(_clip_length, "5 or 10 (seconds)"))
-    negative_prompt: str = field(default="ugly, bad, terrible", metadata=_takes(_text, "a text"))
-    seed: int | None = field(default=None, metadata=_takes(_or_none(_integer), "an integer, or None"))
+    negative_prompt: str = field(
+        default="ugly, bad, terrible", metadata=_takes(_text, "a text without NUL or half a surrogate pair")
+    )
+    seed: int | None = field(default=None, metadata=_takes(_or_none(_integer), "an integer of 64 bits, or None"))
 
     def arguments(self) -> dict[str, Any]:
         """Give the JSON object to submit; ``seed`` is left out when fal shall choose it."""

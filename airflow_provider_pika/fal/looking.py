@@ -8,7 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_pika.exceptions import PikaError, ServerUnavailable, UnexpectedAnswer, UnknownRequest
+from airflow_provider_pika.exceptions import (
+    AnswerTooLarge,
+    PikaError,
+    ServerUnavailable,
+    UnexpectedAnswer,
+    UnknownRequest,
+)
 
 from . import answers, calls
 from .answers import outcome
@@ -23,8 +29,8 @@ HISTORY_KEPT = 30 * 24 * 3600.0
 #: (not established, fal-protocol.md, section 13). Three minutes in all: it is rare, and failing costs somebody's night.
 SEARCH_PAUSES = (2.0, 4.0, 8.0, 16.0, 30.0, 60.0, 60.0)
 
-#: Pages of one search: with a hundred requests each, more than a busy account starts within an outage.
-MOST_PAGES = 100
+#: Pages of one search, and seconds: with a hundred requests each, more than a busy account starts within an outage.
+MOST_PAGES, PAGES_WITHIN = 100, 300.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | 
     :param seen: its status, if that is known already.
     """
     try:
-        seen = seen or (yield calls.status(endpoint, request_id, logs=True))
+        seen = seen or (yield from _status(endpoint, request_id))
     except UnknownRequest as error:
         return Look(outcome=(yield from _remembered(platform_url, endpoint, request_id, error)))
     except PikaError as error:
@@ -80,6 +86,15 @@ def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | 
     return Look(seen, ending)
 
 
+def _status(endpoint: str, request_id: str) -> Conversation[QueueStatus]:
+    """Ask where it stands; without its log if that makes the answer too large: a log must never cost a wait."""
+    try:
+        status: QueueStatus = yield calls.status(endpoint, request_id, logs=True)
+    except AnswerTooLarge:
+        status = yield calls.status(endpoint, request_id, logs=False)
+    return status
+
+
 def search(platform_url: str, endpoint: str, sent: Mapping[str, Any], since: float) -> Conversation[Found]:
     """Look through the history for requests with exactly this input, again and again, with three minutes of pauses.
 
@@ -89,12 +104,10 @@ def search(platform_url: str, endpoint: str, sent: Mapping[str, Any], since: flo
     for pause in (0.0, *SEARCH_PAUSES):
         yield Pause(pause)
         try:
-            rows = yield from _rows(platform_url, endpoint, since)
+            found = Found((yield from _matching(platform_url, endpoint, sent, since)))
         except PikaError as error:
             found = Found(trouble=error)
             continue
-        matching = dict.fromkeys(row.request_id for row in rows if same_input(sent, row.json_input))
-        found = Found(tuple(matching))
         if found.request_ids:
             break
     return found
@@ -110,16 +123,19 @@ def same_input(sent: Mapping[str, Any], kept: Any) -> bool:
     )
 
 
-def _rows(platform_url: str, endpoint: str, since: float) -> Conversation[list[PastRequest]]:
-    rows: list[PastRequest] = []
-    cursor = None
+def _matching(platform_url: str, endpoint: str, sent: Mapping[str, Any], since: float) -> Conversation[tuple[str, ...]]:
+    """Read the history page by page, and keep only the ids: 100 pages of inputs and outputs may have 800 MB."""
+    matching: dict[str, None] = {}
+    cursor, began = None, time.monotonic()
     for _ in range(MOST_PAGES):
         page: HistoryPage = yield calls.history(platform_url, endpoint, since, cursor=cursor)
-        rows += page.items
+        matching |= dict.fromkeys(row.request_id for row in page.items if same_input(sent, row.json_input))
         cursor = page.next_cursor
         if not page.has_more or cursor is None:
-            return rows
-    raise UnexpectedAnswer(f"It has more than {len(rows)} requests since then, and was not read to its end.")
+            return tuple(matching)
+        if time.monotonic() - began > PAGES_WITHIN:
+            break
+    raise UnexpectedAnswer("It has too many requests since then, and was not read to its end.")
 
 
 def _remembered(

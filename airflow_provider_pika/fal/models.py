@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import (
     BaseModel,
@@ -14,6 +15,13 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
+
+from airflow_provider_pika.strict_json import LARGEST_INTEGER
+
+from .ids import REQUEST_ID
+
+#: Characters of a video's URL; a signed one with a session's token has some 2,000.
+LONGEST_URL = 4096
 
 
 class _Reply(BaseModel):
@@ -36,6 +44,18 @@ def _as_text(value: Any) -> Any:
 
 _Unless = WrapValidator(_or_nothing)
 
+#: Numbers that a database keeps and that can be meant: seconds and units, bytes, places in a queue.
+_Amount = Annotated[float | None, Field(ge=0, le=1e12, allow_inf_nan=False), _Unless]
+_Bytes = Annotated[int | None, Field(ge=0, le=LARGEST_INTEGER), _Unless]
+_Place = Annotated[int | None, Field(ge=0, le=10**9), _Unless]
+
+
+def _without_blanks(value: Any) -> Any:
+    """Write a URL's blanks, and what nobody can see, in percent signs: the URL stays, and cannot break a log line."""
+    if not isinstance(value, str) or (value.isascii() and value.isprintable() and " " not in value):
+        return value
+    return "".join(sign if sign.isprintable() and not sign.isspace() else quote(sign) for sign in value)
+
 
 class LogLine(_Reply):
     """One line of a request's log. ``timestamp`` is ISO 8601, UTC, and not unique."""
@@ -53,7 +73,7 @@ def _readable_lines(value: Any) -> Any:
 class Metrics(_Reply):
     """What fal measured. ``inference_time`` is in seconds, on completed requests only."""
 
-    inference_time: Annotated[float | None, _Unless] = None
+    inference_time: _Amount = None
 
 
 def _readable_metrics(value: Any) -> Any:
@@ -68,7 +88,7 @@ class QueueStatus(_Reply):
     """
 
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
-    queue_position: Annotated[int | None, _Unless] = None
+    queue_position: _Place = None
     logs: Annotated[tuple[LogLine, ...], BeforeValidator(_readable_lines)] = ()
     metrics: Annotated[Metrics, BeforeValidator(_readable_metrics)] = Metrics()
     error: Annotated[str | None, BeforeValidator(_as_text)] = None
@@ -82,14 +102,14 @@ class Video(_Reply):
     until it expires. ``billable_units`` is what fal charges for, in a header of the result; it is no part of the JSON.
     """
 
-    url: Annotated[str, Field(pattern=r"^https?://")]
-    content_type: Annotated[str | None, _Unless] = None
+    url: Annotated[str, Field(pattern=r"^https?://", max_length=LONGEST_URL), BeforeValidator(_without_blanks)]
+    content_type: Annotated[str | None, Field(pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=100), _Unless] = None
     file_name: Annotated[str | None, _Unless] = None
-    file_size: Annotated[int | None, _Unless] = None
+    file_size: _Bytes = None
     request_id: str
     endpoint: str
-    inference_time: float | None = None
-    billable_units: Annotated[float | None, _Unless] = Field(default=None, exclude=True)
+    inference_time: _Amount = None
+    billable_units: Annotated[_Amount, Field(exclude=True)] = None
 
 
 class PastRequest(_Reply):
@@ -100,11 +120,11 @@ class PastRequest(_Reply):
     did not keep them.
     """
 
-    request_id: str
+    request_id: Annotated[str, Field(pattern=REQUEST_ID)]
     sent_at: Annotated[str | None, _Unless] = None
     started_at: Annotated[str | None, _Unless] = None
     ended_at: Annotated[str | None, _Unless] = None
-    status_code: Annotated[int | None, _Unless] = None
+    status_code: Annotated[int | None, Field(ge=100, le=599), _Unless] = None
     json_input: Any = None
     json_output: Any = None
 

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_pika.strict_json import one_line
+
 from .models import LogLine, QueueStatus
 from .polling import Ending, Look, LookAgain
 
@@ -14,7 +16,10 @@ from .polling import Ending, Look, LookAgain
 TAIL_LINES = 20
 LINE_LENGTH = 500
 
-#: Lines that are remembered as told: a value of Airflow's task state has 64 KiB at most.
+#: Lines of fal's log that are told after one look, and in one wait; of more, only how many there were.
+LINES_A_LOOK, LINES_A_WAIT = 50, 2000
+
+#: Lines that are remembered as told: they go into Airflow's database.
 _REMEMBERED = 2000
 
 
@@ -31,13 +36,17 @@ class Progress:
         memory = memory or {}
         self._headline: str = memory.get("headline", "")
         self._told: list[str] = list(memory.get("told", ()))
+        self._lines: int = memory.get("lines", 0)
+        self._left_out: int = memory.get("left_out", 0)
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     def news(self, look: Look, step: LookAgain | Ending) -> list[str]:
         """Give the lines that a look, and what follows from it, add to the story; remember them as told."""
         lines = [*self._news_of(look.status)] if look.status else []
         if isinstance(step, LookAgain) and step.trouble:
-            lines.append(f"{step.trouble.message} Looking again in {step.after:.0f} s."[:LINE_LENGTH])
+            lines.append(one_line(f"{step.trouble.message} Looking again in {step.after:.0f} s.", LINE_LENGTH))
+        if self._left_out and not isinstance(step, LookAgain):
+            lines.append(f"fal: ({self._left_out} lines of its log were left out in all)")
         self._tail.extend(lines)
         return lines
 
@@ -46,15 +55,34 @@ class Progress:
         if headline and headline != self._headline:
             self._headline = headline
             yield headline
-        window = {_key(line): f"fal: {line.message}"[:LINE_LENGTH] for line in status.logs}
+        window = {_key(line): line for line in status.logs}
         told = set(self._told)
-        yield from (text for key, text in window.items() if key not in told)
+        new = [line for key, line in window.items() if key not in told]
         told_before = [key for key in self._told if key not in window]
         self._told = [*told_before, *window][-max(_REMEMBERED, len(window)) :]
+        yield from self._bounded(new)
+
+    def _bounded(self, new: list[LogLine]) -> Iterator[str]:
+        """Yield the newest lines, as many as may still be told, and how many are left out."""
+        may = min(LINES_A_LOOK, LINES_A_WAIT - self._lines)
+        told = new[-may:] if may else []
+        self._lines += len(told)
+        if left_out := len(new) - len(told):
+            self._left_out += left_out
+            if told:
+                yield f"fal: ({left_out} lines of its log are left out)"
+        yield from (one_line(f"fal: {line.message}", LINE_LENGTH) for line in told)
+        if told and self._lines == LINES_A_WAIT:
+            yield f"fal: (this wait has told {LINES_A_WAIT} lines of its log, and tells no more)"
 
     def memory(self) -> dict[str, Any]:
         """Give what has been told, as JSON that is small enough for Airflow's task state."""
-        return {"headline": self._headline, "told": self._told[-_REMEMBERED:]}
+        return {
+            "headline": self._headline,
+            "told": self._told[-_REMEMBERED:],
+            "lines": self._lines,
+            "left_out": self._left_out,
+        }
 
     def tail(self) -> list[str]:
         """Give the last lines of the story, at most :data:`TAIL_LINES`."""
@@ -69,4 +97,5 @@ def _headline(status: QueueStatus) -> str:
 
 def _key(line: LogLine) -> str:
     """Name a line by its time and text, shortly, since the memory goes into Airflow's database."""
-    return hashlib.blake2b(f"{line.timestamp} {line.message}".encode(), digest_size=6).hexdigest()
+    text = f"{line.timestamp} {line.message}"
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()

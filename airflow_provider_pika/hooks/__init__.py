@@ -5,5 +5,8 @@ from __future__ import annotations
 #: The connection that is used where none is named.
 DEFAULT_CONNECTION = "pika_default"
 
+#: The type of the connections that hold fal's key.
+CONNECTION_TYPE = "pika"
+
 #: Seconds that a connection may allow for one call: a wait that is deferred stands behind its last look only so long.
 LONGEST_CALL = 120.0

@@ -7,12 +7,25 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.hooks import LONGEST_CALL
+from airflow_provider_pika.hooks import CONNECTION_TYPE, LONGEST_CALL
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_pika.fal.account import Account
+
+
+def checked(connection: Connection) -> Connection:
+    """Return the connection, if it is one of ours: the password of any other would be sent to fal as a key.
+
+    :raises InvalidInput: it has another type.
+    """
+    if connection.conn_type != CONNECTION_TYPE:
+        raise errors.InvalidInput(
+            f"Connection {connection.conn_id!r} has the type {connection.conn_type!r}: its password is not for fal. "
+            f"pika_conn_id takes a connection of type {CONNECTION_TYPE!r}."
+        )
+    return connection
 
 
 def account_of(connection: Connection | None, extra: Mapping[str, Any]) -> Account:

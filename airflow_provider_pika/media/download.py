@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import httpx
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, PikaError, UntrustedUrl
-from airflow_provider_pika.fal.proxies import proxy_to
+from airflow_provider_pika.fal.network import proxy_to
 
 from .fetching import Elsewhere, Part, check_length, check_size, meaning, pause_after
 from .trust import Trust

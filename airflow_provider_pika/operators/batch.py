@@ -17,6 +17,7 @@ from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.batch_inputs import batch_inputs_of, check_known_batch
 from airflow_provider_pika.operators.inputs import check_choices, seconds_of, timeout_of, wanted_of
+from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 from airflow_provider_pika.waiting import BACKSTOP
 
@@ -184,8 +185,9 @@ class PikaTextToVideoBatchOperator(BaseOperator):
         if carried.in_flight:
             self._defer(run, carried, seen or {})
         value, error = run.conclude(carried)
+        value = for_airflow(value)
         if error is None:
-            return value
+            return value  # type: ignore[no-any-return]
         context["ti"].xcom_push(key="manifest", value=value)
         raise error
 

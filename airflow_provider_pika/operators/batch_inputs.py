@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import TextToVideoInput
-from airflow_provider_pika.operators.inputs import extra_arguments_of
+from airflow_provider_pika.operators.inputs import check_lengths, extra_arguments_of, most_of
 from airflow_provider_pika.templates import holds_templates, read_text
 
 #: Wrong inputs that an error describes; of the others it gives the places.
@@ -22,6 +22,11 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
     :raises InvalidInput: naming all items that are wrong, by their place, from 0.
     """
     items = _list_of(inputs)
+    if len(items) > (most := most_of("max_batch_size")):
+        raise InvalidInput(
+            f"inputs has {len(items)} items, and {most} are allowed. To allow more, set max_batch_size in the section "
+            "[pika] of Airflow's configuration."
+        )
     common = _mapping("defaults", defaults or {})
     checked: list[dict[str, Any]] = []
     wrong: dict[int, str] = {}
@@ -47,7 +52,9 @@ def check_known_batch(inputs: Any, defaults: Any) -> None:
 def _arguments(item: Any, common: Mapping[str, Any]) -> dict[str, Any]:
     values = {**common, **({"prompt": item} if isinstance(item, str) else _mapping("an input", item))}
     extra = extra_arguments_of(values.pop("extra_arguments", None))
-    return TextToVideoInput.checked(values).arguments() | extra
+    arguments = TextToVideoInput.checked(values).arguments()
+    check_lengths(arguments)
+    return arguments | extra
 
 
 def _list_of(inputs: Any) -> list[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput
+from airflow_provider_pika.get_provider_info import LIMITS
+from airflow_provider_pika.strict_json import is_strict
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def check_what_is_known(values: Mapping[str, Any]) -> None:
     known = known_now(values)
     for request in (TextToVideoInput, SubmitControls):
         request.check_known({name: known[name] for name in request.names() if name in known})
+    check_lengths(known)
     if "extra_arguments" in known:
         _check_extra_arguments(known["extra_arguments"])
     check_choices(known)
@@ -41,7 +43,30 @@ def arguments_of(values: Mapping[str, Any]) -> dict[str, Any]:
     :raises InvalidInput: naming every wrong value and what is allowed.
     """
     arguments = TextToVideoInput.checked({name: values[name] for name in TextToVideoInput.names()}).arguments()
+    check_lengths(arguments)
     return arguments | extra_arguments_of(values["extra_arguments"])
+
+
+def check_lengths(arguments: Mapping[str, Any]) -> None:
+    """Refuse a text that is too long to be meant: a file, or a whole table, that a template has rendered.
+
+    :raises InvalidInput: naming the input and its length.
+    """
+    most = most_of("max_prompt_length")
+    for name in ("prompt", "negative_prompt"):
+        text = arguments.get(name)
+        if isinstance(text, str) and len(text) > most:
+            raise InvalidInput(
+                f"{name} has {len(text)} characters, and {most} are allowed: it begins {text[:100]!r}. To allow more, "
+                "set max_prompt_length in the section [pika] of Airflow's configuration."
+            )
+
+
+def most_of(limit: str) -> int:
+    """Return a limit of the section ``[pika]`` in Airflow's configuration; ``get_provider_info.py`` has defaults."""
+    from airflow.providers.common.compat.sdk import conf
+
+    return int(conf.getint("pika", limit, fallback=int(LIMITS[limit]["default"])))
 
 
 def extra_arguments_of(extra: Any) -> dict[str, Any]:
@@ -51,10 +76,11 @@ def extra_arguments_of(extra: Any) -> dict[str, Any]:
     """
     _check_extra_arguments(extra)
     values: dict[str, Any] = dict(extra or {})
-    try:
-        json.dumps(values, allow_nan=False)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"extra_arguments={extra!r} is not allowed: it takes JSON values.") from None
+    if not is_strict(values):
+        raise InvalidInput(
+            f"extra_arguments={str(extra)[:500]} is not allowed: it takes JSON, with finite numbers of 64 bits, and "
+            "texts without NUL or half a surrogate pair."
+        )
     return values
 
 

@@ -22,6 +22,7 @@ from airflow_provider_pika.failures import failing_when_a_look_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.xcoms import push_request_id
@@ -150,7 +151,7 @@ class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
         with self._cosmetic():
             if store:
                 state = {"request_id": self.request_id, "failures": step.wait.failures, **progress.memory()}
-                store.set(_PROGRESS_KEY, state)
+                store.set(_PROGRESS_KEY, for_airflow(state))
 
     @contextmanager
     def _cosmetic(self) -> Iterator[None]:

@@ -15,8 +15,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_pika import fate
 from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
 from airflow_provider_pika.fate import Fate
+from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.triggers.connecting import connected
-from airflow_provider_pika.triggers.pika import CANCEL_WITHIN, Background, broken, read_event, to_event
+from airflow_provider_pika.triggers.pika import CANCEL_WITHIN, Background, broken, read_event, strict_event, to_event
 from airflow_provider_pika.triggers.settling import settled
 
 if TYPE_CHECKING:
@@ -76,21 +77,26 @@ class PikaBatchTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the class path and the arguments, JSON only."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in _ARGUMENTS}
+        arguments = {name: getattr(self, name) for name in _ARGUMENTS}
+        return f"{type(self).__module__}.{type(self).__qualname__}", for_airflow(arguments)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, always."""
-        from airflow_provider_pika.fal.batch_progress import Carried
-
-        began, carried = time.monotonic(), Carried.from_json(self.carried)
-        watching, trouble = _Watching(self, carried), None
+        began, watching, trouble = time.monotonic(), None, None
         try:
-            async with connected(self.pika_conn_id, self.queue_url, carried.deadline, self.log) as queue:
+            watching = _Watching(self)
+            deadline = watching.carried.deadline
+            async with connected(self.pika_conn_id, self.queue_url, deadline, self.log) as queue:
                 await watching.until_a_worker_is_wanted(queue)
         except Exception as error:  # a trigger that raises costs a retry, and tells nobody why
             trouble = broken(error, None, self.log)
         await settled(began, self.task_instance)
-        yield TriggerEvent(watching.event(trouble))
+        found = watching.found() if watching else {}
+        yield strict_event(self._event(found, trouble), lambda error: self._event({}, error))
+
+    def _event(self, found: Mapping[str, Any], trouble: PikaError | None) -> dict[str, Any]:
+        nothing: dict[str, Any] = {"ended": [], "seen": {}}
+        return {**nothing, **found, "carried": self.carried, "trouble": trouble and trouble.as_json()}
 
     async def on_kill(self) -> None:
         """Cancel what is unfinished if a person wanted the task ended; Airflow 3.3 calls this, for a second."""
@@ -119,9 +125,11 @@ class PikaBatchTrigger(BaseTrigger):
 class _Watching:
     """Watches the requests of one trigger."""
 
-    def __init__(self, trigger: PikaBatchTrigger, carried: Carried) -> None:
+    def __init__(self, trigger: PikaBatchTrigger) -> None:
+        from airflow_provider_pika.fal.batch_progress import Carried
+
         self._trigger = trigger
-        self._carried = carried
+        self.carried = Carried.from_json(trigger.carried)
         self._ended: dict[int, Ending] = {}
         self._began = time.monotonic()
         self._first_ended: float | None = None
@@ -131,7 +139,7 @@ class _Watching:
     async def until_a_worker_is_wanted(self, queue: SharedQueue) -> None:
         tasks = [
             asyncio.create_task(self._watch(queue, index, request_id))
-            for index, request_id in self._carried.in_flight.items()
+            for index, request_id in self.carried.in_flight.items()
         ]
         try:
             told = time.monotonic()
@@ -159,7 +167,7 @@ class _Watching:
                 self._seen[index] = step.wait.seen
 
         seen = self._seen.get(index, Sightings())
-        wait = Wait(request_id, self._carried.deadline, trigger.poll_interval, trigger.timeout, seen=seen)
+        wait = Wait(request_id, self.carried.deadline, trigger.poll_interval, trigger.timeout, seen=seen)
         kind = Kind(trigger.queue_url, trigger.endpoint, trigger.resolution, trigger.duration)
         try:
             ending = await Watch(queue, kind, tell).until_it_ends(wait)
@@ -168,12 +176,14 @@ class _Watching:
         await self._news.put((index, ending))
 
     def _note(self, index: int, ending: Ending) -> None:
+        from airflow_provider_pika.fal.batch import shortened
         from airflow_provider_pika.fal.polling import Failed
 
-        self._ended[index] = ending
-        self._first_ended = self._first_ended or time.monotonic()
         if isinstance(ending, Failed):
             self._trigger.log.info("Item %s: %s", index, ending.error)
+            ending = Failed(shortened(ending.error))  # a thousand of them must have room in one event
+        self._ended[index] = ending
+        self._first_ended = self._first_ended or time.monotonic()
 
     def _is_time(self) -> bool:
         from airflow_provider_pika.fal.batch import is_time_to_top_up
@@ -182,8 +192,8 @@ class _Watching:
         finished = len(self._ended)
         return is_time_to_top_up(
             finished,
-            waiting=len(self._carried.in_flight) - finished,
-            queued=self._carried.tally.queued if self._carried.may_submit(time.time()) else 0,
+            waiting=len(self.carried.in_flight) - finished,
+            queued=self.carried.tally.queued if self.carried.may_submit(time.time()) else 0,
             max_in_flight=self._trigger.max_in_flight,
             oldest=now - self._first_ended if self._first_ended else 0.0,
             watched=now - self._began,
@@ -192,20 +202,16 @@ class _Watching:
     def _tally_in_words(self) -> str:
         from airflow_provider_pika.fal.polling import Done
 
-        tally = self._carried.tally
+        tally = self.carried.tally
         for ending in self._ended.values():
             tally = tally.moved("in flight", "done" if isinstance(ending, Done) else "failed")
         return tally.in_words(time.time())
 
-    def event(self, trouble: PikaError | None) -> dict[str, Any]:
+    def found(self) -> dict[str, Any]:
+        """Return how requests ended, and what was seen of the others."""
         left = [index for index in self._seen if index not in self._ended]
         seen = {str(index): list(astuple(self._seen[index])) for index in left} if len(left) <= _SEEN_OF else {}
-        return {
-            "carried": self._carried.as_json(),
-            "ended": [[index, to_event(ending, [])] for index, ending in self._ended.items()],
-            "seen": seen,
-            "trouble": trouble and trouble.as_json(),
-        }
+        return {"ended": [[index, to_event(ending, [])] for index, ending in self._ended.items()], "seen": seen}
 
 
 def _sightings(values: Sequence[Any]) -> Sightings:

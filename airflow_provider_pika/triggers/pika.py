@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from airflow_provider_pika import fate
 from airflow_provider_pika.exceptions import PikaError, TryLater, UnexpectedAnswer
 from airflow_provider_pika.fate import Fate
+from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.triggers.connecting import connected
 from airflow_provider_pika.triggers.settling import settled
 from airflow_provider_pika.xcoms import push_return_value
@@ -87,7 +88,8 @@ class PikaVideoTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the class path and the arguments, JSON only."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in _ARGUMENTS}
+        arguments = {name: getattr(self, name) for name in _ARGUMENTS}
+        return f"{type(self).__module__}.{type(self).__qualname__}", for_airflow(arguments)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, always."""
@@ -106,7 +108,7 @@ class PikaVideoTrigger(BaseTrigger):
 
     async def _event(self, ending: Ending, tail: list[str]) -> TriggerEvent:
         """Say how it ended: to a worker; or to Airflow itself, unless ``airflow dags test`` runs it (no instance)."""
-        from airflow_provider_pika.fal.polling import Done
+        from airflow_provider_pika.fal.polling import Done, Failed
 
         if self.end_from_trigger and isinstance(ending, Done) and self.task_instance is not None:
             try:
@@ -116,7 +118,7 @@ class PikaVideoTrigger(BaseTrigger):
             else:
                 self.log.info("Finished: %s", ending.video.url)
                 return TaskSuccessEvent()
-        return TriggerEvent(to_event(ending, tail))
+        return strict_event(to_event(ending, tail), lambda trouble: to_event(Failed(trouble), []))
 
     async def _wait(self, progress: Progress) -> Ending:
         from airflow_provider_pika.fal.expecting import Kind
@@ -203,6 +205,18 @@ def to_event(ending: Ending, tail: list[str]) -> dict[str, Any]:
         case too_late:
             fields = {"outcome": "too late", **asdict(too_late)}
     return {**fields, "log": tail}
+
+
+def strict_event(event: dict[str, Any], instead: Callable[[PikaError], dict[str, Any]]) -> TriggerEvent:
+    """Make an event that Airflow can store.
+
+    :param instead: gives one for a failure, in place of one that is too large.
+    """
+    try:
+        return TriggerEvent(for_airflow(event))
+    except ValueError as error:
+        trouble = UnexpectedAnswer(f"What fal answered is too large for an event of Airflow's. {error}")
+        return TriggerEvent(for_airflow(instead(trouble)))
 
 
 def read_event(event: Mapping[str, Any] | None) -> tuple[Ending, list[str]]:

@@ -173,7 +173,7 @@ def test_the_message_shown_is_the_real_one() -> None:
     flagged = "The content could not be processed because it contained material flagged by a content checker."
     detail = [{"loc": ["body", "prompt"], "msg": flagged, "type": "content_policy_violation"}]
     request_id = "019e1951-c778-7120-9c82-16efcf40ec82"
-    answer = Answer.read(422, {}, json.dumps({"detail": detail}))
+    answer = Answer.read(422, {}, json.dumps({"detail": detail}).encode())
     with pytest.raises(errors.ContentPolicyViolation) as refused:
         answers.result(answer, TEXT_TO_VIDEO, request_id)
     [shown] = [text for text in blocks("text") if "content_policy_violation" in text]

@@ -12,7 +12,7 @@ import pytest
 import airflow_provider_pika
 
 PACKAGE = Path(airflow_provider_pika.__file__).parent
-ERRORS = ("exceptions", "pika_error", "saving_errors")
+ERRORS = ("exceptions", "pika_error", "saving_errors", "strict_json")
 
 
 def imports_of(path: Path) -> set[str]:

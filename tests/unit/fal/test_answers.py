@@ -20,7 +20,7 @@ CONTENT_POLICY = {
 
 def answer(status_code: int, body: Any = None, **headers: str) -> Answer:
     text = body if isinstance(body, str) else json.dumps(body)
-    return Answer.read(status_code, {name.replace("_", "-"): value for name, value in headers.items()}, text)
+    return Answer.read(status_code, {name.replace("_", "-"): value for name, value in headers.items()}, text.encode())
 
 
 def raised(read: Any, *arguments: Any) -> errors.PikaError:

@@ -68,7 +68,7 @@ def test_all_wrong_values_are_named_at_once() -> None:
     with pytest.raises(InvalidInput) as refused:
         TextToVideoInput.checked({"duration": "6", "resolution": "8k", "aspect_ratio": "16:9"})
     assert refused.value.message == (
-        "prompt is missing: it takes a text that is not empty; "
+        "prompt is missing: it takes a text that is not empty, without NUL or half a surrogate pair; "
         "resolution='8k' is not allowed: it takes '480p', '720p' or '1080p'; "
         "duration='6' is not allowed: it takes 5 or 10 (seconds); "
         "aspect_ratio='16:9' is not allowed: it takes nothing, since there is no such input."
@@ -97,7 +97,10 @@ def test_only_known_values_are_checked_while_others_are_still_to_come() -> None:
         TextToVideoInput.check_known({"resolution": "8k"})
 
 
-@given(st.text(min_size=1).filter(lambda text: text.strip()), st.integers())
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(lambda text: text.strip()),
+    st.integers(-(2**63) + 1, 2**63 - 1),
+)
 def test_any_prompt_and_seed_go_to_fal_as_they_are(prompt: str, seed: int) -> None:
     arguments = TextToVideoInput.checked({"prompt": prompt, "seed": seed}).arguments()
     assert (arguments["prompt"], arguments["seed"]) == (prompt, seed)

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal.models import QueueStatus
-from airflow_provider_pika.fal.polling import Look, LookAgain, Wait
-from airflow_provider_pika.fal.progress import LINE_LENGTH, TAIL_LINES, Progress
+from airflow_provider_pika.fal.models import QueueStatus, Video
+from airflow_provider_pika.fal.polling import Done, Look, LookAgain, Wait
+from airflow_provider_pika.fal.progress import LINE_LENGTH, LINES_A_LOOK, LINES_A_WAIT, TAIL_LINES, Progress
+
+VIDEO = Video(url="https://v3.fal.media/x.mp4", request_id="r", endpoint="fal-ai/pika/v2.5/text-to-video")
 
 AGAIN = LookAgain(5.0, Wait("r", 0.0, 5.0, 60.0))
 
@@ -53,9 +57,45 @@ def test_the_tail_is_bounded_in_lines_and_in_length() -> None:
 
 
 def test_a_long_window_is_told_once_too() -> None:
-    progress, window = Progress(), [(str(number), "x") for number in range(3000)]
-    assert len(progress.news(running(*window), AGAIN)) == 3001
+    progress, window = Progress(), [(str(number), f"line {number}") for number in range(3000)]
+    told = progress.news(running(*window), AGAIN)
+    assert told[:2] == ["In progress", f"fal: ({3000 - LINES_A_LOOK} lines of its log are left out)"]
+    assert told[2:] == [f"fal: line {number}" for number in range(3000 - LINES_A_LOOK, 3000)]  # the newest
     assert progress.news(running(*window[1:], ("3000", "y")), AGAIN) == ["fal: y"]
+
+
+def test_a_log_that_never_ends_is_told_up_to_a_limit_and_then_counted() -> None:
+    progress, told = Progress(), []
+    for look in range(100):
+        memory = json.loads(json.dumps(progress.memory()))  # in whichever process
+        progress = Progress(memory)
+        told += progress.news(running(*((f"{look}-{line}", "x") for line in range(60))), AGAIN)
+    assert sum(line == "fal: x" for line in told) == LINES_A_WAIT
+    assert told[-1] == f"fal: (this wait has told {LINES_A_WAIT} lines of its log, and tells no more)"
+    end = progress.news(Look(QueueStatus(status="COMPLETED")), Done(VIDEO))
+    assert end == [f"fal: ({100 * 60 - LINES_A_WAIT} lines of its log were left out in all)"]
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("two\nlines\r\nand three", "fal: two lines and three"),
+        ("::group::mine", "fal: : :group::mine"),
+        ("x::endgroup::y ::GROUP::z", "fal: x: :endgroup::y : :GROUP::z"),
+        (":::group::mine", "fal: :: :group::mine"),
+        ("##[group]mine", "fal: # #[group]mine"),
+        ("::gr\0oup::", "fal: ::gr oup::"),
+        ("\x1b[31mred\x07\x08", "fal: [31mred"),
+        ("a\u2028b\u2029c\x85d\x0be", "fal: a b c d e"),
+        ("\u202eright to left\u2066", "fal: right to left"),
+        ("half \ud83d a smile", "fal: half a smile"),
+        ("\U0001f468\u200d\U0001f469", "fal: \U0001f468\u200d\U0001f469"),
+        ("x" * 10_000, "fal: " + "x" * (LINE_LENGTH - 8) + "..."),
+    ],
+    ids=lambda text: ascii(text)[:30],
+)
+def test_a_line_of_fals_log_is_one_line_that_forges_nothing(message: str, line: str) -> None:
+    assert Progress().news(running(("1", message)), AGAIN) == ["In progress", line]
 
 
 def test_nothing_is_told_twice_by_the_next_process() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, UntrustedUrl
-from airflow_provider_pika.fal.proxies import proxy_to
+from airflow_provider_pika.fal.network import proxy_to
 from airflow_provider_pika.media.download import Download, Fetched, Limits
 from airflow_provider_pika.media.trust import Trust
 

@@ -1,0 +1,116 @@
+"""The way to a host, for every client that we have: which proxy a call goes through, and why there was no answer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+#: What a transport's errors mean, by a part of their class's name: httpx's and aiohttp's own words quote what the
+#: server sent, which may be the key, and aiohttp's those of a proxy with its password.
+_MEANINGS = {
+    "Proxy": "the proxy did not let it through",
+    "Certificate": "the server's certificate is not trusted",
+    "SSL": "there is no secure connection",
+    "DNS": "the host's name was not found",
+    "ConnectTimeout": "no connection in time",
+    "ConnectionTimeout": "no connection in time",
+    "Connector": "no connection",
+    "Connect": "no connection",
+    "Timeout": "no answer in time",
+    "Disconnected": "the server closed the connection",
+    "Payload": "the answer broke off, or is not what its headers say",
+    "Protocol": "the answer is not HTTP",
+    "ResponseError": "the answer is not HTTP",
+    "BadStatusLine": "the answer is not HTTP",
+    "LineTooLong": "the answer's headers are too large",
+    "URL": "the address is not one",
+    "Read": "the connection broke",
+    "OSError": "the connection broke",
+}
+
+
+@lru_cache(maxsize=64)
+def proxy_to(scheme: str, netloc: str) -> str | None:
+    """Return what HTTPS_PROXY and its like name, as httpx does; aiohttp itself would ask twice a call, in a thread."""
+    return None if proxy_bypass(netloc) else getproxies().get(scheme) or getproxies().get("all")
+
+
+class Watchdog:
+    """Cuts a blocking client's connections when its time is up: httpx bounds each wait for a byte, not all of them.
+
+    :meth:`trace` goes into the ``trace`` extension of each of its requests.
+    """
+
+    def __init__(self) -> None:
+        self._has_cut = False
+        self._streams: deque[Any] = deque(maxlen=4)  # a client that makes one call at a time has one for each host
+
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Take note of a connection when it opens."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._streams.append(info["return_value"])
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Allow so many seconds for what happens inside.
+
+        :raises TimeoutError: it took longer, whatever came of it: a body of no known length just seems to end.
+        """
+        self._has_cut = False
+        timer = threading.Timer(seconds, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Exception:
+            self._check()
+            raise
+        finally:
+            timer.cancel()
+        self._check()
+
+    def _check(self) -> None:
+        if self._has_cut:
+            raise TimeoutError from None
+
+    def _cut(self) -> None:
+        self._has_cut = True
+        for stream in list(self._streams):
+            with suppress(Exception):
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def transport_trouble(error: BaseException) -> str:
+    """Return in our own words why there was no answer: the error's kind, and the system's reason if there is one."""
+    name = type(error).__name__
+    meaning = next((words for part, words in _MEANINGS.items() if part in name), "no answer that can be read")
+    reason = next(filter(None, map(_system_reason, _causes(error))), "")
+    return f"{meaning}{reason and f', {reason}'} ({name})"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(10):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _system_reason(error: BaseException) -> str:
+    """Return the reason of a system call or of OpenSSL; both are fixed texts, and none of the server's."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "").replace("_", " ").lower()
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be looked up"
+    if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno > 0:
+        with suppress(ValueError, OverflowError):
+            return os.strerror(error.errno).lower()
+    return ""

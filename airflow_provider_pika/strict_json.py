@@ -27,6 +27,9 @@ DEEPEST = 50
 LONGEST_TEXT = 1 << 20
 MOST_ENTRIES = 100_000
 
+#: Characters of a wrong value in an error.
+LONGEST_SHOWN = 1000
+
 #: Bytes of one value that is handed to Airflow: an event of a batch with 1,000 endings of the longest kind has 6 MB.
 MOST_BYTES = 8 << 20
 
@@ -52,6 +55,14 @@ def one_line(value: str, longest: int) -> str:
         value = " ".join(_NOT_PRINTABLE.sub(" ", value).split())
     value = _GROUP.sub(lambda mark: " ".join(mark[0]), value)
     return value if len(value) <= longest else f"{value[: longest - 3]}..."
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: as Python writes it, on one line, and not too long."""
+    try:
+        return one_line(repr(value), LONGEST_SHOWN)
+    except Exception:  # an integer of 5,000 digits has no text (Python 3.11), and any class may have a faulty one
+        return f"{type(value).__name__}(...)"
 
 
 def clean_json(value: Any, longest: int = LONGEST_TEXT, most: int = MOST_ENTRIES, depth: int = DEEPEST) -> Any:

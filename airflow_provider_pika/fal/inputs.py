@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple, Self, TypeVar
 
 from airflow_provider_pika.exceptions import InvalidInput
-from airflow_provider_pika.strict_json import LARGEST_INTEGER, clean_text
+from airflow_provider_pika.strict_json import LARGEST_INTEGER, clean_text, shown
 
 T = TypeVar("T")
 
@@ -185,11 +185,11 @@ def _read(request: type[_Request], values: Mapping[str, Any], *, whole: bool = F
             try:
                 read[name] = rule.read(values[name])
             except (TypeError, ValueError):
-                wrong.append(f"{name}={values[name]!r} is not allowed: it takes {rule.allowed}")
+                wrong.append(f"{name}={shown(values[name])} is not allowed: it takes {rule.allowed}")
         elif whole and rule.required:
             wrong.append(f"{name} is missing: it takes {rule.allowed}")
     wrong += [
-        f"{name}={value!r} is not allowed: it takes nothing, since there is no such input"
+        f"{name}={shown(value)} is not allowed: it takes nothing, since there is no such input"
         for name, value in values.items()
         if name not in rules
     ]

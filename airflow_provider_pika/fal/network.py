@@ -107,7 +107,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _system_reason(error: BaseException) -> str:
     """Return the reason of a system call or of OpenSSL; both are fixed texts, and none of the server's."""
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "").replace("_", " ").lower()
+        return str(getattr(error, "reason", None) or "").replace("_", " ").lower()
     if isinstance(error, socket.gaierror):
         return "its name cannot be looked up"
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno > 0:

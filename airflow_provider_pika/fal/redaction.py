@@ -134,7 +134,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _in_codes(text: str) -> Iterator[str]:
-    for form in ("{}", "{:02x}", "x{:02x}", "u{:04x}", "{:o}", "{:03o}", "{:08b}"):
+    for form in ("{}", "{:02x}", "x{:02x}", "u{:04x}", "u{:x}", "{:o}", "{:03o}", "{:08b}"):
         yield "".join(form.format(ord(character)) for character in text)
     yield quote(text, safe="")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput
 from airflow_provider_pika.get_provider_info import LIMITS
-from airflow_provider_pika.strict_json import is_strict
+from airflow_provider_pika.strict_json import is_strict, shown
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def extra_arguments_of(extra: Any) -> dict[str, Any]:
     values: dict[str, Any] = dict(extra or {})
     if not is_strict(values):
         raise InvalidInput(
-            f"extra_arguments={str(extra)[:500]} is not allowed: it takes JSON, with finite numbers of 64 bits, and "
+            f"extra_arguments={shown(extra)} is not allowed: it takes JSON, with finite numbers of 64 bits, and "
             "texts without NUL or half a surrogate pair."
         )
     return values
@@ -141,12 +141,12 @@ def check_choices(values: Mapping[str, Any]) -> None:
     for name in _CHOICES.keys() & values.keys():
         if values[name] not in _CHOICES[name]:
             allowed = " or ".join(map(repr, _CHOICES[name]))
-            raise InvalidInput(f"{name}={values[name]!r} is not allowed: it takes {allowed}.")
+            raise InvalidInput(f"{name}={shown(values[name])} is not allowed: it takes {allowed}.")
 
 
 def _check_extra_arguments(extra: Any) -> None:
     if not isinstance(extra or {}, Mapping) or (extra or {}).keys() & set(TextToVideoInput.names()):
         raise InvalidInput(
-            f"extra_arguments={extra!r} is not allowed: it takes a dict of inputs that the operator has no parameter "
-            "for."
+            f"extra_arguments={shown(extra)} is not allowed: it takes a dict of inputs that the operator has no "
+            "parameter for."
         )

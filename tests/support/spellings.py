@@ -1,0 +1,62 @@
+"""In which ways a server may spell a key that it was sent, and how to find one in a text without our own code."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote
+
+
+def base64_after(before: bytes, encode: Callable[[bytes], bytes] = base64.b64encode) -> Callable[[str], str]:
+    return lambda key: encode(before + key.encode() + b'", "method": "GET"}').decode()
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "upper case": str.upper,
+    "json": json.dumps,
+    "json in json in json": lambda key: json.dumps(json.dumps(json.dumps({"authorization": f"Key {key}"}))),
+    "unicode escapes": lambda key: "".join(f"\\u{ord(c):04x}" for c in key),
+    "unicode escapes, escaped": lambda key: "".join(f"\\\\u{ord(c):04X}" for c in key),
+    "escaped bytes": lambda key: "".join(f"\\x{ord(c):02x}" for c in key),
+    "octal escapes": lambda key: "".join(f"\\{ord(c):03o}" for c in key),
+    "javascript code points": lambda key: "".join(f"\\u{{{ord(c):x}}}" for c in key),
+    "percent, where needed": lambda key: quote(key, safe=""),
+    "percent, all": lambda key: "".join(f"%{ord(c):02X}" for c in key),
+    "html": html.escape,
+    "html, decimal": lambda key: "".join(f"&#{ord(c)};" for c in key),
+    "html, hexadecimal": lambda key: "".join(f"&#x{ord(c):x};" for c in key),
+    "hexadecimal": lambda key: key.encode().hex(),
+    "hexadecimal, as a dump": lambda key: key.encode().hex(" "),
+    "list of bytes": lambda key: str(list(key.encode())),
+    "binary": lambda key: " ".join(f"{ord(c):08b}" for c in key),
+    "base64": base64_after(b""),
+    "base64, one byte later": base64_after(b"K"),
+    "base64, two bytes later": base64_after(b"Ke"),
+    "base64, url": base64_after(b"Key ", base64.urlsafe_b64encode),
+    "base64, in lines": base64_after(b'{"headers": {"Authorization": "Key ', base64.encodebytes),
+    "base64 in base64": lambda key: base64.b64encode(b"x" + base64.b64encode(b"Key " + key.encode())).decode(),
+    "base64 of hexadecimal": lambda key: base64.b64encode(key.encode().hex().encode()).decode(),
+    "hexadecimal of base64": lambda key: base64.b64encode(key.encode()).hex(),
+    "base32": base64_after(b"Key ", base64.b32encode),
+    "reversed": lambda key: key[::-1],
+    "rot13": lambda key: codecs.encode(key, "rot13"),
+    "spaced": " ".join,
+    "one letter a line": "\n".join,
+    "full width": lambda key: "".join(chr(ord(c) + 0xFEE0) for c in key),
+    "cut off at its end": lambda key: key[:-6],
+    "without its beginning": lambda key: key[6:],
+}
+
+
+def spelled(text: str, secret: str) -> list[str]:
+    """Name the spellings of a secret that stand in a text."""
+
+    def letters(some: str) -> str:
+        return "".join(character for character in some.lower() if character.isalnum())
+
+    said = letters(text)
+    return [name for name, spell in SPELLINGS.items() if letters(spell(secret)) in said]

@@ -15,6 +15,8 @@ from pydantic import (
     WrapValidator,
 )
 
+from airflow_provider_pika.fal.ids import base_name
+
 
 class _Reply(BaseModel):
     """What fal sends: keys that we do not know are ignored, so that fal may add some."""
@@ -78,13 +80,14 @@ class QueueStatus(_Reply):
 class Video(_Reply):
     """A finished video: what the sensor returns. None stands for what fal did not say.
 
-    ``file_size`` is in bytes, ``inference_time`` in seconds. Anyone who has ``url`` can read it, without a key,
-    until it expires. ``billable_units`` is what fal charges for, in a header of the result; it is no part of the JSON.
+    ``file_name`` is a base name, which a path may use. ``file_size`` is in bytes, ``inference_time`` in seconds. Anyone
+    who has ``url`` can read it, without a key, until it expires. ``billable_units`` is what fal charges for, in a
+    header of the result; it is no part of the JSON.
     """
 
     url: Annotated[str, Field(pattern=r"^https?://")]
     content_type: Annotated[str | None, _Unless] = None
-    file_name: Annotated[str | None, _Unless] = None
+    file_name: Annotated[str | None, BeforeValidator(base_name)] = None
     file_size: Annotated[int | None, _Unless] = None
     request_id: str
     endpoint: str

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import pendulum
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from airflow_provider_pika.paths import SIDECAR
+
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.looking import Remembered
     from airflow_provider_pika.media.mp4 import Clip
-
-#: The sidecar's path is that of the file, with this.
-SIDECAR = ".json"
 
 #: Bytes of a sidecar that are read: an input may hold a picture as text, but no story of ours is as long.
 LONGEST = 64 << 20

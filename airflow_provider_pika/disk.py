@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,7 @@ from airflow_provider_pika.exceptions import PathTaken, StorageFailed
 RANDOM = "[0-9a-f]" * 8
 
 #: Bytes that are hashed at a time.
-_PIECE = 1 << 20
+PIECE = 1 << 20
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
@@ -100,13 +100,25 @@ def show(file: IO[bytes], path: str, sha256: str) -> None:
 
 def sha256_of(descriptor: int, size: int) -> str | None:
     """Return the SHA-256 of an open file as hex digits; None if it is longer than ``size`` bytes by now."""
+    return digest(_pieces(descriptor), size)
+
+
+def digest(pieces: Iterable[bytes], size: int) -> str | None:
+    """Return the SHA-256 of all pieces as hex digits; None, and read on no further, above ``size`` bytes."""
     found, seen = hashlib.sha256(), 0
-    while piece := os.pread(descriptor, _PIECE, seen):  # a buffer might have what the file had before
+    for piece in pieces:
         found.update(piece)
         seen += len(piece)
         if seen > size:
             return None
     return found.hexdigest()
+
+
+def _pieces(descriptor: int) -> Iterator[bytes]:
+    seen = 0
+    while piece := os.pread(descriptor, PIECE, seen):  # a buffer might have what the file had before
+        seen += len(piece)
+        yield piece
 
 
 def _without_following(path: str, flags: int) -> int:

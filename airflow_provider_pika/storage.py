@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -116,13 +117,7 @@ class Place:
         :raises PathTaken: as :meth:`size`.
         """
         with _failing(f"{self.path} could not be read"), self._opened() as file:
-            found, seen = hashlib.sha256(), 0
-            while piece := file.read(1 << 20):
-                found.update(piece)
-                seen += len(piece)
-                if seen > size:
-                    return None
-        return found.hexdigest()
+            return disk.digest(iter(partial(file.read, disk.PIECE), b""), size)
 
     def remove(self) -> None:
         """Remove the file, or the link itself."""

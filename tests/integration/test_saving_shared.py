@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal.looking import Remembered
+from airflow_provider_pika.fal.models import PastRequest
+from airflow_provider_pika.story import LONGEST
 from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver, story_beside
@@ -240,3 +245,37 @@ def test_another_files_story_says_nothing_raw(video: Video, folder: Path) -> Non
         save(video, folder / "fox.mp4")
     assert "\0" not in str(raised.value)
     assert len(str(raised.value)) < 1000
+
+
+BOMB = """
+import json, resource, sys
+sys.path.insert(0, {root!r})
+from airflow_provider_pika.story import Story
+with open(sys.argv[1]) as file:
+    told = file.read().rstrip()[:-1]
+text = (told + ', "input": {{"a": [' + '[{{}}],' * 2_800_000 + '0]}}}}').encode()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert Story.read(text)
+print(len(text) >> 20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+def test_a_story_of_millions_of_values_is_read_within_bounds(video: Video, folder: Path) -> None:
+    save(video, folder / "fox.mp4")
+    code = BOMB.format(root=str(Path(__file__).parents[2]))
+    command = [sys.executable, "-c", code, str(folder / "fox.mp4.json")]
+    size, grown = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-2:])
+    assert size >= 13
+    assert grown < 400
+
+
+def test_an_input_that_is_too_long_to_be_read_again_is_left_out_and_the_clip_is_recognised(
+    video: Video, emulator: RunningEmulator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"prompt": "a fox", "image_url": "data:" + "x" * LONGEST}
+    row = PastRequest(request_id=video["request_id"], json_input=told)
+    monkeypatch.setattr("airflow_provider_pika.fal.client.FalQueue.remember", lambda *_: Remembered(row))
+    first = save(video, folder / "fox.mp4", must_fit=False)
+    story = story_beside(folder / "fox.mp4")
+    assert (story["prompt"], story["input"]) == ("a fox", None)
+    assert save(video, folder / "fox.mp4") == first

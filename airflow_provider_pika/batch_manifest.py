@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_pika.exceptions import InvalidInput, PikaError, RecordUnavailable
+from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, RecordUnavailable, StorageFailed
 from airflow_provider_pika.fal.batch import Item
 from airflow_provider_pika.fal.models import Video
+from airflow_provider_pika.paths import checked_path
+
+if TYPE_CHECKING:
+    from airflow_provider_pika.storage import Place
 
 #: Clips of which a return value holds the lines; of more, it names the file that does.
 INLINE = 100
+
+_JSON_LINES = "application/x-ndjson"
+
+#: Bytes of what is there already that are read, to see a manifest's first line.
+_LINE = 1 << 20
+
+#: What every line of a manifest has.
+_KEYS = {"index", "state", "request_id"}
 
 _VIDEO = ("url", "content_type", "file_name", "file_size", "inference_time")
 
 
 def check_place(total: int, path: str | None) -> None:
-    """Refuse a batch that is too large for a return value, and has no place for its manifest.
+    """Refuse a batch whose manifest has no place, and which is too large for a return value.
 
     :raises InvalidInput: before anything is submitted.
     """
+    if path:
+        checked_path(path, "manifest_path", consequence=None)
     if total > INLINE and not path:
         raise InvalidInput(
             f"manifest_path=None is not allowed for {total} inputs: above {INLINE}, it takes the path of a file, "
@@ -43,24 +58,45 @@ def line_of(index: int, item: Item) -> dict[str, Any]:
     }
 
 
-def write(path: str, items: Iterable[Item]) -> None:
-    """Write the manifest as JSON Lines.
+def write(path: str, items: Iterable[Item], consequence: str) -> None:
+    """Write the manifest as JSON Lines, as a clip is saved: all of it at once, in place of an earlier one.
 
     :param path: a URL of Airflow's ``ObjectStoragePath``, or a path of this machine.
+    :param consequence: what it means for the clips if it cannot be written.
+    :raises PathTaken: there is something else than a manifest, which is left as it is.
     :raises RecordUnavailable: it could not be written.
     """
-    from airflow.sdk import ObjectStoragePath
+    from airflow_provider_pika.storage import Place
 
     try:
-        place = ObjectStoragePath(path)
-        if place.protocol in ("", "file", "local"):  # a bucket has no folders, and is not ours to make
-            place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("w") as file:
-            file.writelines(_lines(items))
-    except Exception as error:
-        raise RecordUnavailable(f"The manifest could not be written to {path}: {error}") from error
+        place = Place(path)
+        if not _may_be_replaced(place):
+            raise PathTaken(f"There is a file at {place.path} that is no manifest of a batch.")
+        _publish(place, items)
+    except PathTaken as error:
+        raise PathTaken(error.message, consequence=consequence) from error
+    except StorageFailed as error:
+        raise RecordUnavailable(
+            f"The manifest could not be written to {path}: {error.message}", consequence=consequence
+        ) from error
 
 
-def _lines(items: Iterable[Item]) -> Iterator[str]:
-    for index, item in enumerate(items):
-        yield json.dumps(line_of(index, item)) + "\n"
+def _may_be_replaced(place: Place) -> bool:
+    """Tell whether there is a manifest of a batch, an empty file, or none."""
+    if not place.size():
+        return True
+    try:
+        first = json.loads(place.read(_LINE).partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and first.keys() >= _KEYS
+
+
+def _publish(place: Place, items: Iterable[Item]) -> None:
+    with place.stage() as stage:
+        written = hashlib.sha256()
+        for index, item in enumerate(items):
+            line = json.dumps(line_of(index, item)).encode() + b"\n"
+            written.update(line)
+            stage.write(line)
+        place.publish(stage, _JSON_LINES, written.hexdigest())

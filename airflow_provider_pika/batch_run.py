@@ -17,7 +17,9 @@ from airflow_provider_pika.exceptions import (
     BatchFailed,
     BatchIncomplete,
     OtherQueue,
+    PathTaken,
     PikaError,
+    RecordUnavailable,
     SubmitUnknown,
     TryLater,
     UnknownRequest,
@@ -31,6 +33,13 @@ from airflow_provider_pika.topping_up import TopUp
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.resuming import Wanted
+
+#: What a manifest that cannot be written means, before anything is submitted, and at the end.
+_NOT_BEGUN = "This attempt submitted nothing. What earlier ones brought stays in the task's state."
+_KEPT = (
+    "What the clips brought stays in the task's state: a retry, or a clear with on_clear='reuse', writes the manifest, "
+    "and pays for none of them again."
+)
 
 #: Failed clips that an error names.
 _NAMED = 5
@@ -77,7 +86,7 @@ class BatchRun:
         batch_manifest.check_place(len(self.inputs), self.manifest_path)
         slots = self._find_the_items()
         if self.manifest_path:
-            batch_manifest.write(self.manifest_path, self._items())
+            batch_manifest.write(self.manifest_path, self._items(), _NOT_BEGUN)
         states: list[State] = []
         waited_for: dict[int, str] = {}
         for index, item in enumerate(self._items()):
@@ -170,14 +179,23 @@ class BatchRun:
         return round_
 
     def conclude(self, carried: Carried) -> tuple[dict[str, Any], PikaError | None]:
-        """Give the batch's return value, and what the task fails with, if it does; write the manifest."""
-        if self.manifest_path:
-            batch_manifest.write(self.manifest_path, self._items())
-        lines = None
+        """Return the batch's return value, and what the task fails with, if it does; write the manifest."""
+        lines, unwritten = None, self._write_the_last_manifest()
         if carried.tally.total <= batch_manifest.INLINE:
             lines = [batch_manifest.line_of(index, item) for index, item in enumerate(self._items())]
         counts = {"total": carried.tally.total, "done": carried.tally.done, "failed": carried.tally.failed}
-        return {**counts, "clips": lines, "manifest": self.manifest_path}, self._verdict(carried)
+        manifest = None if unwritten else self.manifest_path
+        return {**counts, "clips": lines, "manifest": manifest}, self._verdict(carried) or unwritten
+
+    def _write_the_last_manifest(self) -> PikaError | None:
+        """Return what stood against it: that must not hide how the clips ended."""
+        if self.manifest_path:
+            try:
+                batch_manifest.write(self.manifest_path, self._items(), _KEPT)
+            except (PathTaken, RecordUnavailable) as error:
+                self.tell(str(error))
+                return error
+        return None
 
     def _verdict(self, carried: Carried) -> PikaError | None:
         if carried.stopped:

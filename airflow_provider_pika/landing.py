@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import PathTaken, VideoRejected
+from airflow_provider_pika.fal.ids import is_request_id
 from airflow_provider_pika.media.download import Download, Fetched, Limits
 from airflow_provider_pika.media.fitting import misfit
 from airflow_provider_pika.media.probing import probe
+from airflow_provider_pika.paths import SIDECAR
 from airflow_provider_pika.storage import Place
-from airflow_provider_pika.story import LONGEST, SIDECAR, Story, shown_by
+from airflow_provider_pika.story import LONGEST, Story, shown_by
 
 if TYPE_CHECKING:
     from airflow_provider_pika.media.mp4 import Clip
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 #: What a file is published as where its host did not say that it is a video.
 _MP4 = "video/mp4"
+
+#: Characters of a request's id that an error shows.
+_ID = 64
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Landing:
 
         :raises PathTaken: another one is, and is not to be replaced.
         """
-        size, story = self.place.size(), self._kept_story()
+        size, story = self._size_of(self.place), self._kept_story()
         if isinstance(story, Story) and self._is_ours(size, story):
             self.tell(f"{self.place.path} has been saved before, for the same request; nothing is fetched.")
             return story.model_copy(update={"path": self.place.path})  # it may have been moved with its sidecar
@@ -78,7 +83,7 @@ class Landing:
             sidecar = story.as_sidecar()  # what cannot be told must not be found out when the file is there
             if not self._is_there(fetched):
                 self._forget_the_story_of_another()
-                self.place.publish(stage, story.content_type)
+                self.place.publish(stage, story.content_type, story.sha256)
         self.sidecar.put(sidecar, "application/json")
         self.tell(f"Saved {story.path}: {story.size} bytes, SHA-256 {story.sha256}")
         self.tell(f"Its story is {self.sidecar.path}")
@@ -103,7 +108,7 @@ class Landing:
 
         What may not be replaced, ``recognised`` has refused.
         """
-        if self.sidecar.size() is not None:
+        if self.sidecar.is_link() or self.sidecar.size() is not None:
             self.sidecar.remove()
 
     def _verified(self, stage: IO[bytes], fetched: Fetched, told: Mapping[str, Any]) -> Clip:
@@ -119,18 +124,24 @@ class Landing:
         """Tell whether this very file is there already: an attempt died after it, or somebody was quicker."""
         if self.overwrite or (size := self.place.size()) is None:
             return False
-        if size == fetched.size and self.place.sha256() == fetched.sha256:
+        if size == fetched.size and self.place.sha256(size) == fetched.sha256:
             self.tell(f"{self.place.path} is there already, the same to the byte; it is kept.")
             return True
         raise PathTaken(f"{self.place.path} has another file.", request_id=self.video["request_id"])
 
     def _kept_story(self) -> Story | bool | None:
         """Give the story beside the file; None if there is none, False if what is there is none."""
-        return None if self.sidecar.size() is None else (Story.read(self.sidecar.read(LONGEST)) or False)
+        return None if self._size_of(self.sidecar) is None else (Story.read(self.sidecar.read(LONGEST)) or False)
+
+    def _size_of(self, place: Place) -> int | None:
+        """Return the bytes of a file; a link that is to be replaced is none, since it is not followed."""
+        return None if self.overwrite and place.is_link() else place.size()
 
     def _is_ours(self, size: int | None, story: Story) -> bool:
+        if size is None or size > self.limits.size:  # it could be read for hours: whoever made it says how long
+            return False
         same = story.request_id == self.video["request_id"] and story.size == size
-        return same and self.place.sha256() == story.sha256
+        return same and self.place.sha256(size) == story.sha256
 
     def _why_taken(self, size: int | None, story: Story | bool | None) -> str | None:
         """Give what is there that is not this request's; None if there may be nothing of the kind."""
@@ -139,9 +150,15 @@ class Landing:
         if size is None:
             return None
         if isinstance(story, Story):
-            if story.request_id != self.video["request_id"]:
-                return f"holds the video of request {story.request_id}"
-            return "is not what was saved there for this request, by its SHA-256"
+            return self._why_not_ours(size, story)
         if self.must_fit and self.video.get("file_size") not in (None, size):
             return "has a file without a story, which is not this video by its length"
         return None  # it may be this very video: that is seen when it has been fetched
+
+    def _why_not_ours(self, size: int, story: Story) -> str:
+        if story.request_id != self.video["request_id"]:
+            known = is_request_id(story.request_id) and len(story.request_id) <= _ID  # it may be anybody's text
+            return f"holds the video of {f'request {story.request_id}' if known else 'another request'}"
+        if size > self.limits.size:
+            return f"has {size} bytes, more than max_bytes={self.limits.size}, so it was not compared"
+        return "is not what was saved there for this request, by its SHA-256"

@@ -68,9 +68,12 @@ class VideoTooLarge(VideoRejected):
 
 
 class PathTaken(PikaError):
-    """There is a file of another request, or of somebody else, at the path; it was left as it is."""
+    """There is a file of another request, or of somebody else, or no file at all, at the path; it was left as it is."""
 
-    advice = "Save to another path, or set overwrite=True to replace it, and clear this task."
+    advice = (
+        "Use another path, or move away what is there, and clear this task. Where a clip is saved, that pays for "
+        "nothing, and overwrite=True replaces a file, or a symbolic link itself; never a folder, a FIFO or a device."
+    )
 
 
 class StorageFailed(PikaError):

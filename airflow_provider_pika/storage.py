@@ -10,11 +10,13 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_pika import disk
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, StorageFailed
+from airflow_provider_pika.paths import DISK, NOT_LOST, checked_path
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -22,14 +24,6 @@ if TYPE_CHECKING:
 #: Bytes that are written at a time. A smaller file is one PUT in a bucket, a larger one an upload in parts, of which
 #: one is in memory.
 BLOCK = 16 << 20
-
-_DISK = ("", "file", "local")
-
-#: What a wrong value means for a clip that is there.
-NOT_LOST = "No clip is lost: correct it, and clear this task, which fetches from the URL, and pays for nothing."
-
-#: What an attempt puts into the name of a file that is not shown yet, as a pattern.
-_RANDOM = "[0-9a-f]" * 8
 
 #: Stores that show an object once all of it is there (a PUT, or the end of an upload in parts), with what their files
 #: are told the type of the content by; read in s3fs, gcsfs and adlfs of autumn 2026. ossfs is none: it appends to what
@@ -62,10 +56,13 @@ class Place:
             self._place: ObjectStoragePath = ObjectStoragePath(path, **({"conn_id": conn_id} if conn_id else {}))
             self._store = self._place.fs
         self._bucket = urlsplit(path).netloc.rpartition("@")[2]  # 3.1's own has the connection in it
-        self._on_disk = self._place.protocol in _DISK
+        self._on_disk = self._place.protocol in DISK
         self._shown_whole = _SHOWN_WHOLE.get(self._place.protocol)
         if not self._on_disk and not self._shown_whole and glob.has_magic(path):
-            raise InvalidInput(f"path={path!r} is not allowed: moving a file there takes *, ? and [ for a pattern.")
+            raise InvalidInput(
+                f"path={path!r} is not allowed: moving a file there takes *, ? and [ for a pattern.",
+                consequence=NOT_LOST,
+            )
 
     @property
     def namespace(self) -> str:
@@ -84,11 +81,13 @@ class Place:
         return f"file://{self.name}" if self._on_disk else f"{self.namespace}/{self.name}"
 
     def size(self) -> int | None:
-        """Give the bytes of the file that is there; None if there is none.
+        """Return the bytes of the file that is there; None if there is none.
 
-        :raises PathTaken: there is a folder.
+        :raises PathTaken: there is something that is no file: a folder, or on a disk a link, a FIFO, a device.
         """
         with _failing(f"{self.path} could not be looked at"):
+            if self._on_disk:
+                return disk.size_of(self._place.path)
             self._store.invalidate_cache()
             try:
                 info = self._store.info(self._place.path)
@@ -98,26 +97,35 @@ class Place:
             raise PathTaken(f"There is a folder at {self.path}.")
         return int(info["size"])
 
+    def is_link(self) -> bool:
+        """Tell whether there is a symbolic link, which is never followed; publishing replaces the link itself."""
+        return self._on_disk and disk.is_link(self._place.path)
+
     def read(self, most: int) -> bytes:
-        """Give the first bytes of the file."""
-        with _failing(f"{self.path} could not be read"), self._store.open(self._place.path, "rb") as file:
+        """Return the first bytes of the file.
+
+        :raises PathTaken: as :meth:`size`.
+        """
+        with _failing(f"{self.path} could not be read"), self._opened() as file:
             return bytes(file.read(most))
 
-    def sha256(self) -> str:
-        """Give the file's SHA-256 as hex digits; reads all of it, a piece at a time."""
-        found = hashlib.sha256()
-        with (
-            _failing(f"{self.path} could not be read"),
-            self._store.open(self._place.path, "rb", block_size=BLOCK) as file,
-        ):
-            while piece := file.read(1 << 20):
-                found.update(piece)
-        return found.hexdigest()
+    def sha256(self, size: int) -> str | None:
+        """Return the file's SHA-256 as hex digits; None if it is longer than ``size`` bytes by now.
+
+        It reads all of it, a piece at a time.
+
+        :raises PathTaken: as :meth:`size`.
+        """
+        with _failing(f"{self.path} could not be read"), self._opened() as file:
+            return disk.digest(iter(partial(file.read, disk.PIECE), b""), size)
 
     def remove(self) -> None:
-        """Remove the file."""
+        """Remove the file, or the link itself."""
         with _failing(f"{self.path} could not be removed"):
-            self._store.rm_file(self._place.path)
+            if self._on_disk:
+                os.unlink(self._place.path)
+            else:
+                self._store.rm_file(self._place.path)
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[IO[bytes]]:
@@ -127,25 +135,23 @@ class Place:
         middle goes now. For other stores it has no name, so that nothing is left by whoever dies.
         """
         with _failing(f"The file for {self.path} could not be written", OSError):
-            if not self._on_disk:
+            if self._on_disk:
+                with disk.staged(self._place.path) as file:
+                    yield file
+            else:
                 with tempfile.TemporaryFile(prefix="pika-") as file:
                     yield file
-                return
-            part = self._fresh_part()
-            try:
-                with part.open("x+b") as file:
-                    yield file
-            finally:
-                part.unlink(missing_ok=True)
 
-    def publish(self, stage: IO[bytes], content_type: str) -> None:
-        """Show the staged file under its name, all of it at once, in place of any that is there."""
+    def publish(self, stage: IO[bytes], content_type: str, sha256: str) -> None:
+        """Show the staged file under its name, all of it at once, in place of any file or link that is there.
+
+        :param sha256: of what was staged: nothing else is shown.
+        """
         with _failing(f"{self.path} could not be written"):
             stage.flush()
             stage.seek(0)
             if self._on_disk:
-                os.fsync(stage.fileno())
-                os.replace(stage.name, self._place.path)
+                disk.show(stage, self._place.path, sha256)
             elif self._shown_whole:
                 self._write(stage, self._place.path, self._shown_whole(content_type))
             else:
@@ -155,20 +161,20 @@ class Place:
         """Show these bytes under its name, as :meth:`publish` does."""
         with self.stage() as stage:
             stage.write(content)
-            self.publish(stage, content_type)
+            self.publish(stage, content_type, hashlib.sha256(content).hexdigest())
 
-    def _fresh_part(self) -> Path:
-        final = Path(self._place.path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        # also those of a task that writes to this path right now, which is then refused, or retried
-        for left in final.parent.glob(f".{glob.escape(final.name)}.{_RANDOM}.part"):
-            left.unlink(missing_ok=True)
-        return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part")
+    def _opened(self) -> contextlib.AbstractContextManager[IO[bytes]]:
+        if self._on_disk:
+            return disk.opened(self._place.path)
+        opened: contextlib.AbstractContextManager[IO[bytes]] = self._store.open(
+            self._place.path, "rb", block_size=BLOCK
+        )
+        return opened
 
     def _write_and_move(self, stage: IO[bytes]) -> None:
         folder, _, name = self._place.path.rpartition("/")
         self._store.makedirs(folder, exist_ok=True)
-        for left in self._store.glob(f"{folder}/.{name}.{_RANDOM}.part"):
+        for left in self._store.glob(f"{folder}/.{name}.{disk.RANDOM}.part"):
             self._store.rm_file(left)
         part = f"{folder}/.{name}.{uuid.uuid4().hex[:8]}.part"
         self._write(stage, part, {})
@@ -191,20 +197,6 @@ class Place:
             with contextlib.suppress(Exception):
                 file.closed = True
             raise
-
-
-def checked_path(path: Any) -> str:
-    """Give the path without blanks around it.
-
-    :raises InvalidInput: it is none of a file: no text, empty, a folder's, or relative.
-    """
-    stripped = path.strip() if isinstance(path, str) else ""
-    scheme, _, rest = stripped.rpartition("://")
-    if not stripped or stripped.endswith("/"):
-        raise InvalidInput(f"path={path!r} is not allowed: it takes the path of a file.", consequence=NOT_LOST)
-    if scheme in _DISK and not os.path.isabs(rest):
-        raise InvalidInput(f"path={path!r} is not allowed: it takes a URL, or an absolute path.", consequence=NOT_LOST)
-    return stripped
 
 
 @contextlib.contextmanager

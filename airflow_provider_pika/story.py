@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import pendulum
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from airflow_provider_pika.paths import SIDECAR
+
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.looking import Remembered
     from airflow_provider_pika.media.mp4 import Clip
 
-#: The sidecar's path is that of the file, with this.
-SIDECAR = ".json"
-
-#: Bytes of a sidecar that are read: an input may hold a picture as text, but no story of ours is as long.
-LONGEST = 64 << 20
+#: Bytes of a sidecar that are read: an input may hold a picture as text. A longer one is written without its input.
+LONGEST = 16 << 20
 
 
-class Story(BaseModel):
-    """A sidecar, schema version 1. Times are ISO 8601 in UTC; None stands for what neither fal nor this task knows.
+class _Kept(BaseModel):
+    """What is read again of a sidecar, schema version 1: all but its input.
+
+    Times are ISO 8601 in UTC; None stands for what neither fal nor this task knows.
 
     :param path: the file's, as the task was told it.
     :param size: in bytes, the sidecar's ``bytes``; and ``sha256`` (hex digits), ``content_type``: of the file.
     :param width: and ``height``, in pixels; ``seconds``; ``frame_rate``, in frames a second: of the picture.
-    :param input: all that was sent to the endpoint; ``prompt`` and ``seed`` are of it.
+    :param prompt: and ``seed``: of what was sent to the endpoint.
     :param url: fal's, where the file was fetched from; it may expire.
     :param inference_time: seconds that fal measured.
     :param billable_units: what fal charges for, times the endpoint's price a unit.
@@ -47,7 +48,6 @@ class Story(BaseModel):
     frame_rate: float | None = None
     prompt: str | None = None
     seed: int | None = None
-    input: dict[str, Any] | None = None
     endpoint: str | None = None
     request_id: str
     url: str
@@ -63,17 +63,30 @@ class Story(BaseModel):
     map_index: int
     provider_version: str
 
+
+class Story(_Kept):
+    """A sidecar, schema version 1.
+
+    :param input: all that was sent to the endpoint.
+    """
+
+    input: dict[str, Any] | None = None
+
     @classmethod
     def read(cls, text: bytes) -> Story | None:
-        """Read a sidecar; None if it is none of this version."""
+        """Read a sidecar, without its input; None if it is none of this version.
+
+        Anybody may have written it, and an input of millions of small values takes gigabytes to read.
+        """
         try:
-            return cls.model_validate_json(text)
+            return cls(**_Kept.model_validate_json(text).model_dump(by_alias=True))
         except ValidationError:
             return None
 
     def as_sidecar(self) -> bytes:
-        """Give the sidecar's content: a JSON object, indented for people."""
-        return self.model_dump_json(indent=2, by_alias=True).encode() + b"\n"
+        """Return the sidecar's content: a JSON object, indented for people; without the input if that is too long."""
+        content = self.model_dump_json(indent=2, by_alias=True).encode() + b"\n"
+        return content if len(content) <= LONGEST else self.model_copy(update={"input": None}).as_sidecar()
 
     def in_short(self) -> dict[str, Any]:
         """Give what the saving task returns."""

@@ -18,7 +18,7 @@ from pydantic import (
 
 from airflow_provider_pika.strict_json import LARGEST_INTEGER
 
-from .ids import REQUEST_ID
+from .ids import REQUEST_ID, base_name
 
 #: Characters of a video's URL; a signed one with a session's token has some 2,000.
 LONGEST_URL = 4096
@@ -98,13 +98,14 @@ class QueueStatus(_Reply):
 class Video(_Reply):
     """A finished video: what the sensor returns. None stands for what fal did not say.
 
-    ``file_size`` is in bytes, ``inference_time`` in seconds. Anyone who has ``url`` can read it, without a key,
-    until it expires. ``billable_units`` is what fal charges for, in a header of the result; it is no part of the JSON.
+    ``file_name`` is a base name, which a path may use. ``file_size`` is in bytes, ``inference_time`` in seconds. Anyone
+    who has ``url`` can read it, without a key, until it expires. ``billable_units`` is what fal charges for, in a
+    header of the result; it is no part of the JSON.
     """
 
     url: Annotated[str, Field(pattern=r"^https?://", max_length=LONGEST_URL), BeforeValidator(_without_blanks)]
     content_type: Annotated[str | None, Field(pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=100), _Unless] = None
-    file_name: Annotated[str | None, _Unless] = None
+    file_name: Annotated[str | None, BeforeValidator(base_name)] = None
     file_size: _Bytes = None
     request_id: str
     endpoint: str

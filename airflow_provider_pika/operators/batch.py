@@ -17,6 +17,7 @@ from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.batch_inputs import batch_inputs_of, check_known_batch
 from airflow_provider_pika.operators.inputs import check_choices, seconds_of, timeout_of, wanted_of
+from airflow_provider_pika.paths import check_known_path
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 from airflow_provider_pika.waiting import BACKSTOP
@@ -48,7 +49,8 @@ class PikaTextToVideoBatchOperator(BaseOperator):
     :param defaults: inputs that hold where an item has none of its own, ``{"resolution": "480p"}`` say.
     :param max_in_flight: requests that are unfinished at once; fal runs 2 to 40 of an account, and queues others.
     :param fail_on: "any" failed clip fails the task, or "all", or more than a share of them, 0.05 say; in the end.
-    :param manifest_path: a file, as a URL of ``ObjectStoragePath``; needed above 100 inputs.
+    :param manifest_path: a file, as a URL of ``ObjectStoragePath``; needed above 100 inputs. An earlier manifest there
+        is replaced, and nothing else.
     :param endpoint: another Pika model at fal that takes the same input.
     :param start_timeout: as ``PikaTextToVideoOperator``.
     :param priority: as ``PikaTextToVideoOperator``.
@@ -223,6 +225,8 @@ class PikaTextToVideoBatchOperator(BaseOperator):
         SubmitControls.check_known({name: known[name] for name in SubmitControls.names() if name in known})
         check_choices(known)
         check_known_endpoint(self.endpoint)
+        if self.manifest_path:
+            check_known_path(self.manifest_path, "manifest_path", consequence=None)
         if not isinstance(self.max_in_flight, int) or not 1 <= self.max_in_flight <= MOST_IN_FLIGHT:
             raise InvalidInput(f"max_in_flight={self.max_in_flight!r} is not allowed: it takes 1 to {MOST_IN_FLIGHT}.")
         share = isinstance(self.fail_on, int | float) and not isinstance(self.fail_on, bool) and 0 <= self.fail_on < 1

@@ -10,11 +10,12 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_pika.exceptions import InvalidInput, PikaError
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.fal.ids import is_base_name, is_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.inputs import seconds_of
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.storage import NOT_LOST, checked_path
-from airflow_provider_pika.templates import known_now, read_text
+from airflow_provider_pika.paths import NOT_LOST, SIDECAR, check_known_path, checked_path
+from airflow_provider_pika.templates import read_text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -111,8 +112,7 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
                 raise InvalidInput(f"{name}={getattr(self, name)!r} is not allowed: it takes True or False.")
         if not isinstance(self.max_bytes, int) or self.max_bytes < 1:
             raise InvalidInput(f"max_bytes={self.max_bytes!r} is not allowed: it takes bytes, more than 0.")
-        if known_now({"path": self.path}):
-            checked_path(self.path)
+        check_known_path(self.path, suffix=SIDECAR)
         if submitter := _submits_only(self.video):
             raise InvalidInput(
                 f"video={submitter}.output is not allowed: that is a request id. Set wait_for_completion=True there, "
@@ -130,10 +130,9 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
         from airflow_provider_pika.landing import Landing
         from airflow_provider_pika.media.download import Limits
         from airflow_provider_pika.storage import Place
-        from airflow_provider_pika.story import SIDECAR
 
         video = video_of(self.video)
-        place = Place(self.path, self.conn_id)  # type: ignore[arg-type]
+        place = Place(checked_path(self.path, suffix=SIDECAR), self.conn_id)
         return Landing(
             video=video,
             place=place,
@@ -172,20 +171,33 @@ class PikaVideoToObjectStorageOperator(BaseOperator):
 
 
 def video_of(value: Any) -> Mapping[str, Any]:
-    """Give the video, as the sensor returned it.
+    """Return the video, as the sensor returned it; None for what is said in another type than the sensor's.
 
-    :raises InvalidInput: it is none: no JSON object, or without ``url`` or ``request_id``.
+    The path's template was rendered before, and may have used any of it.
+
+    :raises InvalidInput: it is none: no JSON object, without ``url``, or with a ``request_id`` or a ``file_name`` that
+        is none.
     """
     video = read_text(value)
-    if isinstance(video, Mapping) and all(isinstance(video.get(name), str) for name in ("url", "request_id")):
-        kinds = {"endpoint": str, "file_size": int, "inference_time": int | float}
-        known = {name: video.get(name) if isinstance(video.get(name), kind) else None for name, kind in kinds.items()}
-        return {**video, **known}
-    raise InvalidInput(
-        f"video={str(value)[:200]!r} is not allowed: it takes what PikaVideoSensor returns, or PikaTextToVideoOperator "
-        "with wait_for_completion=True: a JSON object with url and request_id.",
-        consequence=NOT_LOST,
-    )
+    if not (isinstance(video, Mapping) and all(isinstance(video.get(name), str) for name in ("url", "request_id"))):
+        raise InvalidInput(
+            f"video={str(value)[:200]!r} is not allowed: it takes what PikaVideoSensor returns, or "
+            "PikaTextToVideoOperator with wait_for_completion=True: a JSON object with url and request_id.",
+            consequence=NOT_LOST,
+        )
+    kinds = {"endpoint": str, "file_name": str, "file_size": int, "inference_time": int | float}
+    known = {name: video.get(name) if isinstance(video.get(name), kind) else None for name, kind in kinds.items()}
+    _check_names(video["request_id"], known["file_name"])
+    return {**video, **known}
+
+
+def _check_names(request_id: str, file_name: str | None) -> None:
+    for name, value, is_good, kind in (
+        ("request_id", request_id, is_request_id, "the id that the submit returned"),
+        ("file_name", file_name, is_base_name, "a file's name without a folder, or null"),
+    ):
+        if value is not None and not is_good(value):
+            raise InvalidInput(f"video's {name}={value[:200]!r} is not allowed: it takes {kind}.", consequence=NOT_LOST)
 
 
 def _submits(task: Any) -> bool:

@@ -165,7 +165,7 @@ def test_a_store_that_does_not_move_onto_a_file_and_does_not_say_so_is_seen_thro
             if not Path(path2).exists():
                 super().mv(path1, path2, **options)
 
-    monkeypatch.setattr("airflow_provider_pika.storage._DISK", ("",))
+    monkeypatch.setattr("airflow_provider_pika.storage.DISK", ("",))
     attach("local", fs=Reluctant())
     first = save(video, f"local://{tmp_path}/fox.mp4")
     other, _ = generated("an owl")

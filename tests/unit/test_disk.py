@@ -1,0 +1,241 @@
+"""A folder that others may write to: only regular files are read or replaced, and what is shown is what was staged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_pika import disk
+from airflow_provider_pika.exceptions import PathTaken, StorageFailed
+
+CLIP = b"a clip" * 1000
+SHA256 = hashlib.sha256(CLIP).hexdigest()
+
+
+def make_socket(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY)  # a socket's path has little room
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "a folder": Path.mkdir,
+    "a FIFO": os.mkfifo,
+    "a socket": make_socket,
+    "a symbolic link": lambda path: path.symlink_to(path.with_name("stranger")),
+    "a symbolic link to nothing": lambda path: path.symlink_to("nothing"),
+    "a symbolic link to itself": lambda path: path.symlink_to(path),
+    "a symbolic link to an endless device": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "stranger").write_bytes(b"a stranger's")
+    return tmp_path / "fox.mp4"
+
+
+def stage(path: Path, content: bytes = CLIP, before: Callable[[Path], object] = lambda part: None) -> None:
+    """Stage and show a file; ``before`` does something to the part just before it is shown."""
+    with disk.staged(str(path)) as file:
+        file.write(content)
+        file.flush()
+        before(Path(file.name))
+        disk.show(file, str(path), SHA256)
+
+
+def others_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"stranger"}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_is_no_regular_file_is_not_opened_followed_or_waited_for(place: Path, kind: str) -> None:
+    STRANGE[kind](place)
+    began = time.monotonic()
+    with pytest.raises(PathTaken, match=kind[:10]):
+        disk.size_of(str(place))
+    with pytest.raises(PathTaken, match=kind[:10]), disk.opened(str(place)):
+        pass
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/dev"])
+def test_a_device_is_not_read(path: str) -> None:
+    with pytest.raises(PathTaken, match="There is a"), disk.opened(path):
+        pass
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_takes_a_files_place_after_the_check_is_not_read_either(
+    place: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write_bytes(CLIP)
+    look = os.lstat
+
+    def swapped_after(path: str) -> os.stat_result:
+        found = look(path)
+        place.unlink()
+        STRANGE[kind](place)
+        return found
+
+    monkeypatch.setattr(os, "lstat", swapped_after)
+    began = time.monotonic()
+    with pytest.raises((PathTaken, OSError)), disk.opened(str(place)):
+        pass
+    assert time.monotonic() - began < 1
+
+
+def test_folders_above_may_be_links(tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "clips").symlink_to("mount")
+    stage(tmp_path / "clips" / "2026" / "fox.mp4")
+    assert (tmp_path / "mount" / "2026" / "fox.mp4").read_bytes() == CLIP
+    assert disk.size_of(str(tmp_path / "clips" / "2026" / "fox.mp4")) == len(CLIP)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_a_file_has_the_permissions_that_any_new_file_has(place: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        stage(place)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("kind", ["a symbolic link", "a symbolic link to nothing", "a FIFO"])
+def test_a_rename_replaces_the_name_and_not_where_it_leads(place: Path, kind: str) -> None:
+    STRANGE[kind](place)
+    stage(place)
+    assert not place.is_symlink()
+    assert place.read_bytes() == CLIP
+    assert (place.parent / "stranger").read_bytes() == b"a stranger's"
+    assert others_in(place.parent) == {"fox.mp4"}
+
+
+def test_the_other_names_of_a_file_keep_their_content(place: Path) -> None:
+    os.link(place.parent / "stranger", place)
+    stage(place)
+    assert place.read_bytes() == CLIP
+    assert (place.parent / "stranger").read_bytes() == b"a stranger's"
+
+
+def other_file(part: Path) -> None:
+    os.replace(part.with_name("stranger"), part)
+
+
+def as_long(part: Path) -> None:
+    part.unlink()
+    part.write_bytes(b"x" * len(CLIP))
+
+
+def the_same_bytes(part: Path) -> None:
+    part.unlink()
+    part.write_bytes(CLIP)
+
+
+def swapped_for(kind: str) -> Callable[[Path], None]:
+    def swap(part: Path) -> None:
+        part.unlink()
+        STRANGE[kind](part)
+
+    return swap
+
+
+def written_into(part: Path) -> None:
+    with part.open("r+b") as file:
+        file.write(b"not")
+
+
+def appended_to(part: Path) -> None:
+    with part.open("ab") as file:
+        file.write(b"more")
+
+
+SWAPS: dict[str, Callable[[Path], object]] = {
+    "another file": other_file,
+    "a file of the same length": as_long,
+    "a file of the same bytes, which its owner can change": the_same_bytes,
+    "nothing": Path.unlink,
+    **{kind: swapped_for(kind) for kind in STRANGE},
+    "written into": written_into,
+    "appended to": appended_to,
+    "cut off": lambda part: os.truncate(part, 3),
+}
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_a_part_that_was_swapped_or_changed_is_not_shown(place: Path, swap: str) -> None:
+    with pytest.raises(StorageFailed, match="changed by somebody else"):
+        stage(place, before=SWAPS[swap])
+    assert not os.path.lexists(place)
+
+
+@pytest.mark.parametrize("swap", ["another file", "a file of the same length", "a symbolic link", "a FIFO"])
+def test_a_part_that_was_swapped_just_before_the_rename_is_not_taken_for_the_clip(
+    place: Path, swap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.replace
+
+    def swapping(part: str, final: str) -> None:
+        monkeypatch.undo()
+        SWAPS[swap](Path(part))
+        rename(part, final)
+
+    monkeypatch.setattr(os, "replace", swapping)
+    with pytest.raises(StorageFailed, match="replaced by somebody else"):
+        stage(place)
+
+
+def test_a_mount_that_gives_a_renamed_file_another_inode_is_a_disk_too(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copying(part: str, final: str) -> None:  # as gcsfuse does
+        Path(final).write_bytes(Path(part).read_bytes())
+        os.unlink(part)
+
+    monkeypatch.setattr(os, "replace", copying)
+    stage(place)
+    assert place.read_bytes() == CLIP
+
+
+def test_a_strangers_file_under_the_parts_name_is_left_there(place: Path) -> None:
+    with pytest.raises(StorageFailed):
+        stage(place, before=as_long)
+    [left] = others_in(place.parent)
+    assert (place.parent / left).read_bytes() == b"x" * len(CLIP)
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_leftover_that_is_no_regular_file_is_left_alone_and_fails_no_save(place: Path, kind: str) -> None:
+    strange = place.with_name(".fox.mp4.0a1b2c3d.part")
+    STRANGE[kind](strange)
+    place.with_name(".fox.mp4.11111111.part").write_bytes(b"half a file")
+    stage(place)
+    assert others_in(place.parent) == {"fox.mp4", strange.name}
+
+
+def test_a_leftover_that_cannot_be_removed_fails_no_save(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.with_name(".fox.mp4.0a1b2c3d.part").write_bytes(b"half a file")
+
+    def refusing(path: Path, **_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refusing)
+    stage(place)
+    assert place.read_bytes() == CLIP
+
+
+def test_a_file_that_grows_while_it_is_hashed_ends_the_hashing(place: Path) -> None:
+    place.write_bytes(CLIP)
+    with disk.opened(str(place)) as file:
+        os.truncate(place, 1 << 40)  # sparse
+        assert disk.sha256_of(file.fileno(), len(CLIP)) is None

@@ -167,7 +167,7 @@ def is_plain(text: str, most: int = 1000) -> bool:
     return text.isprintable() and len(text) < most
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(answers=ANSWERS)
 def test_whatever_a_host_answers_a_download_ends_in_a_file_or_an_error_of_ours(
     host: Host, answers: list[Answer]
@@ -247,7 +247,7 @@ def test_whatever_becomes_of_a_video_it_is_told_or_refused(
         without_pyav(monkeypatch)
     check_said(said(seed))
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(8 if with_pyav else 400):
+    for number in range(6 if with_pyav else 400):
         began = time.monotonic()
         check_said(said(mutated(seed, random.Random(f"{name} {number}"))))
         assert time.monotonic() - began < 60
@@ -276,7 +276,7 @@ BOXES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(boxes=st.lists(BOXES, max_size=5), is_headed=st.booleans())
 def test_whatever_boxes_a_file_has_they_are_told_or_refused(boxes: list[bytes], is_headed: bool) -> None:
     head = struct.pack(">I4s", 16, b"ftyp") + b"isom\0\0\0\0" if is_headed else b""

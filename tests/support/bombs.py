@@ -54,6 +54,25 @@ def encoded(
     return file.getvalue()
 
 
+def with_sound(container: str, codec: str, sound: str) -> bytes:
+    """Give a file of a second of grey pictures and of silence."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        video: Any = output.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio: Any = output.add_stream(sound, rate=48_000, layout="stereo")
+        for number in range(25):
+            output.mux(video.encode(av.VideoFrame(64, 48, "yuv420p")))
+            frame = av.AudioFrame(format=audio.format.name, layout="stereo", samples=audio.frame_size or 960)
+            frame.sample_rate, frame.pts = 48_000, number * frame.samples
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            output.mux(audio.encode(frame))
+        output.mux(video.encode(None))
+        output.mux(audio.encode(None))
+    return file.getvalue()
+
+
 def png(side: int) -> bytes:
     """Give a picture of nothing, of so many pixels across and down."""
 

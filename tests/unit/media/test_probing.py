@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
 from airflow_provider_pika.media import decoder, probing
 from airflow_provider_pika.media.mp4 import Clip
-from tests.support.bombs import encoded
+from tests.support.bombs import encoded, with_sound
 
 SHOWN = Clip(64, 48, 1.0, 25.0)
 
@@ -42,6 +43,34 @@ def decoding_with(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> N
 def answer(**fields: object) -> str:
     said = {"width": 64, "height": 48, "seconds": 1.0, "frame_rate": 25.0, **fields}
     return f"print('ready'); print({json.dumps(said)!r})"
+
+
+CLIPS = {
+    "h264 in mp4": lambda: encoded("mp4", "libx264"),
+    "h264 in mov": lambda: encoded("mov", "libx264"),
+    "h264 in mpegts": lambda: encoded("mpegts", "libx264"),
+    "h264 in mkv": lambda: encoded("matroska", "libx264"),
+    "h265 in mp4": lambda: encoded("mp4", "libx265"),
+    "av1 in mp4": lambda: encoded("mp4", "libsvtav1", 64, 64),
+    "vp9 in mp4": lambda: encoded("mp4", "libvpx-vp9"),
+    "vp9 in webm": lambda: encoded("webm", "libvpx-vp9"),
+    "mpeg4 in mp4": lambda: encoded("mp4", "mpeg4"),
+    "mpeg4 in avi": lambda: encoded("avi", "mpeg4"),
+    "mpeg2 in mp4": lambda: encoded("mp4", "mpeg2video"),
+    "h264 and aac in mp4": lambda: with_sound("mp4", "libx264", "aac"),
+    "h264 and pcm in mov": lambda: with_sound("mov", "libx264", "pcm_s16le"),
+    "vp8 and opus in webm": lambda: with_sound("webm", "libvpx", "libopus"),
+    "fragments of a frame": lambda: encoded("mp4", "libx264", options={"movflags": "frag_every_frame+empty_moov"}),
+}
+
+
+@pytest.mark.parametrize("build", CLIPS.values(), ids=CLIPS)
+def test_a_clip_of_any_kind_that_models_and_editors_make_is_told(build: Callable[[], bytes]) -> None:
+    content = build()
+    found = probing.probe(io.BytesIO(content), len(content))
+    assert (found.width, found.height in (48, 64)) == (64, True)
+    assert found.seconds == pytest.approx(1.0, abs=0.1)
+    assert found.frame_rate == pytest.approx(25, abs=2)
 
 
 BROKEN = {

@@ -25,7 +25,8 @@ CONNECTION_FIELDS: dict[str, Any] = {
     "media_hosts": {
         "label": "Media hosts",
         "description": "Hosts besides fal's and the queue's that videos may be fetched from, with commas between them: "
-        "media.example.com, *.cdn.example.com, media.internal:8443.",
+        "media.example.com, *.cdn.example.com, media.internal:8443. If their addresses are private, name the network, "
+        "too: 10.20.0.0/16.",
         "schema": {"type": ["string", "null"]},
     },
 }

@@ -112,7 +112,7 @@ class Landing:
             self.sidecar.remove()
 
     def _verified(self, stage: IO[bytes], fetched: Fetched, told: Mapping[str, Any]) -> Clip:
-        clip = probe(stage, fetched.size)
+        clip = probe(stage, fetched.size, self.tell)
         asked = told.get("input")
         if not asked:
             self.tell("What was asked for is not known here, so the video's length and size are not compared with it.")

@@ -18,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 _MEANINGS = {
     "Proxy": "the proxy did not let it through",
     "Certificate": "the server's certificate is not trusted",
+    "Import": "a package for this proxy is missing",
     "SSL": "there is no secure connection",
     "DNS": "the host's name was not found",
     "ConnectTimeout": "no connection in time",
@@ -105,11 +106,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _system_reason(error: BaseException) -> str:
-    """Return the reason of a system call or of OpenSSL; both are fixed texts, and none of the server's."""
+    """Return the reason of the system, the resolver or OpenSSL: texts of their own tables, none of the server's."""
     if isinstance(error, ssl.SSLError):
-        return str(getattr(error, "reason", None) or "").replace("_", " ").lower()
+        reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or ""
+        return str(reason).replace("_", " ").lower()
     if isinstance(error, socket.gaierror):
-        return "its name cannot be looked up"
+        return str(error.strerror or "").lower()
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno > 0:
         with suppress(ValueError, OverflowError):
             return os.strerror(error.errno).lower()

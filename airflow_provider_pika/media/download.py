@@ -7,7 +7,7 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any
 from urllib.parse import urljoin
@@ -15,10 +15,10 @@ from urllib.parse import urljoin
 import httpx
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, PikaError, UntrustedUrl
-from airflow_provider_pika.fal.network import proxy_to
+from airflow_provider_pika.fal.network import proxy_to, transport_trouble
 
 from .fetching import Elsewhere, Part, check_length, check_size, meaning, pause_after
-from .trust import Trust
+from .trust import Trust, shown
 
 #: Redirects that are followed, one after the other.
 MOST_REDIRECTS = 5
@@ -28,6 +28,10 @@ START_OVER_AFTER = 3
 
 #: Seconds between two lines about how far it is.
 TELL_EVERY = 5.0
+
+#: What a transport raises of a host, or of the proxy that is set: httpx's errors are of three families, a URL or a
+#: header that cannot be sent is a ValueError, and a SOCKS proxy without its package an ImportError.
+_BROKEN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -128,31 +132,36 @@ class Download:
     def _go_on(self, url: str) -> None:
         """Follow the URL to where the file is, and take in what is there, to its end."""
         for _ in range(MOST_REDIRECTS + 1):
+            self._check_time()
             url = _as_it_is_sent(url)
             self._trust.check(url)
             try:
-                with self._client(url) as client, client.stream("GET", url, **self._options(url)) as response:
-                    self._check_address(url, response.extensions.get("network_stream"))
+                with self._transport(url) as transport, self._answer(transport, url) as response:
                     answer = meaning(response.status_code, response.headers, self._part)
                     if not isinstance(answer, Elsewhere):
                         return self._take(response, answer)
-                    url = urljoin(url, answer.location)
-            except (httpx.HTTPError, ValueError) as error:
+            except _BROKEN as error:
                 self._check_time()
-                raise DownloadInterrupted(f"The download broke: {type(error).__name__}: {error}.") from None
+                raise DownloadInterrupted(f"The download broke: {transport_trouble(error)}.") from None
+            url = _joined(url, answer.location)
         raise UntrustedUrl(f"It redirects more than {MOST_REDIRECTS} times.")
 
-    def _client(self, url: str) -> httpx.Client:
-        # the environment's proxies are read once, by us: what is checked is what is done
-        return httpx.Client(trust_env=False, verify=self._trusted, proxy=_proxy(url), follow_redirects=False)
+    def _transport(self, url: str) -> httpx.HTTPTransport:
+        # A client would read the environment's proxies again, keep cookies, and build the request that a redirect asks
+        # for, which raises an InvalidURL for "javascript:1" (httpx 0.28) before anybody has decided to follow it.
+        return httpx.HTTPTransport(trust_env=False, verify=self._trusted, proxy=_proxy(url))
 
-    def _options(self, url: str) -> dict[str, Any]:
-        left = max(self._deadline - time.monotonic(), 0.001)
-        return {
-            "headers": self._part.headers(),
-            "timeout": min(self._limits.stall, left),
-            "extensions": {"trace": self._watched(url)},
-        }
+    @contextlib.contextmanager
+    def _answer(self, transport: httpx.HTTPTransport, url: str) -> Iterator[httpx.Response]:
+        timeout = min(self._limits.stall, max(self._deadline - time.monotonic(), 0.001))
+        extensions = {"trace": self._watched(url), "timeout": httpx.Timeout(timeout).as_dict()}
+        self._stream = None
+        headers = {"User-Agent": "airflow-provider-pika", **self._part.headers()}
+        request = httpx.Request("GET", url, headers=headers, extensions=extensions)
+        with contextlib.closing(transport.handle_request(request)) as response:
+            if self._stream is None:
+                raise UntrustedUrl("The address that it comes from is not known.")
+            yield response
 
     def _check_time(self) -> None:
         if time.monotonic() >= self._deadline:
@@ -182,26 +191,36 @@ class Download:
         """Have the address of a new connection checked before anything is sent to it."""
 
         def trace(event: str, info: dict[str, Any]) -> None:
+            if event.endswith("connect_tcp.complete"):
+                self._check_address(url, info["return_value"])
             if event.endswith(("connect_tcp.complete", "start_tls.complete")):
                 self._stream = info["return_value"]
-                self._check_address(url, self._stream)
+                self._check_time()  # the watchdog cuts only what it knows of
 
         return trace
 
     def _check_address(self, url: str, stream: Any) -> None:
         if _proxy(url):
             return  # the proxy looks the name up, and lets pass what it is set to
-        address = stream.get_extra_info("server_addr") if stream else None
-        if not address:
-            raise UntrustedUrl("The address that it comes from is not known.")
-        self._trust.check_address(url, str(address[0]))
+        try:
+            address = str(stream.get_extra_info("server_addr")[0])
+        except OSError as error:  # the host has reset the connection already
+            raise DownloadInterrupted(f"The download broke: {transport_trouble(error)}.") from None
+        self._trust.check_address(url, address)
 
 
 def _as_it_is_sent(url: str) -> str:
     try:
         return str(httpx.URL(url))
-    except (httpx.InvalidURL, ValueError) as error:
-        raise UntrustedUrl(f"{url[:500]!r} is no URL: {error}.") from None
+    except (httpx.InvalidURL, ValueError):
+        raise UntrustedUrl(f"{shown(url)} is no URL.") from None
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise UntrustedUrl(f"It redirects to {shown(location)}, which is no URL.") from None
 
 
 def _proxy(url: str) -> str | None:

@@ -24,6 +24,15 @@ _NOT_THERE_TRIES = 3
 #: A Content-Range; some servers, starlette among them, leave the unit out of a 416.
 _RANGE = re.compile(r"(?:bytes )?(?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
 
+#: A media type (RFC 6838); what is none, or is longer than any, names nothing.
+_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}")
+
+#: A mark that can be sent back: printable, and not without end.
+_VALIDATOR = re.compile(r"[ -~]{1,256}")
+
+#: The seconds that a host may ask for; what asks for more is not a pause.
+_LONGEST_PAUSE = 86_400.0
+
 #: What a file of unknown type is served as, by stores that go by nothing.
 _ANY_TYPE = ("application/octet-stream", "binary/octet-stream", "application/mp4")
 
@@ -131,30 +140,38 @@ def _nothing_to_add(headers: Mapping[str, str], part: Part) -> Part:
 
 
 def _no_file(status: int, headers: Mapping[str, str]) -> PikaError:
-    retry_after = headers.get("retry-after", "")[:9]
     if status in (404, 410):
         return VideoExpired(f"The host has no such file (HTTP {status}).", status_code=status)
     if status in (408, 425, 429) or status >= 500:
         return DownloadInterrupted(
             f"The host could not give the file (HTTP {status}).",
             status_code=status,
-            retry_after=float(retry_after) if retry_after.isdecimal() else None,
+            retry_after=_retry_after(headers),
         )
     return DownloadRefused(f"The host does not give the file (HTTP {status}).", status_code=status)
 
 
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    named = headers.get("retry-after", "")
+    return min(float(named), _LONGEST_PAUSE) if named.isdecimal() and len(named) < 19 else None
+
+
 def _checked_type(headers: Mapping[str, str]) -> str | None:
     named = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not _TYPE.fullmatch(named):
+        named = ""
     if named and not named.startswith("video/") and named not in _ANY_TYPE:
         raise UnexpectedFile(f"The host sends {named}, not a video.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise UnexpectedFile("The host sends the file compressed, though it was asked not to.")
     return named or None
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:
     etag = headers.get("etag", "")
-    return etag if etag.startswith('"') else headers.get("last-modified")  # a weak ETag is none for ranges (RFC 9110)
+    # a weak ETag is none for ranges (RFC 9110)
+    mark = etag if etag.startswith('"') else headers.get("last-modified", "")
+    return mark if _VALIDATOR.fullmatch(mark) else None
 
 
 def _range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
@@ -164,4 +181,5 @@ def _range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
 
 
 def _range_words(headers: Mapping[str, str]) -> str:
-    return headers.get("content-range", "no Content-Range")[:100]
+    named = headers.get("content-range")
+    return "no Content-Range" if named is None else repr(named[:100])

@@ -23,7 +23,7 @@ def misfit(clip: Clip, asked: Mapping[str, Any]) -> str | None:
     """
     try:
         wanted = float(asked.get("duration") or math.nan)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         wanted = math.nan  # another model's word for it
     if abs(clip.seconds - wanted) > _TOLERANCE * wanted:
         return f"It is {clip.seconds:.2f} s long; the request asked for {wanted:g} s."

@@ -1,20 +1,69 @@
-"""Read an MP4's boxes (ISO/IEC 14496-12): whether it is whole, and what its header says of the picture.
+"""Read an MP4's boxes (ISO/IEC 14496-12): whether it is whole, what it claims, and what its header says of the picture.
 
-It reads some hundred bytes of a file of any size, needs no library, and finds what a player that opens the beginning
-does not: a file that ends too soon.
+It needs no library and reads no more than the headers of the boxes and the tables of ``moov``, so a file may be of any
+size. It finds what a player that opens the beginning does not: a file that ends too soon. And since it runs before any
+player, nothing that a player would take a file's word for goes unbounded: pictures, samples, seconds, boxes.
 """
 
 from __future__ import annotations
 
+import operator
+import re
 import struct
+import sys
+from array import array
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from airflow_provider_pika.exceptions import VideoRejected
 
-#: Boxes of one level that are looked at: more than a file has that is none made to be in the way.
-_MOST_BOXES = 10_000
+#: Boxes of a file, in all: a clip of a minute in fragments of a second has some hundred.
+MOST_BOXES = 10_000
+
+#: Bytes of all the headers, ``moov`` and ``moof``: an hour of 60 frames a second and its sound have about 4 MB.
+MOST_HEADER = 8 << 20
+
+#: Pixels of a picture's side, and of a picture: 8K.
+MOST_SIDE = 8192
+MOST_PIXELS = 7680 * 4320
+
+#: Samples of all the tracks: an hour of 240 frames a second and its sound. FFmpeg takes 35 bytes for each.
+MOST_SAMPLES = 2_000_000
+
+#: Seconds of a clip.
+MOST_SECONDS = 3600.0
+
+#: Tracks; formats of a track; and pieces that a track is edited of, for each of which FFmpeg goes through the samples.
+_MOST_TRACKS = 32
+_MOST_FORMATS = 16
+_MOST_EDITS = 100
+
+#: What may be in a track of pictures: H.264, H.265, AV1, VP8, VP9, MPEG-4 and ProRes, the formats of cameras, encoders
+#: and editors. FFmpeg knows dozens more, pictures and texts among them, that no clip is made of.
+_FORMATS = frozenset(b"avc1 avc3 hev1 hvc1 av01 vp08 vp09 mp4v apch apcn apcs apco ap4h ap4x".split())
+
+#: What ``mp4v`` may stand for, by the number in its ``esds``: MPEG-4, H.264, H.265, MPEG-2, MPEG-1. Of the others, 0x6C
+#: is JPEG and 0x6D PNG.
+_OBJECT_TYPES = frozenset((0x20, 0x21, 0x23, 0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x6A))
+
+#: An esds down to that number: the tags and lengths of two descriptions, and flags that add no field before the second.
+_ESDS = re.compile(rb".{4}\x03[\x80-\xff]{0,3}[\x00-\x7f]..[\x00-\x1f]\x04[\x80-\xff]{0,3}[\x00-\x7f](.)", re.DOTALL)
+
+#: The boxes that hold boxes, as far as they are gone into.
+_INSIDE = {
+    b"moov": frozenset((b"trak",)),
+    b"trak": frozenset((b"mdia", b"edts")),
+    b"mdia": frozenset((b"minf",)),
+    b"minf": frozenset((b"stbl",)),
+    b"moof": frozenset((b"traf",)),
+}
+
+#: What a file of these boxes may begin with; QuickTime's older ones have no ``ftyp``.
+_FIRST = frozenset((b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"uuid", b"sidx"))
+
+_UNKNOWN = (0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
 
 
 @dataclass(frozen=True)
@@ -34,79 +83,242 @@ class _Box:
     end: int
 
 
+@dataclass
+class Track:
+    """What the header says of one track: the picture in pixels, its length in ``scale`` parts of a second, samples.
+
+    :param ticks: the length once more, as the sum of its samples'.
+    """
+
+    is_video: bool = False
+    width: int = 0
+    height: int = 0
+    scale: int = 0
+    duration: int = 0
+    ticks: int = 0
+    samples: int = 0
+    formats: list[_Box] = field(default_factory=list)
+
+
 def is_mp4(file: IO[bytes]) -> bool:
-    """Tell whether a file begins as an MP4 does."""
+    """Tell whether a file begins as an MP4 does, or a QuickTime file, which is read alike."""
     file.seek(4)
-    return file.read(4) == b"ftyp"
+    return file.read(4) in _FIRST
 
 
-def check_whole(file: IO[bytes], size: int) -> None:
-    """Refuse an MP4 whose boxes do not end where the file does, or that lacks its header or its pictures.
+def read(file: IO[bytes], size: int) -> Track:
+    """Return the first track of pictures, once all tracks are known to be whole, and to claim nothing absurd.
 
-    :raises VideoRejected: naming what is missing.
+    :param size: bytes of the file.
+    :raises VideoRejected: naming what is missing, or is too much.
     """
-    kinds = {box.kind for box in _boxes(file, 0, size)}
-    if b"moov" not in kinds or not kinds & {b"mdat", b"moof"}:
-        raise VideoRejected("The file is no whole MP4: it has no header, or no pictures.")
+    reader = _Reader(file)
+    reader.read(size)
+    video = next((track for track in reader.tracks if track.is_video), None)
+    if video is None:
+        raise VideoRejected("The file holds no video stream.")
+    return video
 
 
-def read(file: IO[bytes], size: int) -> Clip:
-    """Give what the header of an MP4 says.
+def clip_of(track: Track) -> Clip:
+    """Return what a track shows, by its header alone.
 
-    :raises VideoRejected: it cannot be read, or has no video stream.
+    :raises VideoRejected: the header does not say it; it is a fragmented file's, most likely.
     """
-    moov = _only(file, b"moov", 0, size)
-    for track in _boxes(file, moov.start, moov.end):
-        if track.kind != b"trak":
-            continue
-        media = _only(file, b"mdia", track.start, track.end)
-        if _field(file, _only(file, b"hdlr", media.start, media.end), ">8x4s")[0] == b"vide":
-            return _clip(file, track, media)
-    raise VideoRejected("The file holds no video stream.")
-
-
-def _clip(file: IO[bytes], track: _Box, media: _Box) -> Clip:
-    header = _only(file, b"tkhd", track.start, track.end)
-    width, height = _field(file, _Box(b"tkhd", header.end - 8, header.end), ">II")  # 16.16, the last of its fields
-    timing = _only(file, b"mdhd", media.start, media.end)
-    is_long = _field(file, timing, ">B")[0] == 1
-    scale, duration = _field(file, timing, ">20xIQ" if is_long else ">12xII")
-    info = _only(file, b"minf", media.start, media.end)
-    table = _only(file, b"stbl", info.start, info.end)
-    frames = _field(file, _only(file, b"stsz", table.start, table.end), ">8xI")[0]
-    if not (scale and duration and frames and width and height):
+    if not (track.scale and track.duration and track.samples and track.width and track.height):
         raise VideoRejected("Its header does not say how long and how large it is; PyAV (pip install av) reads it.")
-    seconds = duration / scale
-    return Clip(width >> 16, height >> 16, seconds, frames / seconds)
+    seconds = track.duration / track.scale
+    return Clip(track.width, track.height, seconds, track.samples / seconds)
 
 
-def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[_Box]:
-    for _ in range(_MOST_BOXES):
-        if start == end:
-            return
-        size, kind = _field(file, _Box(b"", start, end), ">I4s")
-        body = start + 8
-        if size == 1:
-            size, body = _field(file, _Box(b"", body, end), ">Q")[0], body + 8
-        stop = end if size == 0 else start + size  # 0: to the end of the file
-        if not body <= stop <= end:
-            raise VideoRejected(f"The file ends before its box {kind.decode('latin-1')!r} does: it is cut off.")
-        yield _Box(kind, body, stop)
-        start = stop
-    raise VideoRejected("The file has too many boxes for a clip.")
+class _Reader:
+    """One pass over the boxes; its budgets are for all of the file, wherever a box stands."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.tracks: list[Track] = []
+        self._file = file
+        self._boxes_left = MOST_BOXES
+        self._header_left = MOST_HEADER
+        self._claimed: Counter[bytes] = Counter()
+
+    def read(self, size: int) -> None:
+        kinds = set()
+        for box in self._boxes(0, size):
+            kinds.add(box.kind)
+            if box.kind in (b"moov", b"moof"):
+                self._header_left -= box.end - box.start
+                if self._header_left < 0:
+                    raise VideoRejected(f"Its header has more than {MOST_HEADER >> 20} MiB.")
+                self._go_into(box, Track())
+        if b"moov" not in kinds or not kinds & {b"mdat", b"moof"}:
+            raise VideoRejected("The file is no whole MP4: it has no header, or no pictures.")
+
+    def _go_into(self, parent: _Box, track: Track) -> None:
+        for box in self._boxes(parent.start, parent.end, is_inside=True):
+            if box.kind == b"trak":
+                self._read_track(box)
+            elif box.kind in _INSIDE.get(parent.kind, ()):
+                self._go_into(box, track)
+            elif read := _READERS.get(box.kind):
+                read(self, box, track)
+
+    def _read_track(self, box: _Box) -> None:
+        track = Track()
+        self.tracks.append(track)
+        if len(self.tracks) > _MOST_TRACKS:
+            raise VideoRejected(f"The file has more than {_MOST_TRACKS} tracks.")
+        self._go_into(box, track)
+        _check_seconds(max(track.duration, track.ticks), track.scale)
+        if track.is_video:  # known now: its boxes may be in any order
+            _check_picture(track.width, track.height)
+            if not track.formats:
+                raise VideoRejected("The file is no whole MP4: its pictures have no format.")
+            for entry in track.formats:
+                self._check_format(entry)
+
+    def _check_format(self, entry: _Box) -> None:
+        if entry.kind not in _FORMATS:
+            raise VideoRejected(f"The file holds {entry.kind.decode('latin-1')!r}, which is no video of a clip.")
+        _check_picture(*self._field(entry, ">24xHH"))
+        for box in self._boxes(entry.start + 78, entry.end, is_inside=True):
+            if box.kind == b"esds":
+                self._check_object_type(box)
+
+    def _check_object_type(self, box: _Box) -> None:
+        """Refuse what an esds may make of any format: FFmpeg takes its number for more than the format's name."""
+        self._file.seek(box.start)
+        found = _ESDS.match(self._file.read(min(box.end - box.start, 32)))
+        if not found or found[1][0] not in _OBJECT_TYPES:
+            raise VideoRejected("The file holds pictures of a kind that no video of a clip has.")
+
+    def _read_header(self, box: _Box, track: Track) -> None:
+        """Read tkhd: the picture's sides are the last of its fields, as numbers of 16 and 16 bits."""
+        width, height = self._field(_Box(box.kind, max(box.end - 8, box.start), box.end), ">II")
+        track.width, track.height = width >> 16, height >> 16
+
+    def _read_length(self, box: _Box, track: Track) -> None:
+        """Read mdhd of a track, or mvhd of all: both have the length behind two times."""
+        is_long = self._field(box, ">B")[0] == 1
+        scale, duration = self._field(box, ">20xIQ" if is_long else ">12xII")
+        duration = 0 if duration in _UNKNOWN else duration
+        if box.kind == b"mvhd":
+            _check_seconds(duration, scale)
+        else:
+            track.scale, track.duration = scale, duration
+
+    def _read_handler(self, box: _Box, track: Track) -> None:
+        track.is_video = track.is_video or self._field(box, ">8x4s")[0] == b"vide"
+
+    def _read_formats(self, box: _Box, track: Track) -> None:
+        count = self._field(box, ">4xI")[0]
+        entries = list(self._boxes(box.start + 8, box.end, is_inside=True))
+        if max(count, len(entries)) > _MOST_FORMATS:
+            raise VideoRejected(f"A track of the file has more than {_MOST_FORMATS} formats.")
+        track.formats += entries
+
+    def _read_sizes(self, box: _Box, track: Track) -> None:
+        """Read stsz or stz2: the number of samples, and their sizes, unless all have the same."""
+        size, count = self._field(box, ">4xII")
+        self._claim(b"samples", count)
+        bits = 32 if box.kind == b"stsz" else size & 0xFF
+        if (size == 0 or box.kind == b"stz2") and count * bits > (box.end - box.start - 12) * 8:
+            raise VideoRejected(_LIES)
+        track.samples = track.samples or count
+
+    def _read_times(self, box: _Box, track: Track) -> None:
+        """Read stts or ctts: so many samples, and the ticks of each."""
+        counts, ticks = self._table(box, 2)
+        self._claim(box.kind, sum(counts))
+        if box.kind == b"stts":
+            track.ticks = max(track.ticks, sum(map(operator.mul, counts, ticks)))
+
+    def _read_chunks(self, box: _Box, track: Track) -> None:
+        """Read stsc: from this chunk on, so many samples in each."""
+        self._claim(box.kind, max(self._table(box, 3)[1], default=0))
+
+    def _read_places(self, box: _Box, track: Track) -> None:
+        self._claim(box.kind, len(self._table(box, 2 if box.kind == b"co64" else 1)[0]))
+
+    def _read_edits(self, box: _Box, track: Track) -> None:
+        if self._field(box, ">4xI")[0] > _MOST_EDITS:
+            raise VideoRejected(f"A track of the file is edited of more than {_MOST_EDITS} pieces.")
+
+    def _read_run(self, box: _Box, track: Track) -> None:
+        """Read trun: the samples of a fragment, which may take no byte each."""
+        self._claim(b"samples", self._field(box, ">4xI")[0])
+
+    def _refuse(self, box: _Box, track: Track) -> None:
+        raise VideoRejected("Its header is compressed, which no clip's is.")
+
+    def _claim(self, what: bytes, count: int) -> None:
+        self._claimed[what] += count
+        if self._claimed[what] > MOST_SAMPLES:
+            raise VideoRejected(f"The file claims more than {MOST_SAMPLES} samples.")
+
+    def _table(self, box: _Box, columns: int) -> list[array[int]]:
+        """Return the columns of a table of numbers of 32 bits."""
+        count = self._field(box, ">4xI")[0]
+        if count * columns * 4 > box.end - box.start - 8:
+            raise VideoRejected(_LIES)
+        self._file.seek(box.start + 8)
+        numbers = array("I", self._file.read(count * columns * 4))
+        if len(numbers) < count * columns:
+            raise VideoRejected(_SHORT)
+        if sys.byteorder == "little":
+            numbers.byteswap()
+        return [numbers[column::columns] for column in range(columns)]
+
+    def _boxes(self, start: int, end: int, is_inside: bool = False) -> Iterator[_Box]:
+        while start < end - (7 if is_inside else 0):  # QuickTime ends a list with a zero
+            self._boxes_left -= 1
+            if self._boxes_left < 0:
+                raise VideoRejected("The file has too many boxes for a clip.")
+            size, kind = self._field(_Box(b"", start, end), ">I4s")
+            body = start + 8
+            if size == 1:
+                size, body = self._field(_Box(b"", body, end), ">Q")[0], body + 8
+            stop = end if size == 0 else start + size  # 0: to the end of the file
+            if not body <= stop <= end:
+                raise VideoRejected(f"The file ends before its box {kind.decode('latin-1')!r} does: it is cut off.")
+            yield _Box(kind, body, stop)
+            start = stop
+
+    def _field(self, box: _Box, layout: str) -> tuple[Any, ...]:
+        self._file.seek(box.start)
+        data = self._file.read(min(struct.calcsize(layout), box.end - box.start))
+        try:
+            return struct.unpack(layout, data)
+        except struct.error:
+            raise VideoRejected(_SHORT) from None
 
 
-def _only(file: IO[bytes], kind: bytes, start: int, end: int) -> _Box:
-    for box in _boxes(file, start, end):
-        if box.kind == kind:
-            return box
-    raise VideoRejected(f"The file is no whole MP4: it has no box {kind.decode()!r}.")
+_SHORT = "The file is no whole MP4: a box is too short."
+_LIES = "The file is no whole MP4: a table claims more than it holds."
+
+_READERS = {
+    b"tkhd": _Reader._read_header,
+    b"mdhd": _Reader._read_length,
+    b"mvhd": _Reader._read_length,
+    b"hdlr": _Reader._read_handler,
+    b"stsd": _Reader._read_formats,
+    b"stsz": _Reader._read_sizes,
+    b"stz2": _Reader._read_sizes,
+    b"stts": _Reader._read_times,
+    b"ctts": _Reader._read_times,
+    b"stsc": _Reader._read_chunks,
+    b"stco": _Reader._read_places,
+    b"co64": _Reader._read_places,
+    b"elst": _Reader._read_edits,
+    b"trun": _Reader._read_run,
+    b"cmov": _Reader._refuse,
+}
 
 
-def _field(file: IO[bytes], box: _Box, layout: str) -> tuple[Any, ...]:
-    file.seek(box.start)
-    data = file.read(min(struct.calcsize(layout), box.end - box.start))
-    try:
-        return struct.unpack(layout, data)
-    except struct.error:
-        raise VideoRejected("The file is no whole MP4: a box is too short.") from None
+def _check_picture(width: int, height: int) -> None:
+    if max(width, height) > MOST_SIDE or width * height > MOST_PIXELS:
+        raise VideoRejected(f"Its picture has {width} by {height} pixels, more than 8K.")
+
+
+def _check_seconds(duration: int, scale: int) -> None:
+    if scale and duration > MOST_SECONDS * scale:
+        raise VideoRejected(f"It claims to be longer than {MOST_SECONDS:.0f} s.")

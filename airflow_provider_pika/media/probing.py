@@ -2,60 +2,208 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from typing import IO
+import io
+import json
+import logging
+import math
+import os
+import selectors
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
 
-from airflow_provider_pika.exceptions import VideoRejected
+from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
 
-from . import mp4
-from .mp4 import Clip
+from . import decoder, mp4
+from .mp4 import MOST_PIXELS, MOST_SECONDS, MOST_SIDE, Clip
 
-#: What FFmpeg may take a file for, by its own names.
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
+#: What FFmpeg may take a file for, by its own names: what our own reader has looked at, and what it knows nothing of.
+_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+_OTHERS = "matroska,webm,avi,mpegts"
+
+#: What the decoder may take: bytes of address space, and seconds of CPU. The first picture of 8K took 0.3 GB and 10 s
+#: at most: noise in H.264 with 16 reference frames, 19 MB a picture (FFmpeg 8). Half of the address space was enough.
+_MEMORY = 1 << 30
+_CPU = 20
+
+#: Seconds by the clock for the process to be there, and then for the picture. A machine may be busy.
+_START = 30.0
+_ANSWER = 60.0
+
+#: Frames a second that are told; a file of one picture may have any number.
+_MOST_RATE = 1000.0
+
+#: Bytes that it may say.
+_MOST_OUTPUT = 4096
+
+_log = logging.getLogger(__name__)
 
 
-def probe(file: IO[bytes], size: int) -> Clip:
-    """Give what a file shows, once it is known to be whole, and a video.
+class _Unstartable(Exception):
+    """There is no process, which says nothing of the file."""
 
-    The boxes of an MP4 are always looked at, since FFmpeg opens one that is cut off. With PyAV, its first picture is
-    decoded, and containers other than MP4 can be told.
 
+def probe(file: IO[bytes], size: int, tell: Callable[[str], object] = _log.warning) -> Clip:
+    """Return what a file shows, once it is known to be whole, and a video.
+
+    The boxes of an MP4 are always read first: FFmpeg opens one that is cut off, and believes what it claims. With PyAV,
+    its first picture is decoded, in a process of its own, and containers other than MP4 can be told.
+
+    :param file: of this machine's disk, or anything that can be read.
     :param size: bytes.
-    :raises VideoRejected: it is none.
+    :param tell: takes a line for the task's log.
+    :raises VideoRejected: it is none, or claims more than a clip has.
+    :raises DownloadInterrupted: only a decoder could tell, and none can be started.
     """
     with_pyav = importlib.util.find_spec("av") is not None
     if mp4.is_mp4(file):
-        mp4.check_whole(file, size)
-        return _by_pyav(file) if with_pyav else mp4.read(file, size)
+        track = mp4.read(file, size)
+        if not with_pyav:
+            return mp4.clip_of(track)
+        try:
+            return _decoded(file, size, _MP4)
+        except _Unstartable as error:
+            tell(f"The video's first picture was not decoded, since no process can be started ({error}).")
+            return _by_its_header(track, error)
     if not with_pyav:
         file.seek(0)
         raise VideoRejected(
             f"The file is no MP4: it begins with {file.read(16)!r}. Whether it is another kind of video, PyAV can tell "
             "(pip install av)."
         )
-    return _by_pyav(file)
-
-
-def _by_pyav(file: IO[bytes]) -> Clip:
-    import av
-
-    file.seek(0)
     try:
-        # of all that FFmpeg opens, some are texts that name other files, or make it wait on the network
-        with av.open(file, "r", options={"format_whitelist": _CONTAINERS}, metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise VideoRejected("The file holds no video stream.")
-            stream = container.streams.video[0]
-            picture = next(container.decode(stream), None)
-            if picture is None:
-                raise VideoRejected("The file holds no picture.")
-            if stream.duration is not None and stream.time_base is not None:
-                seconds = float(stream.duration * stream.time_base)
-            else:
-                seconds = (container.duration or 0) / av.time_base
-            rate = stream.average_rate
-            return Clip(picture.width, picture.height, seconds, float(rate) if rate else None)
+        return _decoded(file, size, _OTHERS)
+    except _Unstartable as error:
+        raise _unknown(error) from None
+
+
+def _by_its_header(track: mp4.Track, error: _Unstartable) -> Clip:
+    try:
+        return mp4.clip_of(track)
     except VideoRejected:
-        raise
-    except Exception as error:  # a hostile or broken file may bring anything out of it
-        raise VideoRejected(f"The file cannot be opened as a video: {error}.") from None
+        raise _unknown(error) from None
+
+
+def _unknown(error: _Unstartable) -> DownloadInterrupted:
+    return DownloadInterrupted(f"Whether the file is a video is not known: no process can be started ({error}).")
+
+
+def _decoded(file: IO[bytes], size: int, containers: str) -> Clip:
+    with _descriptor(file) as descriptor:
+        told = {
+            "descriptor": descriptor,
+            "size": size,
+            "containers": containers,
+            "pixels": MOST_PIXELS,
+            "memory": _MEMORY,
+            "seconds": _CPU,
+        }
+        said = _said(json.dumps(told), descriptor)
+    try:
+        answer = json.loads(said)
+        if reason := answer.get("error"):
+            raise VideoRejected(f"The file cannot be opened as a video: {_cleaned(reason)}.")
+        return _checked(answer)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
+        raise VideoRejected("The file cannot be opened as a video: it breaks its decoder.") from None
+
+
+@contextlib.contextmanager
+def _descriptor(file: IO[bytes]) -> Iterator[int]:
+    """Give a descriptor of the file: it may have no name."""
+    try:
+        file.flush()
+        descriptor = file.fileno()
+    except (AttributeError, io.UnsupportedOperation):
+        with tempfile.TemporaryFile(prefix="pika-") as copy:
+            file.seek(0)
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            yield copy.fileno()
+    else:
+        yield descriptor
+
+
+def _said(told: str, descriptor: int) -> bytes:
+    """Run the decoder, and return what it says.
+
+    :raises VideoRejected: it was killed, or took too long, once it had the file.
+    """
+    # of the environment, it needs no more than where Python's packages are; a key is no business of a decoder's
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
+    command = [sys.executable, "-P", str(Path(decoder.__file__)), told]
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, and our own script
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _Unstartable(os.strerror(error.errno or 0)) from None
+    except (ValueError, TypeError, subprocess.SubprocessError) as error:  # no sys.executable, where Python is embedded
+        raise _Unstartable(type(error).__name__) from None
+    try:
+        return _heard(process)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _heard(process: subprocess.Popen[bytes]) -> bytes:
+    first, _, rest = _line(process, b"", _START).partition(b"\n")
+    if first != decoder.READY.encode():
+        raise _Unstartable("it did not come up")
+    line, end, _ = _line(process, rest, _ANSWER).partition(b"\n")
+    if not end:
+        raise VideoRejected(
+            "The file cannot be opened as a video: its decoder crashed, or took too much time or memory."
+        )
+    return line
+
+
+def _line(process: subprocess.Popen[bytes], output: bytes, seconds: float) -> bytes:
+    """Return what the process writes, up to a line's end or its own, a deadline or the most that it may say."""
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        pipe: Any = process.stdout
+        selector.register(pipe, selectors.EVENT_READ)
+        while b"\n" not in output and len(output) < _MOST_OUTPUT and (left := deadline - time.monotonic()) > 0:
+            if not selector.select(left) or not (piece := os.read(pipe.fileno(), _MOST_OUTPUT)):
+                break
+            output += piece
+    return output
+
+
+def _checked(answer: dict[str, Any]) -> Clip:
+    """Return what the decoder says, if it may be true: the numbers go into metadata and XComs."""
+    width, height, seconds = (_number(answer[name]) for name in ("width", "height", "seconds"))
+    if not (1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE and width * height <= MOST_PIXELS):
+        raise VideoRejected(f"Its picture has {width:g} by {height:g} pixels, more than 8K, or none.")
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise VideoRejected(f"It claims to be {seconds:g} s long; a clip has {MOST_SECONDS:.0f} s at most.")
+    rate = _number(answer["frame_rate"] or 0)
+    return Clip(int(width), int(height), seconds, rate if 0 < rate <= _MOST_RATE else None)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("it is no number")
+    return float(value)
+
+
+def _cleaned(text: Any) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in str(text)[:300]).rstrip(".")

@@ -36,7 +36,14 @@ def test_a_clip_of_another_resolution_does_not_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"duration": None, "resolution": None}, {"duration": "long", "resolution": "8k"}, {"prompt": "x"}]
+    "asked",
+    [
+        {},
+        {"duration": None, "resolution": None},
+        {"duration": "long", "resolution": "8k"},
+        {"prompt": "x"},
+        {"duration": 10**400},
+    ],
 )
 def test_what_is_not_known_of_the_request_is_not_compared(asked: dict[str, Any]) -> None:
     assert misfit(Clip(1, 1, 99.0, None), asked) is None

@@ -15,6 +15,7 @@ from airflow_provider_pika.fal.ids import is_request_id
 from airflow_provider_pika.media.download import Download, Fetched, Limits
 from airflow_provider_pika.media.fitting import misfit
 from airflow_provider_pika.media.probing import probe
+from airflow_provider_pika.media.trust import public_url
 from airflow_provider_pika.paths import SIDECAR
 from airflow_provider_pika.storage import Place
 from airflow_provider_pika.story import LONGEST, Story, shown_by
@@ -97,7 +98,7 @@ class Landing:
             sha256=fetched.sha256,
             content_type=str(fetched.content_type) if is_said else _MP4,
             request_id=self.video["request_id"],
-            url=self.video["url"],
+            url=public_url(self.video["url"]),
             endpoint=self.video.get("endpoint"),
             inference_time=self.video.get("inference_time"),
             **fields,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -32,11 +32,25 @@ def _comes_later(value: Any) -> bool:
 
 def holds_templates(value: Any) -> bool:
     """Tell whether something in a value, however deep, is still to come."""
-    if isinstance(value, Mapping):
-        return any(map(holds_templates, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(holds_templates, value))
-    return _comes_later(value)
+    return any(map(_comes_later, leaves_of(value)))
+
+
+def holds_braces(value: Any) -> bool:
+    """Tell whether some text in a value, however deep, looks like a template."""
+    return any(isinstance(leaf, str) and _comes_later(leaf) for leaf in leaves_of(value))
+
+
+def leaves_of(value: Any) -> Iterator[Any]:
+    """Yield what dicts, lists and the like hold, keys too, to any depth: data may be nested as deep as it likes."""
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case Mapping() as mapping:
+                rest += [*mapping.keys(), *mapping.values()]
+            case list() | tuple() | set() | frozenset() as several:
+                rest += several
+            case leaf:
+                yield leaf
 
 
 #: Characters of a text that is read as JSON, and as Python writes it: Python's parser takes 500 bytes for each.

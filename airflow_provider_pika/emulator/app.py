@@ -19,6 +19,7 @@ from airflow_provider_pika.emulator.file_log import FileLog
 from airflow_provider_pika.emulator.files_api import FilesApi
 from airflow_provider_pika.emulator.gate import Gate
 from airflow_provider_pika.emulator.generation import Generator
+from airflow_provider_pika.emulator.hosts import ServedHosts
 from airflow_provider_pika.emulator.options import Options
 from airflow_provider_pika.emulator.platform_api import PlatformApi
 from airflow_provider_pika.emulator.queue_api import QueueApi
@@ -60,7 +61,9 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
     files = options.data / "files"
     keys, store, tally, faults = Keys(options.keys), Store(database), Tally(database), FaultRegistry(database)
     gate = Gate(faults, tally)
-    webhooks = Webhooks(database, Signer.load(options.data / "webhook-key.pem"), options.result_ttl)
+    webhooks = Webhooks(
+        database, Signer.load(options.data / "webhook-key.pem"), options.result_ttl, anywhere=options.webhooks_anywhere
+    )
     drawing = Renderer(store.log, options.runners) if options.render else StandIn(files)
     generator = Generator(files, options.pace, store.log, drawing)
     runners = Runners(store, faults, generator, webhooks, options.runners)
@@ -75,7 +78,7 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
         background=(runners, webhooks),
     )
     run = _api(files_api.router(), RunApi(store, runners, gate, tally, keys).router())
-    return ByPort(queue, {run_port: run})
+    return ServedHosts(ByPort(queue, {run_port: run}), [options.host, *options.allowed_hosts])
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -30,7 +30,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
         database = _open(options)
         stack.callback(database.close)
         try:
-            certificate = ServerCertificate.prepare(options.data, options.host) if options.tls else None
+            hosts = [options.host, *options.allowed_hosts]
+            certificate = ServerCertificate.prepare(options.data, hosts) if options.tls else None
             app = create_app(options, database, run_host.getsockname()[1])
         except (OSError, ValueError) as error:
             raise UsageError(

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_pika.emulator.private_files import make_private
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -67,13 +69,18 @@ class Database:
 
     def __init__(self, folder: Path) -> None:
         """Open (and make) ``folder``; `OSError` if it cannot be written, `DataFolderBusyError` if it is taken."""
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = (folder / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataFolderBusyError(str(folder)) from None
-        self._connection = sqlite3.connect(folder / "emulator.sqlite3", isolation_level=None)
+        file = folder / "emulator.sqlite3"
+        make_private(file)  # SQLite gives the files that it makes beside it the same mode
+        for beside in (folder / f"{file.name}{suffix}" for suffix in ("-wal", "-shm")):
+            if beside.exists():
+                make_private(beside)
+        self._connection = sqlite3.connect(file, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")

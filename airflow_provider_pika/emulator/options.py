@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_pika.emulator.generation import Pace
+from airflow_provider_pika.emulator.hosts import is_host, normal
 
 DEFAULT_PORT = 8188
 
 MOST_RENDERERS, MOST_RUNNERS = 64, 10_000
 """Runners at most: each that renders has a thread, and one that does not costs next to nothing."""
+
+
+ALLOW_HOST = "a name that clients use for it, such as a service's in Docker Compose (repeatable)"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Options:
     result_ttl: float
     history_lag: float
     render: bool = True
+    allowed_hosts: tuple[str, ...] = ()
+    webhooks_anywhere: bool = False
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -55,6 +61,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         result_ttl=given.result_ttl,
         history_lag=given.history_lag,
         render=given.render == "on",
+        allowed_hosts=tuple(given.allow_host),
+        webhooks_anywhere=given.webhooks_anywhere,
     )
 
 
@@ -80,8 +88,10 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=_port, default=DEFAULT_PORT, help="the queue's port; 0 picks a free one")
     add("--run-port", type=_port, help="the synchronous run host's port; the queue's plus one unless given")
+    add("--allow-host", type=_host, action="append", default=[], metavar="NAME", help=ALLOW_HOST)
     add("--key", type=_key, action="append", default=[], help="a key to accept (repeatable); without, any will do")
     add("--tls", action="store_true", help="serve https, with a CA made in the data folder")
+    add("--webhooks-anywhere", action="store_true", help="send webhooks to other machines, too; else to this one alone")
 
 
 def _add_behaviour(group: argparse._ArgumentGroup) -> None:
@@ -132,6 +142,12 @@ def _pace(text: str) -> Pace:
     if pace.shortest <= pace.longest:
         return pace
     raise argparse.ArgumentTypeError(f"{text!r} runs backwards: use the shorter time first, such as 2-6")
+
+
+def _host(text: str) -> str:
+    if is_host(text.strip()):
+        return normal(text.strip())
+    raise argparse.ArgumentTypeError(f"{text!r} is not a host: use a name or an address, without scheme and port")
 
 
 def _key(text: str) -> str:

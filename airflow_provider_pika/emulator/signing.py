@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from airflow_provider_pika.emulator.private_files import make_private
+
 USER_ID = "fal-emulator"
 """Whose webhooks these are: part of what is signed."""
 
@@ -28,9 +30,10 @@ class Signer:
     @classmethod
     def load(cls, path: Path) -> Signer:
         """The key in this file, made if there is none. Raises `ValueError` if the file holds something else."""
-        if not path.exists():
+        is_new = not path.exists()
+        make_private(path)
+        if is_new:
             pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            path.touch(mode=0o600)
             path.write_bytes(pem)
         key = load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(key, Ed25519PrivateKey):

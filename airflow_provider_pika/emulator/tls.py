@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from airflow_provider_pika.emulator.private_files import make_private
 
 CA_LIFE = timedelta(days=3650)
 SERVER_LIFE = timedelta(days=365)
@@ -36,6 +39,7 @@ class Authority:
             made = cls._make()
             _write_private(key, made.key)
             certificate.write_bytes(made.certificate.public_bytes(Encoding.PEM))
+        make_private(key)
         private = load_pem_private_key(key.read_bytes(), password=None)
         if not isinstance(private, ec.EllipticCurvePrivateKey):
             raise ValueError(f"{key} is not an elliptic curve key; delete it and a new one is made")
@@ -50,13 +54,13 @@ class Authority:
         builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
         return cls(builder.sign(key, hashes.SHA256()), key)
 
-    def issue(self, host: str, certificate: Path, key: Path) -> None:
-        """Write a server certificate for ``host``, localhost and the loopback addresses."""
+    def issue(self, hosts: Sequence[str], certificate: Path, key: Path) -> None:
+        """Write a server certificate for ``hosts``, localhost and the loopback addresses."""
         private = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fal emulator")])
         builder = _builder(subject, self.certificate.subject, private.public_key(), SERVER_LIFE)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        names = [_general_name(name) for name in dict.fromkeys([host, "localhost", "127.0.0.1", "::1"])]
+        names = [_general_name(name) for name in dict.fromkeys([*hosts, "localhost", "127.0.0.1", "::1"])]
         for extension, critical in (
             (issuer, False),
             (x509.SubjectAlternativeName(names), False),
@@ -78,10 +82,10 @@ class ServerCertificate:
     key: Path
 
     @classmethod
-    def prepare(cls, folder: Path, host: str) -> ServerCertificate:
-        """The CA of this folder, and a new certificate for this host."""
+    def prepare(cls, folder: Path, hosts: Sequence[str]) -> ServerCertificate:
+        """The CA of this folder, and a new certificate for these hosts."""
         made = cls(folder / "ca.pem", folder / "server.pem", folder / "server-key.pem")
-        Authority.load(made.ca, folder / "ca-key.pem").issue(host, made.certificate, made.key)
+        Authority.load(made.ca, folder / "ca-key.pem").issue(hosts, made.certificate, made.key)
         return made
 
 
@@ -117,5 +121,5 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    path.touch(mode=0o600)
+    make_private(path)
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -1,7 +1,8 @@
 """
 Webhooks: one signed POST per finished request, repeated until it is acknowledged or pointless (fal-protocol.md 5).
 
-fal drops private and loopback targets before any request. The emulator delivers to them: that is where its users are.
+fal drops private and loopback targets before any request. The emulator delivers to loopback addresses: that is where
+its users are. It delivers to no other unless it is told to, since whoever may submit says where a webhook goes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sqlite3
 import time
 from typing import Any
@@ -19,6 +21,9 @@ from fastapi import APIRouter
 from airflow_provider_pika.emulator.database import Database
 from airflow_provider_pika.emulator.records import Job
 from airflow_provider_pika.emulator.signing import Signer
+from airflow_provider_pika.emulator.targets import NotLoopbackError, Target, loopback_targets
+
+logger = logging.getLogger(__name__)
 
 FIRST_TIMEOUT, RETRY_TIMEOUT = 15.0, 120.0
 """Seconds that a receiver has to answer."""
@@ -35,10 +40,11 @@ LOOK_EVERY = 0.2
 class Webhooks:
     """The deliveries still to be made. They are in the database, so a restart goes on with them."""
 
-    def __init__(self, database: Database, signer: Signer, result_ttl: float) -> None:
+    def __init__(self, database: Database, signer: Signer, result_ttl: float, *, anywhere: bool = False) -> None:
         self._db = database
         self._signer = signer
         self._result_ttl = result_ttl
+        self._anywhere = anywhere
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def router(self) -> APIRouter:
@@ -86,25 +92,47 @@ class Webhooks:
             task.add_done_callback(lambda _: self._under_way.pop(request_id))
 
     async def _deliver(self, client: httpx.AsyncClient, row: sqlite3.Row) -> None:
-        """One attempt. Only 2xx acknowledges; a redirect is a failure for good."""
-        request_id, body = row["request_id"], row["body"]
-        headers = self._signer.headers(request_id, body, int(time.time())) | {"Content-Type": "application/json"}
+        """One attempt. Only 2xx acknowledges; a redirect is a failure for good, and so is another machine."""
         timeout = RETRY_TIMEOUT if row["attempts"] else FIRST_TIMEOUT
         status = 0
-        with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+        with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, TimeoutError):
             async with asyncio.timeout(timeout):
-                reply = await client.post(row["url"], content=body, headers=headers, timeout=timeout)
-            status = reply.status_code
+                try:
+                    status = await self._post(client, row)
+                except NotLoopbackError as error:
+                    logger.warning("request %s: its webhook is not sent. %s", row["request_id"], error)
+                    self._drop(row)
+                    return
         if 200 <= status < 400:
-            self._db.execute("DELETE FROM deliveries WHERE request_id = ?", request_id)
+            self._drop(row)
         else:
             self._postpone(row)
+
+    async def _post(self, client: httpx.AsyncClient, row: sqlite3.Row) -> int:
+        """Send it to the first of its addresses that takes a connection; the status."""
+        url, body = httpx.URL(row["url"]), row["body"]
+        headers = self._signer.headers(row["request_id"], body, int(time.time())) | {"Content-Type": "application/json"}
+        targets = [Target(url)] if self._anywhere else await loopback_targets(url)
+        for target in targets:
+            with contextlib.suppress(httpx.ConnectError):
+                reply = await client.post(
+                    target.url,
+                    content=body,
+                    headers=headers | target.headers,
+                    extensions=target.extensions,
+                    timeout=None,
+                )
+                return reply.status_code
+        return 0
+
+    def _drop(self, row: sqlite3.Row) -> None:
+        self._db.execute("DELETE FROM deliveries WHERE request_id = ?", row["request_id"])
 
     def _postpone(self, row: sqlite3.Row) -> None:
         attempts = row["attempts"] + 1
         due = time.time() + min(2.0 ** (attempts - 1), LONGEST_PAUSE)
         if attempts > MAX_RETRIES or due > row["expires"]:
-            self._db.execute("DELETE FROM deliveries WHERE request_id = ?", row["request_id"])
+            self._drop(row)
             return
         self._db.execute(
             "UPDATE deliveries SET attempts = ?, due = ? WHERE request_id = ?",

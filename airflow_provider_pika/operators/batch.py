@@ -18,6 +18,7 @@ from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.batch_inputs import batch_inputs_of, check_known_batch
 from airflow_provider_pika.operators.inputs import check_choices, seconds_of, timeout_of, wanted_of
 from airflow_provider_pika.paths import check_known_path
+from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 from airflow_provider_pika.waiting import BACKSTOP
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MOST_IN_FLIGHT = 1000
 
 
-class PikaTextToVideoBatchOperator(BaseOperator):
+class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
     """Ask Pika for many videos, never for more than ``max_in_flight`` at once, and pay for each once.
 
     It needs Airflow 3.3, which keeps a record of each submission. It is deferred while it waits, and comes back to a

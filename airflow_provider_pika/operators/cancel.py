@@ -11,6 +11,7 @@ from airflow_provider_pika.exceptions import UnknownRequest
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.rendering import RendersNoData
 
 if TYPE_CHECKING:
     from typing import Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.templates import Templated
 
 
-class PikaCancelOperator(BaseOperator):
+class PikaCancelOperator(RendersNoData, BaseOperator):
     """Cancel a request, for a clean-up branch of a Dag; it never fails because there is nothing to cancel.
 
     It returns fal's own word: ``CANCELLATION_REQUESTED`` (a queued request is gone; a running one is only asked to

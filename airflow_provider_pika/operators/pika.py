@@ -20,6 +20,7 @@ from airflow_provider_pika.operators.inputs import (
     timeout_of,
     wanted_of,
 )
+from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.task_state import records_of
 from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.xcoms import pull_request_id, push_request, push_request_id
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.templates import Templated
 
 
-class PikaTextToVideoOperator(WaitsForVideo, BaseOperator):
+class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     """Ask Pika for a video of a prompt, and pay for it once.
 
     It returns fal's request id, a string, as soon as fal accepted it; with ``wait_for_completion`` it waits as

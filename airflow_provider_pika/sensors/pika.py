@@ -22,6 +22,7 @@ from airflow_provider_pika.failures import failing_when_a_look_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import check_known_endpoint, known_now
 from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
@@ -41,7 +42,7 @@ BETWEEN_WORKERS = 60.0
 _PROGRESS_KEY = "pika_progress"
 
 
-class PikaVideoSensor(WaitsForVideo, BaseSensorOperator):
+class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     """Wait for a request of Pika, and return its video as a JSON object.
 
     The object is the same however the sensor waits: ``url``, ``content_type``, ``file_name``, ``file_size`` (bytes),

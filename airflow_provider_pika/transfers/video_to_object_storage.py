@@ -15,6 +15,7 @@ from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.inputs import seconds_of
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.paths import NOT_LOST, SIDECAR, check_known_path, checked_path
+from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.templates import read_text
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 STORY_WITHIN = 15.0
 
 
-class PikaVideoToObjectStorageOperator(BaseOperator):
+class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     """Save a video to any storage that Airflow knows, whole, verified, once, and with its story beside it.
 
     It streams the file to this machine, goes on where a connection broke, checks its length, its type, and that it is

@@ -116,7 +116,7 @@ class PikaVideoTrigger(BaseTrigger):
             except Exception as error:
                 self.log.warning("The task ends in a worker, since its XCom could not be pushed from here: %s", error)
             else:
-                self.log.info("Finished: %s", ending.video.url)
+                self.log.info("Finished: %s", ending.video.url.partition("?")[0])
                 return TaskSuccessEvent()
         return strict_event(to_event(ending, tail), lambda trouble: to_event(Failed(trouble), []))
 

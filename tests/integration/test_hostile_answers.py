@@ -146,13 +146,14 @@ def test_a_worker_that_submits_and_waits_fails_with_an_error_of_ours_or_gives_a_
         return submit if method == "POST" else (status if "/status" in path else result)
 
     server.respond = respond
-    here, state = context(), StateStore()
+    state = StateStore()
+    here = context(task_state_store=state)
     task = PikaTextToVideoOperator(
         task_id="t", prompt="a fox", wait_for_completion=True, deferrable=False, poll_interval=0.02, timeout=0.05
     )
     began = time.monotonic()
     try:
-        assert_storable(task.execute({**here, "task_state_store": state}))
+        assert_storable(task.execute(here))
     except (PikaError, AirflowFailException) as error:
         assert_storable(str(error))
     for value in (*here["ti"].xcoms.values(), *map(json.loads, state.values.values())):

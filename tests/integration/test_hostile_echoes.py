@@ -121,11 +121,12 @@ def test_an_echoed_key_is_in_no_event_and_no_log(
 def test_a_submit_whose_answer_echoes_the_key_leaves_it_nowhere(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    here, state = context(), StateStore()
+    state = StateStore()
+    here = context(task_state_store=state)
     with HostileServer(lambda *_: [http({"detail": in_one_line("unicode escapes")}, 500)]) as server:
         connect(monkeypatch, server.url)
         with pytest.raises((AirflowFailException, PikaError)) as caught:
-            PikaTextToVideoOperator(task_id="t", prompt="a fox").execute({**here, "task_state_store": state})
+            PikaTextToVideoOperator(task_id="t", prompt="a fox").execute(here)
     seen = everything_that(caught.value) + str(here["ti"].xcoms) + str(state.values) + caplog.text
     assert spelled(seen, SECRET) == []
 

@@ -52,7 +52,7 @@ def test_a_reset_comes_before_anything_is_processed(emulator: RunningEmulator) -
     emulator.fault("reset")
     host, port = emulator.queue_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
-        head = f"POST /{ENDPOINT} HTTP/1.1\r\nHost: emulator\r\nAuthorization: Key k\r\nContent-Length: 2\r\n\r\n"
+        head = f"POST /{ENDPOINT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Key k\r\nContent-Length: 2\r\n\r\n"
         connection.sendall(head.encode() + b"{}")
         with pytest.raises(ConnectionResetError):
             connection.recv(1)

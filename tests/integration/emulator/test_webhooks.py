@@ -26,6 +26,7 @@ class Receiver:
     """Keeps what it is sent, and answers with the statuses in ``answers``, then with 200."""
 
     url: str = ""
+    location: str = "/elsewhere"
 
     answers: list[int] = field(default_factory=list)
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -39,7 +40,7 @@ class Receiver:
                 status = receiver.answers.pop(0) if receiver.answers else 200
                 self.send_response(status)
                 if 300 <= status < 400:
-                    self.send_header("Location", "/elsewhere")
+                    self.send_header("Location", receiver.location)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 receiver.received.append((dict(self.headers), body))
@@ -147,6 +148,54 @@ def test_a_redirect_is_not_followed_and_not_repeated(caller: Caller, receiver: R
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "ftp://x/", "nonsense", "http://[::bad"])
 def test_a_receiver_that_cannot_be_reached_harms_nobody(caller: Caller, url: str) -> None:
     assert caller.generate("a cat", params={"fal_webhook": url}).status_code == 200
+
+
+# The receiver listens on 127.0.0.1, and a connection to 0.0.0.0 gets there: an address that works, and is no loopback
+# one.
+def elsewhere(receiver: Receiver, host: str = "0.0.0.0") -> str:
+    return receiver.url.replace("127.0.0.1", host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "[::ffff:127.0.0.1]"])
+def test_a_webhook_goes_to_this_machine_whatever_it_is_called(caller: Caller, receiver: Receiver, host: str) -> None:
+    request_id = caller.submit("a cat", params={"fal_webhook": elsewhere(receiver, host)})
+    ((headers, body),) = receiver.wait(1)
+    assert json.loads(body)["request_id"] == request_id
+    assert headers["Host"].partition(":")[0] == httpx.URL(f"http://{host}").netloc.decode().partition(":")[0]
+
+
+def test_a_webhook_to_another_machine_is_not_sent_nor_tried_again(tmp_path: Path, receiver: Receiver) -> None:
+    hosts = ("0.0.0.0", "0", "[::ffff:0.0.0.0]", "192.0.2.1", "169.254.169.254")
+    with RunningEmulator.start(tmp_path, generation_time="0") as emulator:
+        caller = Caller(emulator)
+        for host in hosts:
+            assert caller.generate("a cat", params={"fal_webhook": elsewhere(receiver, host)}).status_code == 200
+        caller.submit("another cat", params={"fal_webhook": receiver.url})
+        receiver.wait(1)
+        time.sleep(1.5)  # a second attempt would come after one
+        assert len(receiver.received) == 1
+        said = emulator.stderr.splitlines()
+        assert len(said) == len(hosts)
+        assert all("is not a loopback address: start the emulator with --webhooks-anywhere" in line for line in said)
+        assert "run=7" not in emulator.stderr  # a receiver's URL may have a token
+
+
+def test_a_redirect_to_another_machine_is_not_followed(caller: Caller, receiver: Receiver) -> None:
+    receiver.answers = [307]
+    receiver.location = elsewhere(receiver)
+    caller.submit("a cat", params={"fal_webhook": receiver.url})
+    receiver.wait(1)
+    time.sleep(1.5)
+    assert len(receiver.received) == 1
+
+
+def test_a_webhook_goes_to_another_machine_if_that_is_asked_for(tmp_path: Path, receiver: Receiver) -> None:
+    with RunningEmulator.start(tmp_path, extra=["--webhooks-anywhere"]) as emulator:
+        request_id = Caller(emulator).submit("a cat", params={"fal_webhook": elsewhere(receiver)})
+        ((headers, body),) = receiver.wait(1)
+        verify(emulator, headers, body)
+        assert json.loads(body)["request_id"] == request_id
+        assert emulator.stderr == ""
 
 
 def test_a_pending_delivery_survives_a_kill_and_keeps_its_key(tmp_path: Path, receiver: Receiver) -> None:

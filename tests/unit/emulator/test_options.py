@@ -14,7 +14,22 @@ def test_the_defaults_are_those_of_the_readme() -> None:
     options = parse([])
     assert (options.host, options.port, options.run_port, options.runners) == ("127.0.0.1", 8188, 8189, 2)
     assert (options.pace, options.keys, options.tls) == (Pace(3, 6), (), False)
+    assert (options.allowed_hosts, options.webhooks_anywhere) == ((), False)
     assert (options.data, options.result_ttl, options.history_lag) == (Path.cwd() / ".fal-emulator", 3600, 0)
+
+
+def test_names_that_it_answers_to_are_added_one_by_one() -> None:
+    given = [
+        "--allow-host",
+        "fal",
+        "--allow-host",
+        "Fal_2.Example.",
+        "--allow-host",
+        "::0:1",
+        "--allow-host",
+        "10.0.0.5",
+    ]
+    assert parse(given).allowed_hosts == ("fal", "fal_2.example", "::1", "10.0.0.5")
 
 
 def test_it_renders_unless_told_not_to() -> None:
@@ -54,6 +69,10 @@ def test_an_ephemeral_queue_port_makes_an_ephemeral_run_port() -> None:
         (["--data", ""], "an empty name is no folder"),
         (["--key", " "], "leave --key out"),
         (["--result-ttl", "-1"], "0 or more"),
+        (["--allow-host", "http://fal"], "without scheme and port"),
+        (["--allow-host", "fal:8188"], "without scheme and port"),
+        (["--allow-host", "*"], "without scheme and port"),
+        (["--allow-host", ""], "without scheme and port"),
         (["--colour", "red"], "--colour"),
     ],
 )

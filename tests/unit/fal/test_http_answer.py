@@ -122,7 +122,7 @@ def test_of_a_long_log_the_newest_lines_are_kept() -> None:
 
 
 def test_headers_are_bounded_and_storable() -> None:
-    read = answer({}, **{f"x{number}": "\udcff\0" + "v" * 99_999 for number in range(1000)})
+    read = Answer.read(200, {f"x{number}": "\udcff\0" + "v" * 99_999 for number in range(1000)}, b"{}")
     assert len(read.headers) == 128
     assert for_airflow(dict(read.headers)) == read.headers
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, InvalidInput, UntrustedUrl
 
@@ -182,6 +182,20 @@ class Trust:
                 "known."
             ) from None
         return frozenset(address_of(str(entry[4][0])) for entry in entries)
+
+
+def public_url(url: str) -> str:
+    """Return a URL for people to keep: of fal's media hosts without its query.
+
+    fal's URLs are public, and work without one; what a signed one has there is a token (fal-protocol.md, 7.2). Another
+    host's URL may lead nowhere without its query, so it stays.
+    """
+    parts = urlsplit(url)
+    at_fal = any(
+        host.covers(parts.scheme, plain(parts.hostname or ""), _PORTS.get(parts.scheme, 0), parts.path)
+        for host in map(MediaHost.read, FAL_MEDIA)
+    )
+    return urlunsplit(parts._replace(query="", fragment="")) if at_fal else url
 
 
 def shown(url: str) -> str:

@@ -16,6 +16,7 @@ from airflow_provider_pika.operators.inputs import seconds_of
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.paths import NOT_LOST, SIDECAR, check_known_path, checked_path
 from airflow_provider_pika.rendering import RendersNoData
+from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import read_text
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
             lineage.collect_hook_lineage(hook, story, landing.place.uri)
         except Exception as error:  # the file is there, and a retry would meet the same
             self.log.warning("Hook lineage was not told of %s: %s", story.path, error)
-        return story.in_short()
+        return for_airflow(story.in_short())  # type: ignore[no-any-return]
 
     def _check_what_is_known(self) -> None:
         """Refuse before a clip is generated what would be refused when it is there.

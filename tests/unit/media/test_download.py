@@ -258,7 +258,7 @@ def test_a_broken_connection_is_told_by_the_systems_words(serve: Serve) -> None:
     def reset(connection: socket.socket) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    with pytest.raises(DownloadInterrupted, match=r"ReadError: Connection reset by peer"):
+    with pytest.raises(DownloadInterrupted, match=r"the connection broke, connection reset by peer"):
         fetch(serve(reset))
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -268,7 +268,7 @@ def test_a_broken_connection_is_told_by_the_systems_words(serve: Serve) -> None:
 
 def test_a_host_that_speaks_no_tls_is_told_by_openssls_words(serve: Serve) -> None:
     url = serve(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n"))
-    with pytest.raises(DownloadInterrupted, match=r"ConnectError: [A-Z_]+\."):
+    with pytest.raises(DownloadInterrupted, match=r"no connection, [a-z ]+ .ConnectError"):
         fetch(url.replace("http:", "https:"))
 
 

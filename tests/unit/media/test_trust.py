@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, InvalidInput, UntrustedUrl
-from airflow_provider_pika.media.trust import MediaHost, Trust
+from airflow_provider_pika.media.trust import MediaHost, Trust, public_url
 
 FAL = Trust.of(None)
 EMULATOR = Trust.of("http://127.0.0.1:8188", ["cdn.example.com", "*.example.org", "store.internal:8443"])
@@ -295,3 +295,18 @@ def test_where_the_connection_is_outside_its_media_hosts_must_be_too() -> None:
     outside = Trust.of("https://1.1.1.1", ["store.internal:8443"])
     with pytest.raises(UntrustedUrl, match="not public"):
         outside.check_address("https://store.internal:8443/y.mp4", "10.0.0.5")
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://v3b.fal.media/files/b/x/y.mp4?identity=token&expires=1#t", "https://v3b.fal.media/files/b/x/y.mp4"),
+        ("https://fal.media/files/monkey/y.mp4?a=b", "https://fal.media/files/monkey/y.mp4"),
+        ("https://storage.googleapis.com/falserverless/y.mp4?X-Goog-Signature=t", "https://storage.googleapis.com/falserverless/y.mp4"),
+        ("https://v3.fal.media/files/b/x/y.mp4", "https://v3.fal.media/files/b/x/y.mp4"),
+        ("https://gateway.example/file?id=7", "https://gateway.example/file?id=7"),
+        ("https://fal.media.evil.example/y.mp4?a=b", "https://fal.media.evil.example/y.mp4?a=b"),
+    ],
+)  # fmt: skip
+def test_a_url_of_fals_is_kept_without_its_token_and_another_one_whole(url: str, kept: str) -> None:
+    assert public_url(url) == kept

@@ -36,14 +36,14 @@ LIMITS: dict[str, Any] = {
     "max_prompt_length": {
         "description": "Characters that a prompt, or a negative prompt, may have. A longer one is refused before it is "
         "sent: most likely, a template has rendered a whole file.",
-        "version_added": "0.2.0",
+        "version_added": "0.1.0",
         "type": "integer",
         "example": "50000",
         "default": "10000",
     },
     "max_batch_size": {
         "description": "Inputs that one batch may have. A longer list is refused before anything is sent.",
-        "version_added": "0.2.0",
+        "version_added": "0.1.0",
         "type": "integer",
         "example": "100000",
         "default": "20000",

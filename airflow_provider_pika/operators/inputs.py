@@ -10,7 +10,7 @@ from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput
 from airflow_provider_pika.get_provider_info import LIMITS
 from airflow_provider_pika.strict_json import is_strict, shown
-from airflow_provider_pika.templates import check_known_endpoint, known_now
+from airflow_provider_pika.templates import check_known_endpoint, holds_templates, known_now
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
@@ -32,7 +32,8 @@ def check_what_is_known(values: Mapping[str, Any]) -> None:
         request.check_known({name: known[name] for name in request.names() if name in known})
     check_lengths(known)
     if "extra_arguments" in known:
-        _check_extra_arguments(known["extra_arguments"])
+        check = _check_extra_arguments if holds_templates(known["extra_arguments"]) else extra_arguments_of
+        check(known["extra_arguments"])
     check_choices(known)
     check_known_endpoint(values["endpoint"])
 

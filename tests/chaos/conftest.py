@@ -8,6 +8,9 @@ import pytest
 
 from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
+from tests.support.hostile import HostileServer
+from tests.support.hostile_queue import KEY as HOSTILE_KEY
+from tests.support.hostile_queue import hostile_queue
 from tests.support.ledger import Row, table
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
@@ -25,6 +28,13 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulat
 
 
 @pytest.fixture(scope="session")
+def hostile() -> Iterator[HostileServer]:
+    """A queue that answers what no honest one does, behind the connection ``hostile``."""
+    with hostile_queue() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
     """A database that stands a kill."""
     with RunningPostgres.start(tmp_path_factory.mktemp("postgres")) as running:
@@ -32,10 +42,21 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgr
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, database: RunningPostgres) -> AirflowHome:
+def home(
+    tmp_path_factory: pytest.TempPathFactory,
+    emulator: RunningEmulator,
+    hostile: HostileServer,
+    database: RunningPostgres,
+) -> AirflowHome:
     """Where this Airflow lives: all that it writes is there, or in its database."""
-    connection = pika_connection(emulator.queue_url, KEY, http_timeout=20)
-    settings = {**IMPATIENT, **database.settings, **connection, "AIRFLOW__CORE__PARALLELISM": "6"}
+    [hostile_connection] = pika_connection(hostile.url, HOSTILE_KEY, http_timeout=5).values()
+    settings = {
+        **IMPATIENT,
+        **database.settings,
+        **pika_connection(emulator.queue_url, KEY, http_timeout=20),
+        "AIRFLOW_CONN_HOSTILE": hostile_connection,
+        "AIRFLOW__CORE__PARALLELISM": "6",
+    }
     return AirflowHome(tmp_path_factory.mktemp("chaos"), DAGS, settings)
 
 

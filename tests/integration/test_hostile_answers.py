@@ -55,7 +55,7 @@ def connected(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
 def say(server: HostileServer, status: Any, result: Any, history: Any = ()) -> None:
     """Have the server answer so."""
 
-    def respond(method: str, path: str, head: bytes) -> Any:
+    def respond(method: str, path: str, body: bytes) -> Any:
         if "/v1/" in path:
             return history
         return status if "/status" in path else result
@@ -142,7 +142,7 @@ def test_a_batchs_trigger_gives_one_event_that_can_be_stored(server: HostileServ
 def test_a_worker_that_submits_and_waits_fails_with_an_error_of_ours_or_gives_a_video(
     server: HostileServer, submit: Any, status: Any, result: Any
 ) -> None:
-    def respond(method: str, path: str, head: bytes) -> Any:
+    def respond(method: str, path: str, body: bytes) -> Any:
         return submit if method == "POST" else (status if "/status" in path else result)
 
     server.respond = respond

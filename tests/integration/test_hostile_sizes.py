@@ -135,7 +135,7 @@ def test_a_log_of_any_length_costs_no_clip(
     log = [{"message": f"step {number}", "timestamp": "t"} for number in range(lines)]
     polls: list[str] = []
 
-    def respond(method: str, path: str, head: bytes) -> Pieces:
+    def respond(method: str, path: str, body: bytes) -> Pieces:
         if "/status" not in path:
             return [http({"video": {"url": "https://v3.fal.media/x.mp4"}})]
         polls.append(path)

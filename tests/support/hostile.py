@@ -17,6 +17,7 @@ REQUEST_ID = "019e1951-c778-7120-9c82-16efcf40ec82"
 
 #: What is sent, piece by piece; a number is a pause in seconds.
 Pieces = Iterable[bytes | float]
+#: Takes a request's method, path and body.
 Respond = Callable[[str, str, bytes], Pieces]
 
 
@@ -35,9 +36,9 @@ class HostileServer:
                     server.heads.append(head)
                     lines = head.decode("latin-1").lower().splitlines()
                     lengths = [int(line.split(":")[1]) for line in lines if line.startswith("content-length:")]
-                    self.rfile.read(sum(lengths))
+                    body = self.rfile.read(sum(lengths))
                     method, path = head.decode("latin-1").split(" ")[:2]
-                    for piece in server.respond(method, path, head):
+                    for piece in server.respond(method, path, body):
                         if isinstance(piece, bytes):
                             self.wfile.write(piece)
                         else:

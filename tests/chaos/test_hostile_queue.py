@@ -1,0 +1,93 @@
+"""A hostile queue beside an honest one, on a real Airflow with PostgreSQL: nobody else notices."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import psycopg2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.triggers.pika import PikaVideoTrigger
+from dev.airflow_home import AirflowHome
+from tests.support.airflow import event_of
+from tests.support.hostile import REQUEST_ID, HostileServer, Pieces, answers, refusals, results, statuses
+from tests.support.hostile_queue import CASES, KEY, SECRET
+from tests.support.postgres import RunningPostgres
+from tests.support.running_airflow import RunningAirflow
+from tests.support.spellings import spelled
+
+DAG = "hostile"
+WAYS = ("polled", "streamed", "held")
+
+
+@pytest.fixture(scope="module")
+def run_id(airflow: RunningAirflow) -> str:
+    """Give a run of the Dag that has ended, whatever it met."""
+    before = {name: component.processes for name, component in airflow.components.items()}
+    run_id = airflow.start_run(DAG, cases=list(CASES))
+    assert airflow.end_of_run(DAG, run_id, within=600) == "failed"
+    triggerers = [name for name in before if name.startswith("triggerer")]
+    assert triggerers
+    for name in triggerers:
+        assert set(before[name]) <= set(airflow.components[name].processes), f"{name} died"
+    return run_id
+
+
+def test_the_honest_clip_is_delivered(airflow: RunningAirflow, run_id: str) -> None:
+    assert airflow.instance(DAG, run_id, "honest")["state"] == "success"
+    assert airflow.xcom(DAG, run_id, "honest")["url"].startswith("http")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_hostile_clip_is_delivered_or_fails_with_a_reason(airflow: RunningAirflow, run_id: str, way: str) -> None:
+    found = {instance["map_index"]: instance for instance in airflow.instances(DAG, run_id, way)}
+    assert len(found) == len(CASES)
+    for number, (name, (_, _, delivered)) in enumerate(CASES.items()):
+        log = airflow.log(DAG, run_id, way, map_index=number)
+        assert (found[number]["state"], found[number]["try_number"]) == ("success" if delivered else "failed", 1), name
+        assert delivered or f"case-{number}" in log, (name, log[-2000:])
+        assert "\0" not in log
+        assert "::group::closed" not in log
+        assert "\x1b" not in log
+        assert log.count("flood") <= 200
+
+
+def test_its_key_is_nowhere_in_any_spelling(
+    home: AirflowHome, airflow: RunningAirflow, database: RunningPostgres, run_id: str
+) -> None:
+    dump = database.dump()
+    assert "case-0" in dump  # it is the whole database
+    assert SECRET not in dump
+    for table in ("task_state_store", "xcom", "trigger", "task_instance", "rendered_task_instance_fields"):
+        assert spelled(database.dump(table), SECRET) == [], table
+    for path in home.folder.rglob("*.log*"):
+        assert spelled(path.read_text(errors="replace"), SECRET) == [], path
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(status=answers(statuses), result=st.one_of(answers(results), answers(refusals, 422, 500)))
+def test_postgresql_stores_whatever_event_comes_of_an_answer(
+    database: RunningPostgres, monkeypatch: pytest.MonkeyPatch, status: Pieces, result: Pieces
+) -> None:
+    with HostileServer(lambda method, path, body: status if "/status" in path else result) as server:
+        monkeypatch.setenv("FAL_KEY", KEY)
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_FUZZED", f"pika://:{KEY.replace(':', '%3A')}@{server.url.partition('//')[2]}/http"
+        )
+        trigger = PikaVideoTrigger(
+            request_id=REQUEST_ID,
+            endpoint=TEXT_TO_VIDEO,
+            pika_conn_id="fuzzed",
+            queue_url=server.url,
+            poll_interval=0.02,
+            deadline=time.time() + 0.05,
+            timeout=1.0,
+        )
+        event = event_of(trigger)
+    with psycopg2.connect(f"postgresql://{database.url}") as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT %s::jsonb, %s::text", (json.dumps(event), str(event)))
+        assert cursor.fetchone()[0] == event

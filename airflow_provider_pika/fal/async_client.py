@@ -37,6 +37,9 @@ _IDLE = 30.0
 #: Seconds between two reads of a status stream, and events of one read that are taken in: the newest ones.
 EVENTS_APART, EVENTS_TOGETHER = 0.5, 8
 
+#: Bytes of a read without an event that are no flood: a heartbeat is a short comment (fal-protocol.md, N3).
+HEARTBEAT_BYTES = 1024
+
 #: Bytes of a header field; fal's fields have 16 KB together (fal-protocol.md, 2.7). aiohttp allows 128 of them.
 LONGEST_LINE = 32 << 10
 
@@ -183,7 +186,8 @@ async def _last_events(stream: aiohttp.StreamReader, most: int) -> AsyncGenerato
             raise UnexpectedAnswer("fal's status stream sent an event that is too large.")
         if data := [line[5:] for line in lines if line.startswith(b"data:")]:
             yield data[-EVENTS_TOGETHER:]
-        await asyncio.sleep(EVENTS_APART)
+        if data or len(piece) > HEARTBEAT_BYTES:
+            await asyncio.sleep(EVENTS_APART)
 
 
 def _merged(statuses: list[QueueStatus]) -> QueueStatus:

@@ -106,7 +106,8 @@ def for_airflow(value: Any, most_bytes: int = MOST_BYTES) -> Any:
 def is_strict(value: Any) -> bool:
     """Tell whether a value can be written as JSON that stays as it is on its way through Airflow and its database."""
     try:
-        written = json.loads(json.dumps(value, allow_nan=False))
+        text = json.dumps(value, allow_nan=False)
+        written = json.loads(text)
     except (TypeError, ValueError, RecursionError):
         return False
-    return bool(clean_json(written) == written)
+    return bool(clean_json(written, len(text), len(text)) == written)

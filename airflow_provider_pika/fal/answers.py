@@ -14,11 +14,15 @@ from airflow_provider_pika import exceptions as errors
 from .http_answer import Answer
 from .ids import is_request_id
 from .models import HistoryPage, PastRequest, QueueStatus, Video
+from .redaction import WITHHELD
 
 #: Answers above 499 to a submit that are fal's own refusals (fal-protocol.md, 4.4); after any other, such as 502, 504
 #: and those of gateways that fal does not document, fal may have accepted it all the same. So with 408 and 499.
 _REFUSED = {500, 503}
 _GATEWAY_LOST_SIGHT = {408, 499}
+
+#: Characters of a video's URL: a thousand of them must have room in one event. A signed one has some 2,000.
+LONGEST_URL = 8192
 
 #: What fal charges for, times the unit's price (fal-protocol.md, 6.2).
 _UNITS = "x-fal-billable-units"
@@ -72,8 +76,15 @@ def result(answer: Answer, endpoint: str, request_id: str) -> Video:
         raise _unreadable(answer)(f"fal's result is no JSON object: {answer.words}.", request_id=request_id)
     try:
         known = {"request_id": request_id, "endpoint": endpoint, "billable_units": answer.headers.get(_UNITS)}
-        return Video.model_validate({**answer.body["video"], **known})
+        video = Video.model_validate({**answer.body["video"], **known})
+        if len(video.url) <= LONGEST_URL:
+            return video
+        raise errors.UnexpectedAnswer(f"The video's URL has {len(video.url)} characters.", request_id=request_id)
     except (ValidationError, TypeError, KeyError):
+        if WITHHELD in answer.words:
+            raise errors.UnexpectedAnswer(
+                f"The result repeats the key: {answer.words}.", request_id=request_id
+            ) from None
         raise errors.GenerationFailed(
             f"The request completed, but its result holds no video: {answer.words}.", request_id=request_id
         ) from None

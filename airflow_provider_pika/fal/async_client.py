@@ -40,6 +40,9 @@ EVENTS_APART, EVENTS_TOGETHER = 0.5, 8
 #: Bytes of a read without an event that are no flood: a heartbeat is a short comment (fal-protocol.md, N3).
 HEARTBEAT_BYTES = 1024
 
+#: Bytes of an answer that is taken in beside the event loop: 1 MB takes some 50 ms.
+WEIGHTY_BYTES = 32 << 10
+
 #: Bytes of a header field; fal's fields have 16 KB together (fal-protocol.md, 2.7). aiohttp allows 128 of them.
 LONGEST_LINE = 32 << 10
 
@@ -127,7 +130,9 @@ class AsyncFalQueue:
         try:
             async with self._request(call, CONNECTIONS, self.account.timeout) as response:
                 content = await _read(response, most_bytes(response.status, call.most))
-            return call.understand(self._answer(response, content, call))
+            if len(content) < WEIGHTY_BYTES:
+                return call.understand(self._answer(response, content, call))
+            return call.understand(await asyncio.to_thread(self._answer, response, content, call))
         except PikaError:
             raise
         except Exception as error:  # whatever it was, a submit may have been accepted

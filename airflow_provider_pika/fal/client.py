@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from airflow_provider_pika.exceptions import PikaError
+from airflow_provider_pika.exceptions import PikaError, Unreachable
 
 from . import calls
 from .account import Account
@@ -23,7 +23,7 @@ from .http_answer import most_bytes
 from .inputs import SubmitControls
 from .looking import Remembered, look, remember
 from .models import QueueStatus, Video
-from .network import Watchdog
+from .network import Watchdog, transport_trouble
 from .polling import Look
 from .submitting import submit
 
@@ -55,13 +55,19 @@ class FalQueue:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.account = account
-        self._http = httpx.Client(
-            transport=transport,
-            base_url=account.queue_url,
-            headers=account.headers,
-            timeout=account.timeout,
-            follow_redirects=False,  # they could carry the key to another host
-        )
+        try:
+            self._http = httpx.Client(
+                transport=transport,
+                base_url=account.queue_url,
+                headers=account.headers,
+                timeout=account.timeout,
+                follow_redirects=False,  # they could carry the key to another host
+            )
+        except Exception as error:  # of the environment's proxies, whose passwords such an error quotes
+            raise Unreachable(
+                f"The queue cannot be reached: {transport_trouble(error)}. Look at HTTPS_PROXY and its like.",
+                consequence="Nothing was sent.",
+            ) from None
         self._sleep = sleep
         self._watchdog = Watchdog()
 
@@ -118,7 +124,7 @@ class FalQueue:
         except PikaError:
             raise
         except Exception as error:  # whatever it was, a submit may have been accepted
-            raise call.lost(error, isinstance(error, _NEVER_SENT)) from None
+            raise call.lost(error, isinstance(error, _NEVER_SENT) or self._watchdog.cut_while_connecting) from None
 
 
 def _read(response: httpx.Response, most: int) -> bytes:

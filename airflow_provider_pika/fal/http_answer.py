@@ -9,7 +9,7 @@ import email.utils
 import json
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +34,9 @@ MOST_FIELDS, LONGEST_FIELD = 128, 8192
 
 #: Characters of fal's words in a message.
 LONGEST_WORDS = 500
+
+#: Digits and sign of an integer of 64 bits.
+_MOST_DIGITS = 20
 
 #: Seconds: what asks for a longer pause means "never".
 LONGEST_PAUSE = 30 * 24 * 3600.0
@@ -66,17 +69,16 @@ class Answer:
         :param most: bytes that a good answer of this kind may have.
         :param redactor: takes the key out of it.
         """
-        fields = {
-            clean_text(str(name)).lower(): clean_text(str(value), LONGEST_FIELD)
-            for name, value in islice(headers.items(), MOST_FIELDS)
-        }
+        fields: dict[str, str] = {}
+        for name, value in islice(_fields(headers), MOST_FIELDS):  # of two of one name, the first counts
+            fields.setdefault(clean_text(str(name)).lower(), clean_text(str(value), LONGEST_FIELD))
         content = _decompressed(content, fields.get("content-encoding", ""), most_bytes(status_code, most))
         truncated = len(content) >= most_bytes(status_code, most)
         text = content.decode("utf-8", "replace")
         body: Any = clean_text(text)
         if not truncated:
             with suppress(ValueError, RecursionError):
-                body = clean_json(json.loads(text), most=MOST_ENTRIES)
+                body = clean_json(json.loads(text, parse_int=_integer), most=MOST_ENTRIES)
         if redactor:
             fields = {name: redactor.text(value) for name, value in fields.items()}
             body = redactor.json(body)
@@ -121,6 +123,16 @@ class Answer:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
             return min(max(0.0, seconds), LONGEST_PAUSE)
         return None
+
+
+def _fields(headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    # httpx joins fields of one name, and has them one by one under this name; aiohttp has them one by one
+    return headers.multi_items() if hasattr(headers, "multi_items") else headers.items()
+
+
+def _integer(digits: str) -> int | None:
+    """Read an integer that a database takes. Of 4,300 digits Python refuses it, and all of the answer with it."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
 
 
 def most_bytes(status_code: int, most: int) -> int:

@@ -20,9 +20,6 @@ from airflow_provider_pika.strict_json import LARGEST_INTEGER
 
 from .ids import REQUEST_ID, base_name
 
-#: Characters of a video's URL; a signed one with a session's token has some 2,000.
-LONGEST_URL = 4096
-
 
 class _Reply(BaseModel):
     """What fal sends: keys that we do not know are ignored, so that fal may add some."""
@@ -52,7 +49,10 @@ _Place = Annotated[int | None, Field(ge=0, le=10**9), _Unless]
 
 def _without_blanks(value: Any) -> Any:
     """Write a URL's blanks, and what nobody can see, in percent signs: the URL stays, and cannot break a log line."""
-    if not isinstance(value, str) or (value.isascii() and value.isprintable() and " " not in value):
+    if not isinstance(value, str):
+        return value
+    value = value.strip()
+    if value.isascii() and value.isprintable() and " " not in value:
         return value
     return "".join(sign if sign.isprintable() and not sign.isspace() else quote(sign) for sign in value)
 
@@ -103,7 +103,7 @@ class Video(_Reply):
     header of the result; it is no part of the JSON.
     """
 
-    url: Annotated[str, Field(pattern=r"^https?://", max_length=LONGEST_URL), BeforeValidator(_without_blanks)]
+    url: Annotated[str, Field(pattern=r"^(?i:https?)://"), BeforeValidator(_without_blanks)]
     content_type: Annotated[str | None, Field(pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=100), _Unless] = None
     file_name: Annotated[str | None, BeforeValidator(base_name)] = None
     file_size: _Bytes = None

@@ -51,11 +51,16 @@ class Watchdog:
     """
 
     def __init__(self) -> None:
+        #: Whether it was cut off before anything of a request was sent: to connect may take all of its time.
+        self.cut_while_connecting = False
+        self._is_connecting = False
         self._has_cut = False
         self._streams: deque[Any] = deque(maxlen=4)  # a client that makes one call at a time has one for each host
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Take note of a connection when it opens."""
+        """Take note of a connection when it opens, and of a request when it is sent."""
+        if event.endswith(("connect_tcp.started", "send_request_headers.started")):
+            self._is_connecting = event.endswith("connect_tcp.started")
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._streams.append(info["return_value"])
 
@@ -65,7 +70,7 @@ class Watchdog:
 
         :raises TimeoutError: it took longer, whatever came of it: a body of no known length just seems to end.
         """
-        self._has_cut = False
+        self._has_cut = self._is_connecting = self.cut_while_connecting = False
         timer = threading.Timer(seconds, self._cut)
         timer.daemon = True
         timer.start()
@@ -83,7 +88,7 @@ class Watchdog:
             raise TimeoutError from None
 
     def _cut(self) -> None:
-        self._has_cut = True
+        self._has_cut, self.cut_while_connecting = True, self._is_connecting
         for stream in list(self._streams):
             with suppress(Exception):
                 stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)

@@ -1,24 +1,34 @@
 """Keep the key out of what a server says: it may echo what it was sent, in any spelling.
 
 Texts are compared by their letters and digits only, in lower case. So line breaks, quotes, separators, percent signs
-and the ``&#x`` of HTML make no difference, and each spelling of the key is one short text to look for.
+and the ``&#x`` of HTML make no difference, and each spelling of the key is one short text to look for. All of it takes
+time in proportion to the text, whatever the text.
 """
 
 from __future__ import annotations
 
 import base64
 import codecs
-import html
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 #: Characters: what is shorter is nobody's secret, and may be part of a request's id.
 SHORTEST_SECRET = 8
+
+#: Characters from which on a secret without a digit is none of fal's own words, such as ``completed``.
+_SHORTEST_WORD = 15
+
+#: Characters of a secret that are spelled: a login's signature has thousands.
+_LONGEST_SPELLED = 128
+
+#: A part of the key as long as this tells too much of it, if it is no word: it has so many digits.
+_PART, _DIGITS = 16, 3
 
 #: Stands where the key stood.
 HIDDEN = "***"
@@ -26,14 +36,26 @@ HIDDEN = "***"
 #: Stands for a text in which the key was found, but not where it begins and ends.
 WITHHELD = "*** (left out, since it repeats the key)"
 
+#: Texts of one answer that are looked through one by one, once the key was found in it; of more, none is kept.
+_MOST_TEXTS = 2000
+
+#: Letters of a spelling that are enough to know it by: the last ones, since a key may begin with somebody's name.
+_ENOUGH = 40
+
 #: All bytes but the letters and digits of ASCII, and the table that makes its letters small.
 _NO_LETTERS = bytes(code for code in range(256) if not (chr(code).isascii() and chr(code).isalnum()))
 _SMALL = bytes(range(256)).lower()
 
-#: A part of the key as long as this tells too much of it; one part in so many characters is looked for.
-_PART, _PART_EVERY = 16, 4
+#: Escapes of one character, by its number in hexadecimal, or in decimal.
+_ESCAPES = re.compile(
+    r"%([0-9a-f]{2})|\\u00([0-9a-f]{2})|\\x([0-9a-f]{2})|&#x0{0,6}([0-9a-f]{2});?|&#0{0,6}([0-9]{2,3});?|&(?:amp;)+",
+    re.IGNORECASE,
+)
 
-_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})")
+#: Other writings of ASCII: full width, in circles, mathematical and small letters.
+_OTHER_LETTERS = re.compile(
+    "[\u1d2c-\u1d6a\u2070-\u209c\u2460-\u24ea\uff10-\uff5a\U0001d400-\U0001d7ff\U0001f100-\U0001f189]"
+)
 
 
 class Redactor:
@@ -60,6 +82,8 @@ class Redactor:
         """Return a JSON value without the key, which may be spread over several of its texts."""
         if not self.finds(_joined(value)):
             return value
+        if len(list(islice(_texts_of(value), _MOST_TEXTS))) == _MOST_TEXTS:
+            return WITHHELD
         redacted = _with_each_text(value, self.text)
         return WITHHELD if self.finds(_joined(redacted)) else redacted
 
@@ -86,7 +110,8 @@ class _Spellings:
     """
 
     def __init__(self, spellings: Iterable[str]) -> None:
-        self._all = {letters for spelling in spellings if len(letters := _letters(spelling)) >= SHORTEST_SECRET}
+        found = {_letters(spelling)[-_ENOUGH:] for spelling in spellings}
+        self._all = {letters for letters in found if len(letters) >= SHORTEST_SECRET}
         shortest = min(map(len, self._all), default=SHORTEST_SECRET)
         self._size = size = (shortest + 1) // 2
         self._every = shortest - size + 1
@@ -105,47 +130,87 @@ def _letters(text: str) -> bytes:
 
 
 def _readings(text: str) -> Iterator[bytes]:
-    """Yield the ways in which a text can be read: as it stands, and without its escapes."""
+    """Yield the ways in which a text can be read: as it stands, in other letters, and without escapes, thrice."""
     yield _letters(text)
-    if "%" in text:
-        yield _letters(unquote(text))
-    if "&" in text:
-        yield _letters(html.unescape(text))
-    if "\\" in text:
-        yield _letters(_unescaped(text))
-    if not text.isascii():
-        yield _letters(unicodedata.normalize("NFKC", text))
+    if _OTHER_LETTERS.search(text):
+        yield _letters(text.translate(_PLAIN))
+    for _ in range(3):
+        if not _ESCAPES.search(text):
+            return
+        text = _ESCAPES.sub(_unescaped, text)
+        yield _letters(text)
 
 
-def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+def _unescaped(match: re.Match[str]) -> str:
+    if match.lastindex is None:
+        return "&"
+    return chr(int(match[match.lastindex], 10 if match.lastindex == 5 else 16))
+
+
+class _Plain(dict[int, str]):
+    """What stands for a character in plain ASCII, found when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        plain = unicodedata.normalize("NFKC", chr(code))
+        return self.setdefault(code, plain if plain.isascii() else "")
+
+
+_PLAIN = _Plain()
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Yield what a server may make of a secret, by itself or in the middle of any text."""
-    yield secret[::-1]
-    yield codecs.encode(secret, "rot13")
-    yield from (secret[begin : begin + _PART] for begin in range(0, len(secret) - _PART + 1, _PART_EVERY))
-    for written in dict.fromkeys((secret, secret.lower(), secret.upper())):
-        for once in (written, *_in_codes(written), *_encoded(written)):
-            yield once
+    """Yield what a server may make of a secret, or of a part of it, by itself or in the middle of any text."""
+    if len(secret) < _SHORTEST_WORD and not any(map(str.isdigit, secret)):
+        return  # a word of fal's own: only the word itself is replaced
+    spelled = _secret_part(secret)
+    yield spelled[::-1]
+    yield codecs.encode(spelled, "rot13")
+    for written in dict.fromkeys((spelled, spelled.lower(), spelled.upper())):
+        yield from _written(written)
+        for once in (written.encode().hex(), *_encoded(written.encode())):
             yield once.encode().hex()
-            yield from _encoded(once)
+            yield from _encoded(once.encode())
+    for number, part in enumerate(_parts(spelled)):
+        yield part
+        if number % 4 == 0:
+            yield from _written(part)
 
 
-def _in_codes(text: str) -> Iterator[str]:
-    for form in ("{}", "{:02x}", "x{:02x}", "u{:04x}", "u{:x}", "{:o}", "{:03o}", "{:08b}"):
+def _secret_part(secret: str) -> str:
+    """Return what nobody else has: all logins of one kind begin alike, and end in a signature."""
+    signature = secret.rpartition(".")[2]
+    return (signature if len(signature) >= _PART else secret)[:_LONGEST_SPELLED]
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """Yield the parts that say something of the secret: a word in it may stand in any text."""
+    for begin in range(len(secret) - _PART + 1):
+        part = secret[begin : begin + _PART]
+        if sum(map(str.isdigit, part)) >= _DIGITS:
+            yield part
+
+
+def _written(text: str) -> Iterator[str]:
+    """Yield a text as it is, in the numbers of its characters, and encoded once."""
+    yield text
+    for form in _CODES:
         yield "".join(form.format(ord(character)) for character in text)
     yield quote(text, safe="")
+    for data in (text.encode(), text.encode("utf-16-le"), text.encode("utf-16-be")):
+        yield data.hex()
+        yield from _encoded(data)
 
 
-def _encoded(text: str) -> Iterator[str]:
-    """Yield the letters of Base64 and Base32 that depend on this text alone, for every place where it may begin."""
+#: A character's number as dumps, languages and style sheets write it.
+_CODES = ("{}", "{:03}", "{:o}", "{:03o}", "{:08b}", "x{:02x}", "0x{:02x}", "{:06x}", "u{:x}", "u{:04x}", "u{:08x}")
+
+
+def _encoded(data: bytes) -> Iterator[str]:
+    """Yield the letters of an encoding that depend on these bytes alone, for every place where they may begin."""
     encodings: tuple[tuple[Callable[[bytes], bytes], int, int], ...] = (
         (base64.b64encode, 3, 6),
         (base64.b32encode, 5, 5),
     )
-    data = text.encode()
     for encode, group, bits in encodings:
         for before in range(group):
             letters = encode(bytes(before) + data).decode()
@@ -156,6 +221,17 @@ def _joined(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from _texts_of(entry)
 
 
 def _with_each_text(value: Any, change: Callable[[str], str]) -> Any:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 def checked(connection: Connection) -> Connection:
     """Return the connection, if it is one of ours: the password of any other would be sent to fal as a key.
 
+    One without a type passes: secrets backends often hold none.
+
     :raises InvalidInput: it has another type.
     """
-    if connection.conn_type != CONNECTION_TYPE:
+    if connection.conn_type and connection.conn_type != CONNECTION_TYPE:
         raise errors.InvalidInput(
             f"Connection {connection.conn_id!r} has the type {connection.conn_type!r}: its password is not for fal. "
             f"pika_conn_id takes a connection of type {CONNECTION_TYPE!r}."

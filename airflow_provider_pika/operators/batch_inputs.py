@@ -27,12 +27,13 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
             f"inputs has {len(items)} items, and {most} are allowed. To allow more, set max_batch_size in the section "
             "[pika] of Airflow's configuration."
         )
+    longest = most_of("max_prompt_length")  # once: it costs as much as all other checks of an item
     common = _mapping("defaults", defaults or {})
     checked: list[dict[str, Any]] = []
     wrong: dict[int, str] = {}
     for place, item in enumerate(items):
         try:
-            checked.append(_arguments(item, common))
+            checked.append(_arguments(item, common, longest))
         except InvalidInput as error:
             wrong[place] = error.message
     if wrong:
@@ -49,11 +50,11 @@ def check_known_batch(inputs: Any, defaults: Any) -> None:
         batch_inputs_of(inputs, defaults)
 
 
-def _arguments(item: Any, common: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(item: Any, common: Mapping[str, Any], longest: int) -> dict[str, Any]:
     values = {**common, **({"prompt": item} if isinstance(item, str) else _mapping("an input", item))}
     extra = extra_arguments_of(values.pop("extra_arguments", None))
     arguments = TextToVideoInput.checked(values).arguments()
-    check_lengths(arguments)
+    check_lengths(arguments, longest)
     return arguments | extra
 
 

@@ -48,12 +48,13 @@ def arguments_of(values: Mapping[str, Any]) -> dict[str, Any]:
     return arguments | extra_arguments_of(values["extra_arguments"])
 
 
-def check_lengths(arguments: Mapping[str, Any]) -> None:
+def check_lengths(arguments: Mapping[str, Any], most: int | None = None) -> None:
     """Refuse a text that is too long to be meant: a file, or a whole table, that a template has rendered.
 
+    :param most: characters; None: as Airflow's configuration has it.
     :raises InvalidInput: naming the input and its length.
     """
-    most = most_of("max_prompt_length")
+    most = most_of("max_prompt_length") if most is None else most
     for name in ("prompt", "negative_prompt"):
         text = arguments.get(name)
         if isinstance(text, str) and len(text) > most:

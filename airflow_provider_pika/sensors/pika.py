@@ -22,6 +22,7 @@ from airflow_provider_pika.failures import failing_when_a_look_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.operators.inputs import seconds_of
 from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import check_known_endpoint, known_now
@@ -95,6 +96,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         self.poll_interval = None if interval is None and (deferrable or not self.reschedule) else self.poke_interval
         if self.poke_interval <= 0:
             raise ValueError(f"poll_interval={self.poke_interval} is not allowed: it takes seconds, more than 0.")
+        seconds_of("timeout", self.timeout)
         self.request_id = cast(str, request_id)  # rendered before execute
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id

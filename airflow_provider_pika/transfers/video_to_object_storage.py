@@ -133,7 +133,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.media.download import Limits
         from airflow_provider_pika.storage import Place
 
-        video = video_of(self.video)
+        video = video_of(self.video, str(self.path))
         place = Place(checked_path(self.path, suffix=SIDECAR), self.conn_id)
         return Landing(
             video=video,
@@ -158,13 +158,14 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         try:
             asked = pull_request(context, self._submitting_before(), video["request_id"])
         except Exception as error:
-            self.log.info("What was asked for could not be read from the tasks before: %s", error)
+            self.log.info("What was asked for could not be read from the tasks before: %s", type(error).__name__)
         try:
             with hook.get_conn(STORY_WITHIN) as queue:
                 if endpoint := video.get("endpoint") or asked.get("endpoint"):
                     remembered = queue.remember(endpoint, video["request_id"])
         except Exception as error:
-            self.log.info("The story has gaps: %s", error.message if isinstance(error, PikaError) else error)
+            why = error.message if isinstance(error, PikaError) else type(error).__name__  # it may quote a password
+            self.log.info("The story has gaps: %s", why)
         return told_by(asked, remembered)
 
     def _submitting_before(self) -> list[str]:
@@ -172,11 +173,10 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         return sorted(task.task_id for task in self.get_flat_relatives(upstream=True) if _submits(task))
 
 
-def video_of(value: Any) -> Mapping[str, Any]:
+def video_of(value: Any, path: str = "") -> Mapping[str, Any]:
     """Return the video, as the sensor returned it; None for what is said in another type than the sensor's.
 
-    The path's template was rendered before, and may have used any of it.
-
+    :param path: its template was rendered before, and may have used any of the video.
     :raises InvalidInput: it is none: no JSON object, without ``url``, or with a ``request_id`` or a ``file_name`` that
         is none.
     """
@@ -189,17 +189,16 @@ def video_of(value: Any) -> Mapping[str, Any]:
         )
     kinds = {"endpoint": str, "file_name": str, "file_size": int, "inference_time": int | float}
     known = {name: video.get(name) if isinstance(video.get(name), kind) else None for name, kind in kinds.items()}
-    _check_names(video["request_id"], known["file_name"])
+    name = known["file_name"]
+    if not is_request_id(video["request_id"]):
+        raise _no_name("request_id", video["request_id"], "the id that the submit returned")
+    if name is not None and not is_base_name(name) and name in path:
+        raise _no_name("file_name", name, "a file's name without a folder, or null, where a path uses it")
     return {**video, **known}
 
 
-def _check_names(request_id: str, file_name: str | None) -> None:
-    for name, value, is_good, kind in (
-        ("request_id", request_id, is_request_id, "the id that the submit returned"),
-        ("file_name", file_name, is_base_name, "a file's name without a folder, or null"),
-    ):
-        if value is not None and not is_good(value):
-            raise InvalidInput(f"video's {name}={value[:200]!r} is not allowed: it takes {kind}.", consequence=NOT_LOST)
+def _no_name(field: str, value: str, kind: str) -> InvalidInput:
+    return InvalidInput(f"video's {field}={value[:200]!r} is not allowed: it takes {kind}.", consequence=NOT_LOST)
 
 
 def _submits(task: Any) -> bool:

@@ -176,6 +176,30 @@ def test_the_key_and_its_half_are_masked_wherever_it_is_read(
     assert {KEY, SECRET} <= set(masked)
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://user:sEcReT/pass@127.0.0.1:1", "socks4://user:sEcReT@127.0.0.1:1", "http://user:sEcReT@[::1", "://sEcReT"],
+)
+def test_a_proxy_that_cannot_be_used_is_an_error_of_ours_and_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    proxy_to.cache_clear()
+    connect(monkeypatch, "https://queue.example")
+    for ask in (PikaHook().status, lambda *given: asyncio.run(PikaHook().astatus(*given))):
+        with pytest.raises(PikaError) as caught:
+            ask(TEXT_TO_VIDEO, REQUEST_ID)
+        assert "sEcReT" not in everything_that(caught.value)
+    proxy_to.cache_clear()
+
+
+def test_a_connection_without_a_type_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with HostileServer(lambda *_: [http({"status": "IN_QUEUE"})]) as server:
+        for value in ({"host": server.url, "password": KEY}, {"conn_type": "", "host": server.url, "password": KEY}):
+            monkeypatch.setenv("AIRFLOW_CONN_PIKA_DEFAULT", json.dumps(value))
+            assert PikaHook().status(TEXT_TO_VIDEO, REQUEST_ID).status == "IN_QUEUE"
+
+
 def test_a_connection_of_another_type_is_not_sent_to_fal(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(*_: Any) -> Pieces:
         return []

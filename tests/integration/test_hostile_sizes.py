@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
+import socket
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -112,7 +114,7 @@ def test_an_answer_that_drips_ends_in_time(read: Read) -> None:
 
 
 def test_a_history_without_end_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"request_id": f"r{n}", "status_code": 200, "json_input": {"prompt": "x" * 50_000}} for n in range(100)]
+    rows = [{"request_id": f"r{n}", "status_code": 200, "json_input": {"prompt": "x" * 20_000}} for n in range(100)]
     page = http({"items": rows, "next_cursor": "1", "has_more": True})
     monkeypatch.setattr(looking, "SEARCH_PAUSES", ())
     monkeypatch.setattr(looking, "MOST_PAGES", 5)
@@ -179,3 +181,41 @@ def test_events_that_come_together_keep_their_log_and_the_last_ones_status(monke
         statuses: Any = in_a_stream(server.url)
     assert [status.status for status in statuses] == ["IN_PROGRESS"]
     assert [line.message for line in statuses[0].logs] == ["m0", "m1", "m2"]
+
+
+@pytest.mark.parametrize(
+    "text", ["\\", "&#" + "9" * 5000, "\u0315\u0300", "%41", '{"a": '], ids=["escapes", "entities", "marks", "%", "{"]
+)
+def test_a_prompt_that_comes_back_in_the_log_costs_no_clip(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    said = text * (200_000 // len(text))
+
+    def respond(method: str, path: str, body: bytes) -> Pieces:
+        if "/status" not in path:
+            return [http({"video": {"url": "https://v3.fal.media/x.mp4"}})]
+        return [http({"status": "COMPLETED", "logs": [{"message": said, "timestamp": "t"}], "seed": 10**4000})]
+
+    with HostileServer(respond) as server:
+        connect(monkeypatch, server.url)
+        sensor = PikaVideoSensor(task_id="t", request_id=REQUEST_ID, poll_interval=0.05)
+        assert run_to_the_end(sensor)["url"] == "https://v3.fal.media/x.mp4"
+
+
+def test_a_connection_that_never_opens_is_no_submit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a host with two addresses, neither of which answers: together they take longer than one call may."""
+    with socket.socket() as first, socket.socket() as second, contextlib.ExitStack() as waiting:
+        first.bind(("127.0.0.1", 0))
+        port = first.getsockname()[1]
+        second.bind(("127.0.0.2", port))
+        for listener in (first, second):
+            listener.listen(0)
+            for _ in range(3):  # its queue is full, so the next one gets no answer
+                connection = waiting.enter_context(socket.socket())
+                connection.setblocking(False)
+                connection.connect_ex(listener.getsockname())
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.1", "127.0.0.2")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        with (
+            FalQueue(Account(f"Key {KEY}", f"http://queue.example:{port}", timeout=2.0), sleep=lambda _: None) as queue,
+            pytest.raises(errors.Unreachable, match="Nothing was submitted"),
+        ):
+            queue.submit(TEXT_TO_VIDEO, {"prompt": "a fox"})

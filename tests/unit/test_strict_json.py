@@ -79,6 +79,10 @@ def test_what_is_too_large_for_airflow_is_refused() -> None:
         for_airflow({"text": "x" * 90}, 101)
 
 
+def test_a_picture_as_text_is_strict_however_large() -> None:
+    assert is_strict({"image_url": "data:image/png;base64," + "A" * (2 << 20), "points": [1] * 200_000})
+
+
 @pytest.mark.parametrize(
     "value",
     ["\0", {"\ud83d": 1}, [float("nan")], 2**63, 10**5000, object(), {1, 2}, nested(DEEPEST + 1), b""],

@@ -5,7 +5,9 @@ import json
 import zlib
 from typing import Any
 
+import httpx
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO, answers
@@ -18,6 +20,7 @@ from airflow_provider_pika.fal.http_answer import (
     Answer,
     most_bytes,
 )
+from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.strict_json import for_airflow
 
 ID = "019e1951-c778-7120-9c82-16efcf40ec82"
@@ -66,6 +69,34 @@ def test_a_paid_video_is_not_lost_to_a_field_beside_it(video: dict[str, Any]) ->
     assert for_airflow(read.model_dump()) == read.model_dump()
     assert read.url.isprintable()
     assert " " not in read.url
+
+
+def test_a_number_of_any_length_costs_no_answer() -> None:
+    status = answers.status(Answer.read(200, {}, b'{"status": "COMPLETED", "seed": ' + b"9" * 50_000 + b"}"), ID)
+    assert status.status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    "url", ["HTTPS://v3.fal.media/x.mp4", " https://v3.fal.media/x.mp4\n", "https://x/" + "s" * 8000]
+)
+def test_a_url_of_any_case_and_some_length_is_one(url: str) -> None:
+    video = answers.result(answer({"video": {"url": url}}), TEXT_TO_VIDEO, ID)
+    assert video.url == url.strip()
+    assert Video.model_validate(video.model_dump()) == video
+
+
+def test_a_url_without_end_is_no_reason_to_give_the_clip_up() -> None:
+    with pytest.raises(errors.UnexpectedAnswer, match="URL has 10019 characters"):
+        answers.result(answer({"video": {"url": "https://x.example/" + "s" * 10_001}}), TEXT_TO_VIDEO, ID)
+    kept = {"url": "https://x/" + "s" * 10_000, "request_id": ID, "endpoint": TEXT_TO_VIDEO}
+    assert Video.model_validate(kept).url == kept["url"]  # a record of ours is read, however long
+
+
+@pytest.mark.parametrize("library", [httpx.Headers, lambda fields: CIMultiDictProxy(CIMultiDict(fields))])
+def test_of_two_headers_of_one_name_the_first_counts_for_either_client(library: Any) -> None:
+    fields = [("Retry-After", "5"), ("retry-after", "7"), ("X-Fal-Error-Type", "a"), ("X-Fal-Error-Type", "b")]
+    read = Answer.read(429, library(fields), b"{}")
+    assert (read.retry_after, read.error_type) == (5.0, "a")
 
 
 @pytest.mark.parametrize("units", ["NaN", "inf", "-1", "1e999", "9" * 400, "many", ""])

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_pika.fal.redaction import HIDDEN, Redactor
+from airflow_provider_pika.fal.redaction import HIDDEN, WITHHELD, Redactor
 from tests.support.spellings import SPELLINGS
 
 ID, SECRET = "0a1b2c3d-1111-4222-8333-444455556666", "9f8e7d6c5b4a39281706f5e4d3c2b1a0"
 KEY = f"{ID}:{SECRET}"
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJmb3gtMSJ9.c2lnbmF0dXJlLW9mLWEtbG9naW4"
+REDACTOR = Redactor(KEY)
 
 
 @pytest.mark.parametrize("key", [KEY, JWT, "sk-opaque-token-0123456789"], ids=["key", "login", "opaque"])
@@ -28,6 +29,58 @@ def test_the_key_is_found_in_every_spelling(spell: Callable[[str], str], key: st
 @pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
 def test_the_secret_half_alone_is_found_too(spell: Callable[[str], str]) -> None:
     assert Redactor(KEY).finds(spell(SECRET))
+
+
+@pytest.mark.parametrize("begin", range(len(SECRET) - 16 + 1))
+def test_sixteen_characters_of_the_secret_are_too_many(begin: int) -> None:
+    assert Redactor(KEY).finds(f"it ends in {SECRET[begin : begin + 16]}, does it?")
+
+
+@pytest.mark.parametrize(
+    ("key", "honest"),
+    [
+        (JWT, f"https://media.example/clip.mp4?token={JWT.rpartition('.')[0]}.another-signature"),
+        ("acme-video-gateway-4f9a8b7c6d5e", "https://acme-video-gateway.example/files/x.mp4"),
+        ("acme:acme-video-gateway-4f9a8b7c6d5e", "acme-video-gateway"),
+        ("completed", "IN_QUEUE, then completed, then COMPLETED: Completed"),
+        ("id:request_id", "request-id REQUEST_ID requestid"),
+        ("fal-media-key", "https://v3.fal.media/files/fal-media"),
+    ],
+)
+def test_a_word_that_is_in_the_key_too_is_no_secret(key: str, honest: str) -> None:
+    if key != "completed":
+        assert Redactor(key).text(honest) == honest
+    assert not Redactor(key).finds(honest)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "\\",
+        "\\u",
+        "\\u00",
+        "%",
+        "%2",
+        "%41",
+        "%25",
+        "&#",
+        "&#0",
+        "&#x",
+        "&amp;",
+        "&#9",
+        "9",
+        "\u0315\u0300",
+        "\ufdfa",
+        "\uff21",
+        '"',
+        "x",
+    ],
+    ids=ascii,
+)
+def test_any_text_is_looked_through_in_time(piece: str) -> None:
+    text = "a" + piece * ((1 << 20) // len(piece))  # what takes the square of a text's length would take hours
+    assert not REDACTOR.finds(text)
+    assert REDACTOR.json([text, [f"%{n}" for n in range(100_000)], KEY]) == WITHHELD
 
 
 def test_the_words_around_a_plain_key_are_kept() -> None:
@@ -59,7 +112,7 @@ def test_an_answer_of_fals_stays_as_it_is() -> None:
 
 @given(st.text(st.characters()))
 def test_any_other_text_stays_as_it_is(text: str) -> None:
-    assert Redactor(KEY).text(text) == text
+    assert REDACTOR.text(text) == text
 
 
 def test_what_is_too_short_to_be_a_secret_is_left_alone() -> None:

@@ -205,7 +205,9 @@ def test_the_history_needs_a_key(emulator: RunningEmulator) -> None:
 
 
 def test_a_request_may_appear_late(tmp_path: Path) -> None:
-    with RunningEmulator.start(tmp_path, generation_time="0", extra=["--render", "off", "--history-lag", "1.5"]) as emulator:
+    with RunningEmulator.start(
+        tmp_path, generation_time="0", extra=["--render", "off", "--history-lag", "1.5"]
+    ) as emulator:
         caller = Caller(emulator)
         request_id = caller.submit("a cat")
         caller.until(request_id, "COMPLETED")

@@ -9,7 +9,20 @@ DISTRIBUTED := $(VENV)/.distributed
 BENCH := $(VENV)/.bench
 CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 
+# What is typed reaches the program as it is: make would expand every `$` in it, and run a `$(shell ...)`. Only blanks at
+# the start of `make demo PROMPT=...` never get here: make drops them. `PROMPT=... make demo` keeps them, too.
+ifdef PROMPT
+override PROMPT := $(value PROMPT)
 export PROMPT
+endif
+ifdef FAL_KEY
+override FAL_KEY := $(value FAL_KEY)
+export FAL_KEY
+endif
+ifdef PORT
+override PORT := $(value PORT)
+export PORT
+endif
 
 .PHONY: help setup demo standalone test lint unit integration system chaos test-distributed bench constraints clean
 
@@ -35,7 +48,7 @@ $(BENCH): $(READY)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) --group bench
 	@touch $@
 
-demo: $(READY) ## Make a video through Airflow, with no key (PROMPT="..." for your own; FAL_KEY: at fal itself)
+demo: $(READY) ## Make a video through Airflow, with no key (PROMPT='...' for your own; FAL_KEY: at fal itself)
 	@$(BIN)/python -m dev.demo
 
 standalone: $(READY) ## Start all of Airflow with the examples and the emulator, for a browser

@@ -18,7 +18,10 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job inherits SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    port = os.environ.get("PORT", "8080")
+    port = os.environ.get("PORT") or "8080"
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        print(f"standalone: PORT={port!r} is no port: use 1 to 65535", file=sys.stderr)
+        return 1
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import Request
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_pika.emulator.endpoints import EndpointId
@@ -12,7 +13,10 @@ from airflow_provider_pika.emulator.records import Submission, Via
 from airflow_provider_pika.emulator.wire import Keys, origin_of
 
 SHORTEST_START_TIMEOUT = 0.1
-"""Seconds; ``X-Fal-Request-Timeout`` must be greater (fal-protocol.md 0.1)."""
+"""Seconds; a start timeout must be greater (fal-protocol.md 0.1)."""
+
+START_TIMEOUT_HEADERS = ("X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout")
+"""The current one, which wins, and the deprecated one (N5)."""
 
 
 async def read_submission(request: Request, via: Via) -> Submission:
@@ -28,10 +32,11 @@ async def read_submission(request: Request, via: Via) -> Submission:
         origin=origin_of(request),
         body=await request.body(),
         via=via,
-        low_priority=headers.get("x-fal-queue-priority", "normal").lower() == "low",
+        low_priority=headers.get("x-fal-queue-priority") == "low",  # one that is not recognised is ignored (N5)
         keep_io=headers.get("x-fal-store-io") != "0",
+        no_retry=headers.get("x-fal-no-retry", "").lower() in {"1", "true", "yes"},
         webhook=request.query_params.get("fal_webhook") or None,
-        start_after=_start_timeout(headers.get("x-fal-request-timeout")),
+        start_after=_start_timeout(headers.get(_start_timeout_header(headers) or "")),
     )
 
 
@@ -46,10 +51,15 @@ def refuse_submission(request: Request, keys: Keys, submission: Submission) -> R
     if asks_for_key and (refused := keys.refuse(request, endpoint.app)) is not None:
         return refused
     if not endpoint.is_known_app:
-        return JSONResponse({"detail": f'Application "{endpoint.alias}" not found'}, 404)
-    if "x-fal-request-timeout" in request.headers and submission.start_after is None:
-        return _bad_request(f"X-Fal-Request-Timeout must be a number of seconds above {SHORTEST_START_TIMEOUT}")
+        return unknown_app(endpoint)
+    if (header := _start_timeout_header(request.headers)) is not None and submission.start_after is None:
+        return _bad_request(f"{header} must be a number of seconds above {SHORTEST_START_TIMEOUT}")
     return None
+
+
+def unknown_app(endpoint: EndpointId) -> Response:
+    """fal has no such app, as a probe of it was told (2.4)."""
+    return JSONResponse({"detail": f'Application "{endpoint.alias}" not found'}, 404)
 
 
 def refuse_long_queue(request: Request, queue_length: Callable[[], int]) -> Response | None:
@@ -62,6 +72,11 @@ def refuse_long_queue(request: Request, queue_length: Callable[[], int]) -> Resp
     if (waiting := queue_length()) > int(limit):
         return JSONResponse({"detail": f"Queue length {waiting} exceeds the maximum of {limit}"}, 429)
     return None
+
+
+def _start_timeout_header(headers: Headers) -> str | None:
+    """The header that counts, of those that are there."""
+    return next((name for name in START_TIMEOUT_HEADERS if name in headers), None)
 
 
 def _start_timeout(value: str | None) -> float | None:

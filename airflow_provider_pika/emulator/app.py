@@ -23,6 +23,7 @@ from airflow_provider_pika.emulator.hosts import ServedHosts
 from airflow_provider_pika.emulator.options import Options
 from airflow_provider_pika.emulator.platform_api import PlatformApi
 from airflow_provider_pika.emulator.queue_api import QueueApi
+from airflow_provider_pika.emulator.retention import Retention
 from airflow_provider_pika.emulator.run_api import RunApi
 from airflow_provider_pika.emulator.runners import Runners
 from airflow_provider_pika.emulator.signing import Signer
@@ -61,9 +62,9 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
     files = options.data / "files"
     keys, store, tally, faults = Keys(options.keys), Store(database), Tally(database), FaultRegistry(database)
     gate = Gate(faults, tally)
-    webhooks = Webhooks(
-        database, Signer.load(options.data / "webhook-key.pem"), options.result_ttl, anywhere=options.webhooks_anywhere
-    )
+    kept = Retention(options.result_ttl, options.payload_ttl)
+    signer = Signer.load(options.data / "webhook-key.pem")
+    webhooks = Webhooks(database, signer, kept, anywhere=options.webhooks_anywhere)
     drawing = Renderer(store.log, options.runners) if options.render else StandIn(files)
     generator = Generator(files, options.pace, store.log, drawing)
     runners = Runners(store, faults, generator, webhooks, options.runners)
@@ -71,10 +72,10 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
 
     queue = _api(
         AdminApi(store, faults, tally, files_api.log).router(),
-        PlatformApi(database, gate, tally, keys, options.history_lag).router(),
+        PlatformApi(database, gate, tally, keys, options.history_lag, kept).router(),
         webhooks.router(),
         files_api.router(),
-        QueueApi(store, runners, faults, gate, tally, keys, options.result_ttl).router(),
+        QueueApi(store, runners, faults, gate, tally, keys, kept).router(),
         background=(runners, webhooks),
     )
     run = _api(files_api.router(), RunApi(store, runners, gate, tally, keys).router())

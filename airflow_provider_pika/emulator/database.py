@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS requests (
     via TEXT NOT NULL,
     low_priority INTEGER NOT NULL,
     keep_io INTEGER NOT NULL,
+    no_retry INTEGER NOT NULL DEFAULT 0,
     webhook TEXT,
     state TEXT NOT NULL,
     sent_at REAL NOT NULL,
@@ -85,6 +86,11 @@ class Database:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.executescript(SCHEMA)
+        self._add_what_earlier_versions_lack()
+
+    def _add_what_earlier_versions_lack(self) -> None:
+        if "no_retry" not in {row["name"] for row in self.rows("PRAGMA table_info(requests)")}:
+            self.execute("ALTER TABLE requests ADD COLUMN no_retry INTEGER NOT NULL DEFAULT 0")
 
     def execute(self, sql: str, *values: Any) -> int:
         """Run one statement; returns the number of rows it changed."""

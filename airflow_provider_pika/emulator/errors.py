@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +11,15 @@ from airflow_provider_pika.emulator.records import Outcome
 
 DOCS = "https://docs.fal.ai/errors/#"
 
-REFUSED_INPUT = {"X-Fal-Retryable": "false", "X-Fal-Needs-Retry": "0", "X-Fal-Billable-Units": "0"}
+BILLABLE_UNITS = "X-Fal-Billable-Units"
+"""What a request is charged for, times the unit's price; on the result alone (fal-protocol.md N11)."""
+
+NEEDS_RETRY = "X-Fal-Needs-Retry"
+
+REFUSED_INPUT = {"X-Fal-Retryable": "false", NEEDS_RETRY: "0", BILLABLE_UNITS: "0"}
+
+TEMPORARY = frozenset({"internal_error", "runner_disconnected", "runner_server_error"})
+"""Of the types answered here, those that a caller may try again after (4.2); not the caller's own start deadline."""
 
 
 def detail(loc: list[str | int], message: str, kind: str, **extra: Any) -> dict[str, Any]:
@@ -20,7 +29,7 @@ def detail(loc: list[str | int], message: str, kind: str, **extra: Any) -> dict[
 
 def model_error(status: int, entry: dict[str, Any], *, retryable: bool = False) -> Outcome:
     """An error of the model, with both spellings of the retry header (0.1)."""
-    headers = {"X-Fal-Retryable": str(retryable).lower(), "X-Fal-Needs-Retry": str(int(retryable))}
+    headers = {"X-Fal-Retryable": str(retryable).lower(), NEEDS_RETRY: str(int(retryable))}
     return Outcome(status, {"detail": [entry]}, headers)
 
 
@@ -47,13 +56,16 @@ def invalid_json() -> Outcome:
 
 def unknown_path(path: str) -> Outcome:
     """A path that the app does not have, found out only when the request runs (2.4)."""
-    return Outcome(404, {"detail": f"Path /{path} not found"}, {"X-Fal-Billable-Units": "0"})
+    return Outcome(404, {"detail": f"Path /{path} not found"}, {BILLABLE_UNITS: "0"})
 
 
-def content_policy_violation(prompt: str) -> Outcome:
-    """The provider's filter refused the prompt."""
+def content_policy_violation(prompt: str, units: int | None = None) -> Outcome:
+    """The provider's filter refused the prompt; with ``units`` it is charged for, as a 422 may be (N11)."""
     message = "The content could not be processed because it contained material flagged by a content checker."
-    return model_error(422, detail(["body", "prompt"], message, "content_policy_violation", input=prompt))
+    outcome = model_error(422, detail(["body", "prompt"], message, "content_policy_violation", input=prompt))
+    if units is not None:
+        outcome.headers[BILLABLE_UNITS] = str(units)
+    return outcome
 
 
 def generation_error(*, retryable: bool) -> Outcome:
@@ -73,6 +85,13 @@ def start_timeout() -> Outcome:
     """The caller's start deadline passed. Its error type is not established; `startup_timeout` is plausible (4.2)."""
     headers = {"X-Fal-Request-Timeout-Type": "user"}
     return infrastructure_error(504, "startup_timeout", "Request timed out", headers)
+
+
+def on_the_run_host(outcome: Outcome) -> Outcome:
+    """The same, and if it is fal's own and passes, fal says so there: nothing tries it again by itself (N7)."""
+    if outcome.error_type not in TEMPORARY:
+        return outcome
+    return replace(outcome, headers={**outcome.headers, NEEDS_RETRY: "1"})
 
 
 def runner_disconnected() -> Outcome:

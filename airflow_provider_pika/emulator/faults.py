@@ -61,6 +61,7 @@ OPTIONS: dict[str, frozenset[str]] = {
     "http_502": frozenset({"accepted"}),
     "http_504": frozenset({"accepted"}),
     "reset": frozenset({"accepted"}),
+    "content_policy_violation": frozenset({"billed"}),
     "generation_error": frozenset({"retryable"}),
     "downstream_error": frozenset({"retryable"}),
     "slow_download": frozenset({"bytes_per_second"}),
@@ -92,6 +93,7 @@ class Fault(BaseModel):
     seconds: float = Field(default=600, gt=0)
     retry_after: int | None = Field(default=None, ge=0)
     retryable: bool = False
+    billed: bool = False
     accepted: bool = False
     bytes_per_second: int = Field(default=65536, ge=1)
     bytes: int = Field(default=65536, ge=0, le=2**40)

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from airflow_provider_pika.emulator.downloads import spoiled_download
+from airflow_provider_pika.emulator.errors import NEEDS_RETRY
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry, Subject
 from airflow_provider_pika.emulator.faults import Fault, Operation
 from airflow_provider_pika.emulator.tally import Tally
@@ -56,13 +57,18 @@ def refusal(fault: Fault) -> Response:
             return Response(status_code=302, headers={"Location": fault.location})
         case "http_429":
             retry_after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            return JSONResponse({"detail": "Too many requests"}, 429, retry_after)
+            return JSONResponse({"detail": "Too many requests"}, 429, retry_after | _passes(fault))
         case "http_500":
             body = {"detail": "Internal server error", "error_type": "internal_error"}
-            return JSONResponse(body, 500, {"X-Fal-Error-Type": "internal_error"})
+            return JSONResponse(body, 500, {"X-Fal-Error-Type": "internal_error", **_passes(fault)})
         case _:
             status = int(fault.fault.removeprefix("http_"))
             return ingress_error(status) if status in NGINX else refused(status)
+
+
+def _passes(fault: Fault) -> dict[str, str]:
+    """fal says of its own passing errors on the run host that they pass (N7); those of the ingress are not fal's."""
+    return {NEEDS_RETRY: "1"} if fault.on == "run" else {}
 
 
 def spoiled(fault: Fault, reply: Response) -> Response:

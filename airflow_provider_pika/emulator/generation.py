@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from airflow_provider_pika.emulator import errors
 from airflow_provider_pika.emulator.drawing import Drawing
-from airflow_provider_pika.emulator.endpoints import ENDPOINTS, TextToVideoInput
+from airflow_provider_pika.emulator.endpoints import ENDPOINTS
+from airflow_provider_pika.emulator.inputs import VideoInput
 from airflow_provider_pika.emulator.records import Job, Outcome
 from airflow_provider_pika.emulator.result_files import finish_file
 
@@ -65,7 +66,7 @@ class Generator:
         self._log(job.id, "Starting generation")
         if job.fault("never_finish"):
             await asyncio.Event().wait()
-        if (failure := _failure(job)) is not None:
+        if (failure := _failure(job, asked.billable_units)) is not None:
             await asyncio.sleep(self._pace.seconds(job))
             return Made(failure)
         if job.fault("requeue") and job.attempts == 1:
@@ -77,7 +78,7 @@ class Generator:
         """No more generations; those under way were cancelled."""
         self._drawing.close()
 
-    async def _draw(self, job: Job, asked: TextToVideoInput) -> Made:
+    async def _draw(self, job: Job, asked: VideoInput) -> Made:
         clip = asked.clip()
         if job.fault("wrong_length"):
             clip = replace(clip, frames=clip.frames // 2)
@@ -92,14 +93,13 @@ class Generator:
             "file_name": own.name,
             "file_size": size,
         }
-        # Seconds of video are an inference from the model's price list; for v2.5 the unit is not established.
-        return Made(Outcome(200, {"video": video}, {"X-Fal-Billable-Units": str(asked.duration)}), name)
+        return Made(Outcome(200, {"video": video}, {errors.BILLABLE_UNITS: str(asked.billable_units)}), name)
 
 
-def _failure(job: Job) -> Outcome | None:
-    """The failure that the request was asked to end with, if any."""
-    if job.fault("content_policy_violation"):
-        return errors.content_policy_violation(job.prompt)
+def _failure(job: Job, units: int) -> Outcome | None:
+    """The failure that the request was asked to end with, if any; ``units`` are what it would have been charged for."""
+    if fault := job.fault("content_policy_violation"):
+        return errors.content_policy_violation(job.prompt, units if fault.billed else None)
     if fault := job.fault("generation_error"):
         return errors.generation_error(retryable=fault.retryable)
     if fault := job.fault("downstream_error"):

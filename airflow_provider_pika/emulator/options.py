@@ -16,6 +16,9 @@ MOST_RENDERERS, MOST_RUNNERS = 64, 10_000
 """Runners at most: each that renders has a thread, and one that does not costs next to nothing."""
 
 
+PAYLOAD_TTL = 30 * 24 * 3600.0
+"""Seconds that fal stores a request's payloads, unless the account says another time (fal-protocol.md, 3)."""
+
 ALLOW_HOST = "a name that clients use for it, such as a service's in Docker Compose (repeatable)"
 
 
@@ -32,6 +35,7 @@ class Options:
     tls: bool
     data: Path
     result_ttl: float
+    payload_ttl: float
     history_lag: float
     render: bool = True
     allowed_hosts: tuple[str, ...] = ()
@@ -59,6 +63,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         tls=given.tls,
         data=given.data.absolute(),
         result_ttl=given.result_ttl,
+        payload_ttl=given.payload_ttl,
         history_lag=given.history_lag,
         render=given.render == "on",
         allowed_hosts=tuple(given.allow_host),
@@ -100,7 +105,8 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     add("--runners", type=_count, default=2, help="how many requests run at once")
     add("--generation-time", type=_pace, default="3-6", help="seconds a generation takes: 3, or a range such as 2-6")
     add("--render", choices=("on", "off"), default="on", help="off: one small video for every request (load tests)")
-    add("--result-ttl", type=_seconds, default=3600.0, help="seconds that a result is kept")
+    add("--result-ttl", type=_seconds, default=3600.0, help="seconds that the queue keeps a result")
+    add("--payload-ttl", type=_seconds, default=PAYLOAD_TTL, help="seconds that stored inputs and results are kept")
     add("--history-lag", type=_seconds, default=0.0, help="seconds until a started request is in the request history")
 
 

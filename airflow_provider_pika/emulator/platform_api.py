@@ -18,13 +18,19 @@ from airflow_provider_pika.emulator.database import Database
 from airflow_provider_pika.emulator.fault_registry import Subject
 from airflow_provider_pika.emulator.gate import Gate
 from airflow_provider_pika.emulator.records import Job, job_of
+from airflow_provider_pika.emulator.retention import Retention
 from airflow_provider_pika.emulator.tally import Tally
 from airflow_provider_pika.emulator.wire import Keys, timestamp
 
-DEFAULT_SPAN = 24 * 3600.0
-"""Seconds before now that ``start`` is, if it is not given."""
+DAY = 24 * 3600.0
+
+DEFAULT_SPAN, SPAN_OF_ONE = DAY, 90 * DAY
+"""Seconds before now that ``start`` is, if it is not given, without and with a ``request_id`` (N8)."""
 
 MAX_ENDPOINTS = 50
+
+LAST_PAGE = 10**9
+"""Above, SQLite's integers end."""
 
 STATUS = {
     "success": "status_code BETWEEN 200 AND 299",
@@ -47,7 +53,7 @@ class HistoryQuery(BaseModel):
     expand: list[str] = Field(default_factory=list)
     sort_by: Literal["ended_at", "duration"] = "ended_at"
     limit: int = Field(default=50, ge=1, le=100)
-    cursor: str | None = None
+    cursor: str | None = Field(default=None, max_length=64)
 
     @field_validator("endpoint_id")
     @classmethod
@@ -70,15 +76,16 @@ class HistoryQuery(BaseModel):
         return "payloads" in _split(self.expand)
 
     @property
-    def sort_key(self) -> str:
-        """What the rows are sorted by, as SQL."""
-        return SORT_KEY[self.sort_by]
+    def page(self) -> int:
+        """The page that is asked for; the first is 0."""
+        return 0 if self.cursor is None else _decode(self.cursor)
 
     def conditions(self, lag: float) -> tuple[list[str], list[Any]]:
         """The SQL conditions and their values. A request is listed ``lag`` seconds after its start, not before."""
         marks = ", ".join("?" * len(self.endpoint_id))
         sql = [f"endpoint IN ({marks})", "COALESCE(started_at, ended_at) <= ?", "sent_at >= ?"]
-        since = time.time() - DEFAULT_SPAN if self.start is None else _seconds(self.start)
+        span = DEFAULT_SPAN if self.request_id is None else SPAN_OF_ONE
+        since = time.time() - span if self.start is None else _seconds(self.start)
         values: list[Any] = [*self.endpoint_id, time.time() - lag, since]
         if self.end is not None:
             sql, values = [*sql, "sent_at < ?"], [*values, _seconds(self.end)]
@@ -86,8 +93,6 @@ class HistoryQuery(BaseModel):
             sql.append(STATUS[self.status])
         if self.request_id is not None:
             sql, values = [*sql, "id = ?"], [*values, self.request_id]
-        if self.cursor is not None:
-            sql, values = [*sql, f"({self.sort_key}, seq) < (?, ?)"], [*values, *_decode(self.cursor)]
         return sql, values
 
 
@@ -100,6 +105,7 @@ class PlatformApi:
     tally: Tally
     keys: Keys
     lag: float
+    kept: Retention
 
     def router(self) -> APIRouter:
         """The one operation of the Platform API that a queue client needs."""
@@ -116,19 +122,21 @@ class PlatformApi:
         async def process() -> Response:
             if (refused := self.keys.refuse(request, ",".join(query.endpoint_id))) is not None:
                 return refused
-            items = [_item(job, query.with_payloads) for job in jobs]
-            cursor = _encode(rows[-1]["sort_key"], rows[-1]["seq"]) if has_more else None
+            now = time.time()
+            items = [_item(job, query.with_payloads and self.kept.shows_payloads(job, now)) for job in jobs]
+            cursor = _encode(query.page + 1) if has_more else None
             return JSONResponse({"items": items, "next_cursor": cursor, "has_more": has_more})
 
         return await self.gate.exchange("history", [Subject(job.prompt, f"history:{job.id}") for job in jobs], process)
 
     def _page(self, query: HistoryQuery) -> tuple[list[sqlite3.Row], bool]:
+        """A page goes by its number: what starts or ends between two of them shifts the rows, as at fal (N8)."""
         conditions, values = query.conditions(self.lag)
         sql = (
-            f"SELECT *, {query.sort_key} AS sort_key FROM requests WHERE {' AND '.join(conditions)}"  # noqa: S608
-            " ORDER BY sort_key DESC, seq DESC LIMIT ?"
+            f"SELECT * FROM requests WHERE {' AND '.join(conditions)}"  # noqa: S608
+            f" ORDER BY {SORT_KEY[query.sort_by]} DESC, seq DESC LIMIT ? OFFSET ?"
         )
-        rows = self.database.rows(sql, *values, query.limit + 1)
+        rows = self.database.rows(sql, *values, query.limit + 1, query.page * query.limit)
         return rows[: query.limit], len(rows) > query.limit
 
 
@@ -145,7 +153,7 @@ def _item(job: Job, with_payloads: bool) -> dict[str, Any]:
         "status_code": None if job.outcome is None else job.outcome.status_code,
         "duration": (job.ended_at or 0) - (started_at or 0) if ended else None,
     }
-    if with_payloads and job.submission.keep_io:
+    if with_payloads:
         item |= {
             "json_input": job.submission.input,
             "json_output": None if job.outcome is None else job.outcome.body,
@@ -158,16 +166,18 @@ def _seconds(at: datetime) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-def _encode(sort_key: float, seq: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([sort_key, seq]).encode()).decode()
+def _encode(page: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps({"page": page}).encode()).decode()
 
 
-def _decode(cursor: str) -> tuple[float, int]:
+def _decode(cursor: str) -> int:
     try:
-        sort_key, seq = json.loads(base64.urlsafe_b64decode(cursor))
-        return float(sort_key), int(seq)
-    except (ValueError, TypeError):
-        raise ValueError("not a cursor of ours") from None
+        page = int(json.loads(base64.urlsafe_b64decode(cursor))["page"])
+    except (ValueError, TypeError, KeyError):
+        page = -1
+    if not 0 <= page <= LAST_PAGE:
+        raise ValueError("not a cursor of ours")
+    return page
 
 
 def _split(values: list[str]) -> list[str]:

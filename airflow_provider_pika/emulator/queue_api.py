@@ -13,14 +13,20 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_provider_pika.emulator import wire
-from airflow_provider_pika.emulator.admission import read_submission, refuse_long_queue, refuse_submission
+from airflow_provider_pika.emulator.admission import (
+    read_submission,
+    refuse_long_queue,
+    refuse_submission,
+    unknown_app,
+)
 from airflow_provider_pika.emulator.changes import QUEUE
-from airflow_provider_pika.emulator.endpoints import EndpointId
+from airflow_provider_pika.emulator.endpoints import APP, EndpointId
 from airflow_provider_pika.emulator.fault_registry import FaultRegistry, Subject, body_key
 from airflow_provider_pika.emulator.faults import Operation, unknown_directives
-from airflow_provider_pika.emulator.gate import Gate
+from airflow_provider_pika.emulator.gate import Gate, refused
 from airflow_provider_pika.emulator.plain_route import PlainRoute
 from airflow_provider_pika.emulator.records import Job, Submission
+from airflow_provider_pika.emulator.retention import Retention
 from airflow_provider_pika.emulator.runners import Runners
 from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
@@ -29,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 QUEUE_MOVES = 0.1
 """Seconds that a stream lets the queue move on before it tells the new position."""
+
+ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a stream sends a comment."""
@@ -44,17 +52,17 @@ class QueueApi:
     gate: Gate
     tally: Tally
     keys: wire.Keys
-    result_ttl: float
+    kept: Retention
 
     def router(self) -> APIRouter:
-        """Routes go by the request id alone: app-only and full paths are the same to fal (1.3)."""
+        """A request's URLs name the app alone: an endpoint's whole path in them is a common mistake, and a 405 (N1)."""
         router = APIRouter(route_class=PlainRoute)
-        base = "/{app:path}/requests/{request_id}"
+        base = f"/{APP}/requests/{{request_id}}"
         router.add_api_route(f"{base}/status/stream", self.stream, methods=["GET"])
         router.add_api_route(f"{base}/status", self.status, methods=["GET"])
         router.add_api_route(f"{base}/cancel", self.cancel, methods=["PUT"])
-        router.add_api_route(f"{base}/response", self.result, methods=["GET"])
         router.add_api_route(base, self.result, methods=["GET"])
+        router.add_api_route("/{app:path}/requests/{rest:path}", self.misplaced, methods=ANY_METHOD)
         router.add_api_route("/{endpoint:path}", self.submit, methods=["POST"])
         return router
 
@@ -64,11 +72,11 @@ class QueueApi:
         submission = await read_submission(request, "queue")
 
         async def process() -> Response:
-            refused = refuse_submission(request, self.keys, submission)
-            refused = refused or refuse_long_queue(request, self.store.queue_length)
-            if refused is not None:
+            no_entry = refuse_submission(request, self.keys, submission)
+            no_entry = no_entry or refuse_long_queue(request, self.store.queue_length)
+            if no_entry is not None:
                 self.tally.add("submit.refused")
-                return refused
+                return no_entry
             job = self.store.add(submission)
             self.tally.add("submit.accepted")
             self.runners.wake()
@@ -90,7 +98,7 @@ class QueueApi:
         return await self._about("status", request, process)
 
     async def stream(self, request: Request) -> Response:
-        """Server-sent events until it is completed (2.3)."""
+        """Server-sent events until it is completed (2.3, N3)."""
 
         async def process(job: Job) -> Response:
             events = self._events(job, wire.origin_of(request), _with_logs(request))
@@ -104,7 +112,7 @@ class QueueApi:
         async def process(job: Job) -> Response:
             if job.outcome is None or job.ended_at is None:
                 return JSONResponse({"detail": "Request is still in progress"}, 400, {"x-fal-request-id": job.id})
-            if job.fault("expire") or time.time() > job.ended_at + self.result_ttl:
+            if job.fault("expire") or time.time() > job.ended_at + self.kept.of_result(job, job.outcome):
                 return wire.not_found()
             self.faults.forget(body_key(job.submission.endpoint, job.submission.body))
             return wire.result(job, job.outcome)
@@ -112,15 +120,28 @@ class QueueApi:
         return await self._about("result", request, process)
 
     async def cancel(self, request: Request) -> Response:
-        """A request, not a promise: what runs may still end well (2.5)."""
+        """What waits is taken out of the queue; for what runs it is a request, and it may still end well (2.5, N4)."""
 
         async def process(job: Job) -> Response:
             if job.state == "COMPLETED":
                 return JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
             self.runners.cancel(job)
+            if job.state == "IN_QUEUE":
+                # N4 [DOC] has the word; that 200 comes with it is a reading of the page.
+                return JSONResponse({"status": "OK"}, 200)
             return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
 
         return await self._about("cancel", request, process)
+
+    async def misplaced(self, request: Request) -> Response:
+        """A request's URL that no operation has: an endpoint's path in it, ``/response``, or another method.
+
+        That fal answers 405 is [OBS] for whole paths (N1), and [3P] for ``/response`` (N2). The methods and the body
+        are not established: here they are all methods, POST too, which would otherwise be a paid submission to an
+        endpoint of that name, and the body of a FastAPI app. It comes before the key and the id are looked at.
+        """
+        app = EndpointId.parse(request.path_params["app"])
+        return refused(405) if app.is_known_app else unknown_app(app)
 
     async def _about(
         self,
@@ -133,11 +154,10 @@ class QueueApi:
         job = self.store.find(request.path_params["request_id"])
 
         async def checked() -> Response:
-            app = EndpointId.parse(request.path_params["app"]).app
-            refused = self.keys.refuse(request, app)
+            no_entry = self.keys.refuse(request, APP)
             # An unknown id is a 404 for a caller without any key too, as a probe of fal showed (2.2).
-            if refused is not None and (job is not None or "authorization" in request.headers):
-                return refused
+            if no_entry is not None and (job is not None or "authorization" in request.headers):
+                return no_entry
             return wire.not_found() if job is None else await process(job)
 
         subjects = [] if job is None else [Subject(job.prompt, f"{operation}:{job.id}")]

@@ -45,6 +45,7 @@ class Submission:
     via: Via = "queue"
     low_priority: bool = False
     keep_io: bool = True
+    no_retry: bool = False
     webhook: str | None = None
     start_after: float | None = None
 
@@ -101,6 +102,7 @@ def job_of(row: sqlite3.Row) -> Job:
         via=row["via"],
         low_priority=bool(row["low_priority"]),
         keep_io=bool(row["keep_io"]),
+        no_retry=bool(row["no_retry"]),
         webhook=row["webhook"],
     )
     return Job(

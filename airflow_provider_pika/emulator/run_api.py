@@ -68,4 +68,4 @@ class RunApi:
             self.runners.cancel(self.store.get(job.id), errors.client_disconnected())
         gone.cancel()
         done: Job = await running
-        return Dropped() if done.outcome is None else wire.result(done, done.outcome)
+        return Dropped() if done.outcome is None else wire.result(done, errors.on_the_run_host(done.outcome))

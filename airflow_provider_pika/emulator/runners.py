@@ -112,7 +112,7 @@ class Runners:
             self._end(job, Made(errors.runner_broke()))
 
     def _requeue(self, job: Job) -> None:
-        if job.submission.via == "run":  # there are no server retries without a queue (2.6)
+        if job.submission.via == "run" or job.submission.no_retry:  # without a queue nothing is tried again (2.6)
             self._end(job, Made(errors.runner_disconnected()))
             return
         self._store.log(job.id, "Runner disconnected, requeueing", "WARN")

@@ -39,6 +39,7 @@ class Store:
             "via": submission.via,
             "low_priority": submission.low_priority,
             "keep_io": submission.keep_io,
+            "no_retry": submission.no_retry,
             "webhook": submission.webhook,
             "state": state,
             "sent_at": now,

@@ -20,6 +20,7 @@ from fastapi import APIRouter
 
 from airflow_provider_pika.emulator.database import Database
 from airflow_provider_pika.emulator.records import Job
+from airflow_provider_pika.emulator.retention import Retention
 from airflow_provider_pika.emulator.signing import Signer
 from airflow_provider_pika.emulator.targets import NotLoopbackError, Target, loopback_targets
 
@@ -40,10 +41,10 @@ LOOK_EVERY = 0.2
 class Webhooks:
     """The deliveries still to be made. They are in the database, so a restart goes on with them."""
 
-    def __init__(self, database: Database, signer: Signer, result_ttl: float, *, anywhere: bool = False) -> None:
+    def __init__(self, database: Database, signer: Signer, kept: Retention, *, anywhere: bool = False) -> None:
         self._db = database
         self._signer = signer
-        self._result_ttl = result_ttl
+        self._kept = kept
         self._anywhere = anywhere
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
@@ -58,8 +59,8 @@ class Webhooks:
         return router
 
     def announce(self, job: Job) -> None:
-        """Queue the delivery of a finished request, if it asked for one. Made only while its result lives."""
-        if job.submission.webhook is None or job.ended_at is None:
+        """Queue the delivery of a finished request, if it asked for one. Made only while the queue has its result."""
+        if job.submission.webhook is None or job.ended_at is None or job.outcome is None:
             return
         self._db.execute(
             "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, 0, ?, ?)",
@@ -67,7 +68,7 @@ class Webhooks:
             job.submission.webhook,
             webhook_body(job),
             job.ended_at,
-            job.ended_at + self._result_ttl,
+            job.ended_at + self._kept.of_queue(job.outcome),
         )
 
     async def serve(self) -> None:

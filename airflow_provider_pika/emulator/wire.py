@@ -53,7 +53,7 @@ def origin_of(request: Request) -> str:
 
 
 def urls(job: Job, origin: str) -> dict[str, str]:
-    """The three URLs of a request: the app's path only, on the caller's own origin (2.1)."""
+    """The three URLs of a request: the app's path only, on the caller's own origin (2.1, N1)."""
     base = f"{origin}/{EndpointId.parse(job.submission.endpoint).app}/requests/{job.id}"
     return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
 

@@ -166,10 +166,15 @@ class SubmitControls(_Request):
     )
 
     def headers(self) -> dict[str, str]:
-        """Give the headers that carry them."""
+        """Return the headers that carry them.
+
+        The start timeout goes under two names: fal's current one, and the deprecated one, which fal's own clients still
+        send and a gateway may know alone. fal takes the current one if it has both (N5). A deadline that nobody reads
+        would pay for a clip that comes too late.
+        """
         headers = {}
         if self.start_timeout is not None:
-            headers["X-Fal-Request-Timeout"] = str(self.start_timeout)
+            headers["X-Fal-Request-Start-Timeout"] = headers["X-Fal-Request-Timeout"] = str(self.start_timeout)
         if self.priority is not None:
             headers["X-Fal-Queue-Priority"] = self.priority
         return headers

@@ -20,12 +20,14 @@ from airflow_provider_pika.emulator.gate import Gate
 from airflow_provider_pika.emulator.platform_api import PlatformApi
 from airflow_provider_pika.emulator.queue_api import QueueApi
 from airflow_provider_pika.emulator.records import Job, Outcome
+from airflow_provider_pika.emulator.retention import Retention
 from airflow_provider_pika.emulator.store import Store
 from airflow_provider_pika.emulator.tally import Tally
 from airflow_provider_pika.emulator.wire import Keys
 
 URL = "http://fal.test"
 FAR_BEHIND = 1e9
+KEPT = Retention(results=1e9, payloads=1e9)
 
 #: What befalls a call: it is given the request and the means to have it processed, and answers, or raises.
 Wire = Callable[[httpx.Request, Callable[[], httpx.Response]], httpx.Response]
@@ -90,7 +92,7 @@ class HandRunEmulator(httpx.BaseTransport):
         faults, tally, keys = FaultRegistry(self._database), Tally(self._database), Keys()
         gate = Gate(faults, tally)
         app = FastAPI(openapi_url=None, redirect_slashes=False)
-        app.include_router(PlatformApi(self._database, gate, tally, keys, lag).router())
-        queue = QueueApi(self.store, self, faults, gate, tally, keys, FAR_BEHIND)  # type: ignore[arg-type]
+        app.include_router(PlatformApi(self._database, gate, tally, keys, lag, KEPT).router())
+        queue = QueueApi(self.store, self, faults, gate, tally, keys, KEPT)  # type: ignore[arg-type]
         app.include_router(queue.router())
         return app

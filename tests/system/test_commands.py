@@ -60,7 +60,7 @@ def marker(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_the_demo_tells_the_story_and_ends_with_a_playable_video(marker: str) -> None:
-    prompt = f'A "quoted" whale\'s $HOME & {{{{ sky }}}} {marker}'
+    prompt = f'-A "quoted" whale\'s $HOME, $(whoami), `id` & {{{{ sky }}}} = # % \\ $$ ünï\n{marker} $(shell id)'
     story, _ = start("dev.demo", PROMPT=prompt, MARKER=marker).communicate(timeout=300)
     lines = story.splitlines()
     assert "No FAL_KEY is set" in lines[0]
@@ -120,6 +120,13 @@ def test_standalone_says_that_its_port_is_taken(marker: str) -> None:
     [line] = said.splitlines()
     assert "cannot be had" in line
     assert "PORT=8090 make standalone" in line
+
+
+@pytest.mark.parametrize("port", ["http", "99999", "0", "-1", "8080.0"])
+def test_standalone_says_that_a_port_is_none(marker: str, port: str) -> None:
+    process = start("dev.standalone", PORT=port, MARKER=marker)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (1, f"standalone: PORT={port!r} is no port: use 1 to 65535\n")
 
 
 def sees_the_example(http: httpx.Client) -> bool:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -105,13 +106,44 @@ def test_only_accepted_keys_come_in(tmp_path: Path) -> None:
         ]
 
 
-def test_results_expire_when_told_to(tmp_path: Path) -> None:
-    with RunningEmulator.start(tmp_path, extra=["--result-ttl", "0"]) as emulator:
+UNSTORED = {"X-Fal-Store-IO": "0"}
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "result"),
+    [
+        (["--result-ttl", "0"], UNSTORED, 404),
+        (["--result-ttl", "0"], {}, 200),
+        (["--result-ttl", "0"], {"X-Fal-Store-IO": "1"}, 200),
+        (["--result-ttl", "0", "--payload-ttl", "0"], {}, 404),
+        (["--payload-ttl", "0"], {}, 200),
+        ([], UNSTORED, 200),
+    ],
+)
+def test_a_result_stays_as_long_as_the_queue_or_the_storage_has_it(
+    tmp_path: Path, options: list[str], headers: dict[str, str], result: int
+) -> None:
+    with RunningEmulator.start(tmp_path, generation_time="0.1", extra=["--render", "off", *options]) as emulator:
         caller = Caller(emulator)
-        request_id = caller.submit("a cat")
+        request_id = caller.submit("a cat", headers=headers)
         status = caller.until(request_id, "COMPLETED")
-        assert caller.result(request_id).status_code == 404
+        reply = caller.result(request_id)
+        assert reply.status_code == result
+        assert result == 200 or reply.json() == {"status": "NOT_FOUND"}
         assert "error" not in status
+
+
+def test_a_large_result_is_kept_for_a_tenth_of_the_time(tmp_path: Path) -> None:
+    with RunningEmulator.start(tmp_path, generation_time="0.1", extra=["--result-ttl", "20"]) as emulator:
+        caller = Caller(emulator)
+        small, large = (
+            caller.submit(f"{prompt} [[content_policy_violation]]", headers=UNSTORED) for prompt in ("x", "x" * 10_000)
+        )
+        for request_id in (small, large):
+            caller.until(request_id, "COMPLETED")
+        assert [caller.result(request_id).status_code for request_id in (small, large)] == [422, 422]
+        time.sleep(2.1)
+        assert [caller.result(request_id).status_code for request_id in (small, large)] == [422, 404]
 
 
 def test_tls_comes_with_a_ca_that_outlives_a_restart(tmp_path: Path) -> None:

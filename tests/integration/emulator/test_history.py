@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +41,7 @@ def test_a_lost_submission_is_found_by_what_it_asked_for(caller: Caller) -> None
     found: list[dict[str, Any]] = []
     while not found and time.monotonic() < deadline:
         items = history(caller, expand="payloads")["items"]
-        found = [item for item in items if item["json_input"].get("seed") == 987654321]
+        found = [item for item in items if (item.get("json_input") or {}).get("seed") == 987654321]
     assert caller.outcome(found[0]["request_id"]).status_code == 200
 
 
@@ -112,6 +114,58 @@ def test_a_span_of_time_excludes_its_end(caller: Caller) -> None:
     assert request_id not in ids(history(caller, start=after))
 
 
+def ended_days_ago(emulator: RunningEmulator, request_id: str, days: float) -> None:
+    """Put a finished request into the past, in the emulator's own file."""
+    with contextlib.closing(sqlite3.connect(emulator.data / "emulator.sqlite3")) as database, database:
+        past = "sent_at = sent_at - :s, started_at = started_at - :s, ended_at = ended_at - :s"
+        database.execute(f"UPDATE requests SET {past} WHERE id = :id", {"s": days * 86400, "id": request_id})
+
+
+def test_without_a_start_a_search_goes_back_a_day_and_one_by_id_ninety(tmp_path: Path) -> None:
+    with RunningEmulator.start(tmp_path, generation_time="0.1", extra=["--render", "off"]) as emulator:
+        caller = Caller(emulator)
+        request_id = caller.submit("a cat")
+        caller.until(request_id, "COMPLETED")
+        assert ids(history(caller)) == ids(history(caller, request_id=request_id)) == [request_id]
+        ended_days_ago(emulator, request_id, 1.1)
+        assert ids(history(caller)) == []
+        assert ids(history(caller, request_id=request_id)) == [request_id]
+        ended_days_ago(emulator, request_id, 88.8)
+        assert ids(history(caller, request_id=request_id)) == [request_id]
+        ended_days_ago(emulator, request_id, 0.2)
+        assert ids(history(caller, request_id=request_id)) == []
+        assert ids(history(caller, start="2020-01-01")) == [request_id]
+
+
+def test_payloads_are_gone_after_thirty_days_and_the_row_is_not(tmp_path: Path) -> None:
+    with RunningEmulator.start(tmp_path, generation_time="0.1", extra=["--render", "off"]) as emulator:
+        caller = Caller(emulator)
+        request_id = caller.submit("a cat")
+        caller.until(request_id, "COMPLETED")
+        ended_days_ago(emulator, request_id, 29.9)
+        (item,) = history(caller, request_id=request_id, expand="payloads")["items"]
+        assert item["json_input"]["prompt"] == "a cat"
+        assert caller.result(request_id).status_code == 200
+        ended_days_ago(emulator, request_id, 0.2)
+        (item,) = history(caller, request_id=request_id, expand="payloads")["items"]
+        assert {"json_input", "json_output"} & item.keys() == set()
+        assert caller.result(request_id).status_code == 404
+
+
+def test_a_page_has_a_number_so_that_rows_shift_when_a_request_ends_in_between(caller: Caller) -> None:
+    start = now()
+    made = [caller.submit(str(number), endpoint=OLDER, resolution="720p", duration=1) for number in range(3)]
+    for request_id in made:
+        caller.until(request_id, "COMPLETED")
+    first = history(caller, endpoint_id=OLDER, start=start, limit=2)
+    late = caller.submit("late", endpoint=OLDER, resolution="720p", duration=1)
+    caller.until(late, "COMPLETED")
+    second = history(caller, endpoint_id=OLDER, start=start, limit=2, cursor=first["next_cursor"])
+    assert ids(second)[0] == ids(first)[-1]
+    assert late not in ids(first) + ids(second)
+    assert (len(second["items"]), second["has_more"], second["next_cursor"]) == (2, False, None)
+
+
 @pytest.mark.parametrize("endpoints", [f"{ENDPOINT},{OLDER}", [OLDER, ENDPOINT]])
 def test_several_endpoints_may_be_asked_for(caller: Caller, endpoints: object) -> None:
     made = {caller.submit("one"), caller.submit("two", endpoint=OLDER, resolution="720p", duration=1)}
@@ -134,6 +188,9 @@ def test_requests_can_be_sorted_by_duration(caller: Caller) -> None:
         {"endpoint_id": " "},
         {"endpoint_id": ENDPOINT, "limit": 0},
         {"endpoint_id": ENDPOINT, "cursor": "x"},
+        {"endpoint_id": ENDPOINT, "cursor": "eyJwYWdlIjogLTF9"},  # page -1
+        {"endpoint_id": ENDPOINT, "cursor": "eyJwYWdlIjogMWU5OX0="},  # page 1e99
+        {"endpoint_id": ENDPOINT, "cursor": "W" * 20000},
         {"endpoint_id": ENDPOINT, "start": "yesterday"},
         {"endpoint_id": ENDPOINT, "status": "green"},
         {"endpoint_id": ",".join(["a/b"] * 51)},
@@ -148,7 +205,9 @@ def test_the_history_needs_a_key(emulator: RunningEmulator) -> None:
 
 
 def test_a_request_may_appear_late(tmp_path: Path) -> None:
-    with RunningEmulator.start(tmp_path, extra=["--history-lag", "1.5"]) as emulator:
+    with RunningEmulator.start(
+        tmp_path, generation_time="0", extra=["--render", "off", "--history-lag", "1.5"]
+    ) as emulator:
         caller = Caller(emulator)
         request_id = caller.submit("a cat")
         caller.until(request_id, "COMPLETED")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -13,6 +14,15 @@ from tests.integration.emulator.talk import ENDPOINT, Caller
 from tests.support.emulator import RunningEmulator
 
 UNKNOWN = str(uuid.uuid4())
+IMAGE = "https://v3b.fal.media/files/b/cat.png"
+
+
+@pytest.fixture(scope="module")
+def unrendered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+    """An emulator that does not draw, for the tests that look at no file."""
+    folder = tmp_path_factory.mktemp("unrendered")
+    with RunningEmulator.start(folder, generation_time="0", extra=["--render", "off"]) as emulator:
+        yield Caller(emulator)
 
 
 def test_a_submission_is_answered_with_all_eight_fields_in_order(caller: Caller, emulator: RunningEmulator) -> None:
@@ -31,6 +41,34 @@ def test_a_submission_is_answered_with_all_eight_fields_in_order(caller: Caller,
         ("metrics", {}),
         ("queue_position", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "units"),
+    [
+        ("v2.5/text-to-video", {"duration": 10}, "10"),
+        ("v2.2/text-to-video", {"duration": 10}, "10"),
+        ("v2.1/text-to-video", {"duration": 7}, "1"),
+        ("v2.1/image-to-video", {"duration": 7}, "1"),
+        ("v2/turbo/text-to-video", {}, "1"),
+        ("v2/turbo/image-to-video", {}, "1"),
+        ("v2/pikaswaps", {}, "1"),
+        ("v2.2/pikaframes", {"transitions": [{"duration": 3}]}, "5"),
+        ("v2.2/pikaframes", {"transitions": [{"duration": 8}]}, "8"),
+    ],
+)
+def test_billable_units_are_seconds_or_one_for_a_price_a_video(
+    unrendered: Caller, path: str, given: dict[str, object], units: str
+) -> None:
+    media = {"image_url": IMAGE, "image_urls": [IMAGE, IMAGE], "video_url": IMAGE, "resolution": "720p"}
+    reply = unrendered.generate("a cat", endpoint=f"fal-ai/pika/{path}", **media, **given)
+    assert (reply.status_code, reply.headers["X-Fal-Billable-Units"]) == (200, units)
+
+
+@pytest.mark.parametrize(("billed", "units"), [("", None), (" billed=true", "10")])
+def test_a_refused_prompt_may_be_charged_for(unrendered: Caller, billed: str, units: str | None) -> None:
+    reply = unrendered.generate(f"a cat [[content_policy_violation{billed}]]", duration=10)
+    assert (reply.status_code, reply.headers.get("X-Fal-Billable-Units")) == (422, units)
 
 
 def test_a_request_ends_in_a_video_with_its_billable_seconds(caller: Caller, finished: str) -> None:
@@ -162,14 +200,73 @@ def test_a_finished_request_says_how_long_it_ran(caller: Caller, finished: str) 
     assert 0.05 < metrics["inference_time"] < 20
 
 
-@pytest.mark.parametrize("app", ["fal-ai/pika", ENDPOINT])
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_requests_answer_on_short_and_long_paths(caller: Caller, finished: str, app: str, slash: str) -> None:
-    base = f"/{app}/requests/{finished}"
+def test_requests_answer_under_their_app(caller: Caller, finished: str, slash: str) -> None:
+    base = f"/fal-ai/pika/requests/{finished}"
     assert caller.http.get(f"{base}/status{slash}").json()["status"] == "COMPLETED"
+    assert caller.http.get(f"{base}/status/stream{slash}").status_code == 200
     assert caller.http.get(f"{base}{slash}").status_code == 200
-    assert caller.http.get(f"{base}/response{slash}").status_code == 200
     assert caller.http.put(f"{base}/cancel{slash}").status_code == 400
+
+
+OPERATIONS = [("GET", "/status"), ("GET", "/status/stream"), ("GET", ""), ("PUT", "/cancel"), ("GET", "/response")]
+
+
+@pytest.mark.parametrize("path", [ENDPOINT, "fal-ai/pika/v2.2/pikascenes", "fal-ai/pika/v9", "fal-ai/pika/requests"])
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize(("method", "operation"), OPERATIONS)
+def test_requests_do_not_answer_under_their_endpoint(
+    caller: Caller, busy: list[str], path: str, slash: str, method: str, operation: str
+) -> None:
+    reply = caller.http.request(method, f"/{path}/requests/{busy[0]}{operation}{slash}")
+    assert (reply.status_code, reply.json()) == (405, {"detail": "Method Not Allowed"})
+    assert caller.status(busy[0]).json()["status"] == "IN_PROGRESS"
+
+
+@pytest.mark.parametrize("request_id", [None, UNKNOWN])
+def test_the_path_is_refused_before_id_and_key_are_looked_at(
+    emulator: RunningEmulator, finished: str, request_id: str | None
+) -> None:
+    url = f"{emulator.queue_url}/{ENDPOINT}/requests/{request_id or finished}/status"
+    assert httpx.get(url).status_code == 405
+    assert httpx.get(url, headers={"Authorization": "Bearer no"}).status_code == 405
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_result_has_no_suffix(caller: Caller, finished: str, slash: str) -> None:
+    assert caller.http.get(f"/fal-ai/pika/requests/{finished}/response{slash}").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "operation"),
+    [
+        (method, operation)
+        for operation in ("", "/status", "/status/stream", "/cancel", "/response", "/logs")
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if (method, operation) not in OPERATIONS[:-1]
+    ],
+)
+@pytest.mark.parametrize("app", ["fal-ai/pika", ENDPOINT])
+def test_no_other_method_answers_and_none_submits(
+    caller: Caller, emulator: RunningEmulator, finished: str, method: str, operation: str, app: str
+) -> None:
+    before = len(emulator.requests())
+    reply = caller.http.request(method, f"/{app}/requests/{finished}{operation}")
+    assert reply.status_code == 405
+    assert (len(emulator.requests()), emulator.counts()["submit"]["received"]) == (before, 0)
+
+
+@pytest.mark.parametrize(("method", "operation"), [*OPERATIONS, ("POST", "")])
+@pytest.mark.parametrize(
+    ("path", "alias"),
+    [("fal-ai/h3-max", "h3-max"), ("fal-ai/pika2/v2.5/text-to-video", "pika2"), ("pika", "pika"), ("me/pika", "pika")],
+)
+def test_a_request_is_not_found_under_an_app_that_does_not_exist(
+    caller: Caller, busy: list[str], method: str, operation: str, path: str, alias: str
+) -> None:
+    reply = caller.http.request(method, f"/{path}/requests/{busy[0]}{operation}")
+    assert (reply.status_code, reply.json()) == (404, {"detail": f'Application "{alias}" not found'})
+    assert caller.status(busy[0]).json()["status"] == "IN_PROGRESS"
 
 
 def test_a_submission_may_end_in_a_slash(caller: Caller) -> None:
@@ -184,7 +281,7 @@ def test_a_result_too_early_is_a_400(caller: Caller, busy: list[str]) -> None:
 def test_a_queued_request_is_cancelled_for_good(caller: Caller, busy: list[str]) -> None:
     request_id = caller.submit("a cat")
     reply = caller.cancel(request_id)
-    assert (reply.status_code, reply.json()) == (202, {"status": "CANCELLATION_REQUESTED"})
+    assert (reply.status_code, reply.json()) == (200, {"status": "OK"})
     status = caller.status(request_id).json()
     assert (status["status"], status["error_type"]) == ("COMPLETED", "client_cancelled")
     result = caller.result(request_id)
@@ -192,7 +289,8 @@ def test_a_queued_request_is_cancelled_for_good(caller: Caller, busy: list[str])
 
 
 def test_a_running_request_honours_a_cancel(caller: Caller, busy: list[str]) -> None:
-    assert caller.cancel(busy[0]).status_code == 202
+    asked = caller.cancel(busy[0])
+    assert (asked.status_code, asked.json()) == (202, {"status": "CANCELLATION_REQUESTED"})
     reply = caller.outcome(busy[0])
     assert (reply.status_code, reply.json()) == (499, {"detail": "Request cancelled by the client."})
 
@@ -203,6 +301,11 @@ def test_a_cancel_right_after_the_submission_ends_the_request(caller: Caller, em
         request_id = caller.submit("quick [[never_finish]]")
         caller.cancel(request_id)
         assert caller.outcome(request_id).status_code == 499
+
+
+def test_a_request_that_is_cancelled_in_the_queue_is_finished(caller: Caller, busy: list[str]) -> None:
+    request_id = caller.submit("a cat")
+    assert [caller.cancel(request_id).json()["status"] for _ in range(2)] == ["OK", "ALREADY_COMPLETED"]
 
 
 def test_a_finished_request_cannot_be_cancelled(caller: Caller, finished: str) -> None:
@@ -226,9 +329,50 @@ def test_a_request_that_started_in_time_is_left_alone(caller: Caller) -> None:
     assert caller.generate("a cat", headers={"X-Fal-Request-Timeout": "5"}).status_code == 200
 
 
+CURRENT, DEPRECATED = "X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout"
+
+
+@pytest.mark.parametrize(
+    ("headers", "in_time"),
+    [
+        ({CURRENT: "0.2"}, False),
+        ({CURRENT: "0.2", DEPRECATED: "60"}, False),
+        ({CURRENT: "60", DEPRECATED: "0.2"}, True),
+        ({CURRENT: "60", DEPRECATED: "soon"}, True),
+    ],
+)
+def test_the_current_header_of_the_start_deadline_wins(
+    caller: Caller, busy: list[str], headers: dict[str, str], in_time: bool
+) -> None:
+    request_id = caller.submit("a cat", headers=headers)
+    time.sleep(0.6)
+    assert caller.status(request_id).json()["status"] == ("IN_QUEUE" if in_time else "COMPLETED")
+
+
+@pytest.mark.parametrize("header", [CURRENT, DEPRECATED])
 @pytest.mark.parametrize("seconds", ["0.1", "soon", "-1", "inf"])
-def test_a_start_deadline_must_be_above_a_tenth_of_a_second(caller: Caller, seconds: str) -> None:
-    assert caller.post("a cat", headers={"X-Fal-Request-Timeout": seconds}).status_code == 400
+def test_a_start_deadline_must_be_above_a_tenth_of_a_second(caller: Caller, header: str, seconds: str) -> None:
+    reply = caller.post("a cat", headers={header: seconds})
+    assert (reply.status_code, reply.json()["error_type"]) == (400, "bad_request")
+    assert reply.json()["detail"].startswith(f"{header} must be")
+
+
+@pytest.mark.parametrize("priority", ["high", "LOW", "", "1"])
+def test_a_priority_that_is_not_recognised_is_ignored(caller: Caller, busy: list[str], priority: str) -> None:
+    low = caller.submit("low", headers={"X-Fal-Queue-Priority": "low"})
+    other = caller.submit("other", headers={"X-Fal-Queue-Priority": priority})
+    assert [caller.status(each).json()["queue_position"] for each in (low, other)] == [1, 0]
+
+
+@pytest.mark.parametrize("value", ["1", "true", "Yes"])
+def test_a_caller_may_forbid_the_queue_to_try_again(caller: Caller, value: str) -> None:
+    request_id = caller.submit("a cat [[requeue]]", headers={"X-Fal-No-Retry": value})
+    assert caller.until(request_id, "COMPLETED")["error_type"] == "runner_disconnected"
+    assert caller.result(request_id).status_code == 503
+
+
+def test_a_queue_tries_again_unless_it_is_forbidden(caller: Caller) -> None:
+    assert caller.generate("a cat [[requeue]]", headers={"X-Fal-No-Retry": "0"}).status_code == 200
 
 
 def test_a_queue_that_is_too_long_for_the_caller_is_a_429(caller: Caller, busy: list[str]) -> None:

@@ -46,6 +46,34 @@ def test_a_failure_is_answered_inline(runner: httpx.Client) -> None:
     assert (reply.status_code, reply.json()["error_type"]) == (503, "runner_disconnected")
 
 
+@pytest.mark.parametrize(
+    ("prompt", "status", "needs_retry"),
+    [
+        ("a cat [[runner_error]]", 503, "1"),
+        ("a cat [[requeue]]", 503, "1"),
+        ("a cat [[http_500 on=run]]", 500, "1"),
+        ("a cat [[http_429 on=run]]", 429, "1"),
+        ("a cat [[generation_error retryable=true]]", 500, "1"),
+        ("a cat [[downstream_error retryable=true]]", 400, "1"),
+        ("a cat [[generation_error]]", 500, "0"),
+        ("a cat [[content_policy_violation]]", 422, "0"),
+        ("a cat [[start_timeout]]", 504, None),
+        ("a cat [[http_503 on=run]]", 503, None),  # the ingress' page: fal has not seen it
+        ("a cat [[locked on=run]]", 403, None),
+    ],
+)
+def test_the_run_host_says_which_errors_pass(
+    runner: httpx.Client, prompt: str, status: int, needs_retry: str | None
+) -> None:
+    reply = run(runner, prompt)
+    assert (reply.status_code, reply.headers.get("X-Fal-Needs-Retry")) == (status, needs_retry)
+
+
+def test_the_queue_does_not_say_it_of_its_own_errors(caller: Caller) -> None:
+    assert "X-Fal-Needs-Retry" not in caller.generate("a cat [[runner_error]]").headers
+    assert "X-Fal-Needs-Retry" not in caller.post("a cat [[http_500]]").headers
+
+
 def test_a_lost_runner_is_not_retried_without_a_queue(runner: httpx.Client) -> None:
     assert run(runner, "a cat [[requeue]]").status_code == 503
 

@@ -16,6 +16,7 @@ def test_the_defaults_are_those_of_the_readme() -> None:
     assert (options.pace, options.keys, options.tls) == (Pace(3, 6), (), False)
     assert (options.allowed_hosts, options.webhooks_anywhere) == ((), False)
     assert (options.data, options.result_ttl, options.history_lag) == (Path.cwd() / ".fal-emulator", 3600, 0)
+    assert options.payload_ttl == 30 * 24 * 3600
 
 
 def test_names_that_it_answers_to_are_added_one_by_one() -> None:

@@ -103,6 +103,18 @@ def test_nothing_is_lost_when_the_file_is_opened_again(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_folder_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    first = Database(tmp_path)
+    job = add(Store(first))
+    first.execute("ALTER TABLE requests DROP COLUMN no_retry")
+    first.close()
+    for _ in range(2):
+        again = Database(tmp_path)
+        assert Store(again).get(job.id).submission.no_retry is False
+        add(Store(again))
+        again.close()
+
+
 def test_two_emulators_cannot_share_a_folder(tmp_path: Path, database: Database) -> None:
     with pytest.raises(DataFolderBusyError):
         Database(tmp_path)

@@ -114,5 +114,9 @@ def test_a_start_timeout_that_fal_would_refuse_is_refused_here(value: object) ->
 
 def test_the_controls_become_fals_headers() -> None:
     controls = SubmitControls.checked({"start_timeout": "30", "priority": "low"})
-    assert controls.headers() == {"X-Fal-Request-Timeout": "30.0", "X-Fal-Queue-Priority": "low"}
+    assert controls.headers() == {
+        "X-Fal-Request-Start-Timeout": "30.0",
+        "X-Fal-Request-Timeout": "30.0",
+        "X-Fal-Queue-Priority": "low",
+    }
     assert SubmitControls().headers() == {}

@@ -1,0 +1,107 @@
+"""What is typed after `make demo` reaches the program as it was typed, and nothing in it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROGRAM = f"""#!{sys.executable}
+import json, os, sys
+with open("seen.json", "w") as file:
+    json.dump({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}, file)
+"""
+
+TYPED = {
+    "everything": 'a $5 fox $(whoami) "quoted" `x` # % \\ $$ ünï \n',
+    "a function of make": "$(shell touch ran)",
+    "a function in braces": "${shell touch ran}",
+    "functions of make that stop it": "$(error no) $(eval all:;touch ran) $(file >ran)",
+    "a variable of make": "$(PROMPT) $(value PROMPT) $@ $< $PROMPT",
+    "a function that is not closed": "it costs $(5, or ${5",
+    "dollars": "$ $$ $$$ $",
+    "a shell's own": "; touch ran & `touch ran` | $(touch ran) > ran",
+    "quotes": "it's a \"fox\" and a 'hare'",
+    "an option": "--version",
+    "a short option": "-n",
+    "assignments": "= := ::= != += ?= a=b PROMPT=c",
+    "a comment": "# not a comment \\# nor this",
+    "backslashes": "\\ \\\\ \\n \\",
+    "lines": "one\n\ttwo\\\nthree\n",
+    "a recipe's prefix": "@-+!ls",
+    "blanks at the end": "a fox   \t",
+    "other scripts": "ünï 狐 🦊 \u202e",
+    "nothing that prints": "\x01\x1b[31m\x7f",
+    "a long text": "a red fox, " * 5000,
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """The real Makefile, in a place that is set up; its Python writes down what it was given."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "dev/constraints/airflow-3.3.2.txt", ".venv/bin/python", ".venv/.ready"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(PROGRAM if name.endswith("python") else "")
+        file.chmod(0o755)
+    return tmp_path
+
+
+def make(tree: Path, *arguments: str, **environment: str) -> dict[str, str]:
+    """Run make as a person does, whatever runs this test; return the environment that the program saw."""
+    ours = {"AIRFLOW", "PROMPT", "FAL_KEY", "PORT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    done = subprocess.run(
+        ["make", *arguments], cwd=tree, env={**kept, **environment}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    seen = json.loads((tree / "seen.json").read_text())
+    assert seen["arguments"] == ["-m", "dev.standalone" if "standalone" in arguments else "dev.demo"]
+    assert not (tree / "ran").exists()
+    saw: dict[str, str] = seen["environment"]
+    return saw
+
+
+@pytest.mark.parametrize("typed", TYPED.values(), ids=TYPED)
+def test_a_prompt_on_the_command_line_arrives_as_it_was_typed(tree: Path, typed: str) -> None:
+    assert make(tree, "demo", f"PROMPT={typed}")["PROMPT"] == typed
+
+
+@pytest.mark.parametrize("typed", TYPED.values(), ids=TYPED)
+def test_a_prompt_from_the_environment_arrives_as_it_was_set(tree: Path, typed: str) -> None:
+    assert make(tree, "demo", PROMPT=typed)["PROMPT"] == typed
+
+
+def test_blanks_at_the_start_arrive_from_the_environment(tree: Path) -> None:
+    assert make(tree, "demo", PROMPT=" \n\ta fox")["PROMPT"] == " \n\ta fox"
+
+
+def test_the_command_line_wins_over_the_environment(tree: Path) -> None:
+    assert make(tree, "demo", "PROMPT=a $fox", PROMPT="a $hare")["PROMPT"] == "a $fox"
+
+
+@pytest.mark.parametrize("typed", [TYPED["everything"], TYPED["dollars"], TYPED["lines"]])
+def test_a_prompt_arrives_through_a_makefile_that_calls_this_one(tree: Path, typed: str) -> None:
+    (tree / "outer.mk").write_text("demo:\n\t@$(MAKE) -s -f Makefile demo\n")
+    assert make(tree, "-s", "-f", "outer.mk", "demo", f"PROMPT={typed}")["PROMPT"] == typed
+
+
+def test_no_prompt_is_no_prompt(tree: Path) -> None:
+    assert "PROMPT" not in make(tree, "demo")
+    assert not make(tree, "demo", "PROMPT=").get("PROMPT")
+
+
+@pytest.mark.parametrize(("command", "name"), [("demo", "FAL_KEY"), ("standalone", "PORT")])
+def test_the_other_values_that_a_person_types_are_not_expanded_either(tree: Path, command: str, name: str) -> None:
+    typed = "id:$se$(shell touch ran)cret"
+    assert make(tree, command, f"{name}={typed}")[name] == typed
+    assert make(tree, command, **{name: typed})[name] == typed
+    assert name not in make(tree, command)

@@ -442,7 +442,9 @@ def test_a_cancel_of_an_unknown_request_is_an_error() -> None:
 
 
 def test_a_cancel_that_fal_does_not_take_is_not_said_to_be_taken() -> None:
-    assert raised(answers.cancelled, answer(200, {"success": False}), ID).retry_helps
+    for body in ({"success": False}, {"status": "ok"}, {"status": "QUEUED"}):
+        assert raised(answers.cancelled, answer(200, body), ID).retry_helps
+    assert type(raised(answers.cancelled, answer(200, {"status": "NOT_FOUND"}), ID)) is errors.UnknownRequest
 
 
 # --- history

@@ -34,6 +34,15 @@ class MissingKey(PikaError):
     )
 
 
+class UnusableProxy(PikaError):
+    """The environment names a proxy that not every part of this provider can use; found before anything was sent."""
+
+    advice = (
+        "Nothing was sent. Set it to http://host:port or https://host:port for every Airflow process that runs tasks "
+        "or triggers (SOCKS is not supported), or name fal's hosts in NO_PROXY."
+    )
+
+
 class InvalidKey(PikaError):
     """fal refused the key (401)."""
 
@@ -94,6 +103,15 @@ class MissingConnection(TryLater):
     advice = MissingKey.advice
 
 
+class UnusableCertificates(TryLater):
+    """SSL_CERT_FILE or SSL_CERT_DIR names no certificates; found before anything was sent."""
+
+    advice = (
+        "Nothing was sent. Point the variable at a PEM file (SSL_CERT_FILE), or at a folder that c_rehash prepared "
+        "(SSL_CERT_DIR), for every Airflow process that runs tasks or triggers."
+    )
+
+
 class RateLimited(TryLater):
     """fal asks for fewer calls (429); ``retry_after`` has the wait it named, in seconds."""
 
@@ -108,6 +126,19 @@ class Unreachable(TryLater):
 
 class UnexpectedAnswer(TryLater):
     """fal answered a read with something that this version does not understand; never taken for success."""
+
+
+class ForeignAnswer(UnexpectedAnswer):
+    """Something in front of fal answered in its place: a firewall, a proxy, a gateway, a login page."""
+
+    advice = (
+        "This answer says nothing about the request, which goes on at fal and may be charged. Look at what stands "
+        "between Airflow and fal: a firewall, a proxy, the connection's queue URL."
+    )
+
+
+class DoubtfulAnswer(ForeignAnswer):
+    """A refusal in words that fal may have said, and a gateway too; it counts once it was said often enough."""
 
 
 class AnswerTooLarge(UnexpectedAnswer):

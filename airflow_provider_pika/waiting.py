@@ -94,7 +94,7 @@ class WaitsForVideo:
             look = queue.look(self.endpoint, wait.request_id)
             step = decide(wait, look, time.time())
             for line in progress.news(look, step):
-                self.log.info(line)
+                self.log.log(line.level, str(line))
             if not isinstance(step, LookAgain):
                 return step
             pause(step, progress, queue.account.queue_url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from .http_answer import STATUS_BYTES, Answer
 from .redaction import Redactor, redactor_of
@@ -35,6 +36,12 @@ class Account:
         So the key of a gateway goes to the gateway only; the emulator has its history there, too.
         """
         return PLATFORM_URL if self.queue_url in (QUEUE_URL, BACKUP_QUEUE_URL) else f"{self.queue_url}/v1"
+
+    @property
+    def origins(self) -> list[str]:
+        """Return where the calls go, as ``scheme://host[:port]``: the queue's and the platform's."""
+        parts = (urlsplit(url) for url in (self.queue_url, self.platform_url))
+        return list(dict.fromkeys(f"{part.scheme}://{part.netloc}" for part in parts))
 
     @property
     def headers(self) -> dict[str, str]:

@@ -7,6 +7,8 @@ green.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from pydantic import ValidationError
 
 from airflow_provider_pika import exceptions as errors
@@ -16,10 +18,55 @@ from .ids import is_request_id
 from .models import HistoryPage, PastRequest, QueueStatus, Video
 from .redaction import WITHHELD
 
-#: Answers above 499 to a submit that are fal's own refusals (fal-protocol.md, 4.4); after any other, such as 502, 504
-#: and those of gateways that fal does not document, fal may have accepted it all the same. So with 408 and 499.
-_REFUSED = {500, 503}
-_GATEWAY_LOST_SIGHT = {408, 499}
+#: After these a submit may have been accepted, whoever says them: who passed it on has lost sight of it.
+_LOST_SIGHT_OF = {408, 499}
+
+#: The types of fal's own infrastructure errors (fal-protocol.md, 4.2).
+_FALS_TYPES = {
+    "request_timeout",
+    "startup_timeout",
+    "runner_scheduling_failure",
+    "runner_connection_timeout",
+    "runner_disconnected",
+    "runner_connection_refused",
+    "runner_connection_error",
+    "runner_incomplete_response",
+    "runner_server_error",
+    "client_disconnected",
+    "client_cancelled",
+    "bad_request",
+    "internal_error",
+}
+
+#: How a ``detail`` of fal's begins that may come without a type and without a header of fal's (4.3). Any other may be
+#: a gateway's: each that is written with FastAPI answers ``{"detail": "Not Found"}``.
+_FALS_DETAILS = (
+    "invalid key credentials",
+    "cannot access application",
+    "bearer: ",
+    "user is locked",
+    'application "',
+)
+
+#: What a refusal in a bare ``detail`` means if it was fal's after all.
+_BELIEVED: dict[int, type[errors.PikaError]] = {
+    401: errors.InvalidKey,
+    403: errors.AccessDenied,
+    404: errors.UnknownRequest,
+    422: errors.InputRejected,
+    499: errors.GenerationCancelled,
+}
+
+#: Where the parts of an HTTP request are that a gateway checks; a model's error is about its input, the body.
+_NOT_THE_INPUT = ("query", "header", "path", "cookie")
+
+#: fal's words for a cancellation that it takes (fal-protocol.md, N4).
+_TAKEN = ("OK", "CANCELLATION_REQUESTED")
+
+#: Refusals that pass, with all 5xx.
+_PASSES = {408, 425, 429}
+
+_GOES_ON = "The request itself goes on at fal, and may be charged."
 
 #: Characters of a video's URL: a thousand of them must have room in one event. A signed one has some 2,000.
 LONGEST_URL = 8192
@@ -36,16 +83,37 @@ def submitted(answer: Answer, endpoint: str) -> str:
     request_id = answer.get("request_id")
     if answer.ok and is_request_id(request_id):
         return request_id
-    if not _is_refusal(answer):
+    if not proves_refusal(answer):
         raise errors.SubmitUnknown(
-            f"fal answered the submit to {endpoint} with no request id: {answer.words}.",
-            status_code=answer.status_code,
+            f"The submit to {endpoint} brought no request id. {_source(answer)}.", status_code=answer.status_code
         )
-    if answer.status_code == 404:
+    if answer.status_code == 404 and answer.get("detail") is not None:
         raise errors.UnknownEndpoint(f"fal knows no endpoint {endpoint!r}: {answer.words}.", status_code=404)
     error = _refusal(answer, f"the submit to {endpoint}")
     error.consequence = "Nothing was accepted; a retry submits again." if error.retry_helps else "Nothing was accepted."
     raise error
+
+
+def proves_refusal(answer: Answer) -> bool:
+    """Tell whether an answer to a submit proves that fal accepted nothing; any other outcome is unknown.
+
+    Who refuses a request with a 4xx has not passed it on. A 5xx may be a gateway's, after fal accepted, and a redirect
+    may follow an acceptance (303).
+    """
+    if 400 <= answer.status_code < 500:
+        return answer.status_code not in _LOST_SIGHT_OF
+    return answer.status_code >= 500 and is_fals(answer)
+
+
+def is_fals(answer: Answer) -> bool:
+    """Tell whether an answer is certainly fal's own: by a header, or in words that nobody else uses."""
+    detail, error_type = answer.get("detail"), answer.get("error_type")
+    return (
+        answer.has_fals_headers
+        or (isinstance(error_type, str) and error_type in _FALS_TYPES)
+        or (isinstance(detail, str) and detail.lower().startswith(_FALS_DETAILS))
+        or (answer.status_code == 404 and answer.get("status") == "NOT_FOUND")
+    )
 
 
 def status(answer: Answer, request_id: str) -> QueueStatus:
@@ -55,11 +123,11 @@ def status(answer: Answer, request_id: str) -> QueueStatus:
     """
     if not answer.ok:
         raise _read_failure(answer, request_id)
-    try:
+    with suppress(ValidationError):
         return QueueStatus.model_validate(answer.body)
-    except ValidationError:
-        error = errors.UnknownStatus if isinstance(answer.get("status"), str) else _unreadable(answer)
-        raise error(f"fal answered with no status that is known here: {answer.words}.", request_id=request_id) from None
+    if isinstance(answer.get("status"), str) and _is_about(answer, request_id):
+        raise errors.UnknownStatus(f"fal says a status that is not known here: {answer.words}.", request_id=request_id)
+    raise _unreadable(answer, "no status", request_id)
 
 
 def result(answer: Answer, endpoint: str, request_id: str) -> Video:
@@ -72,8 +140,8 @@ def result(answer: Answer, endpoint: str, request_id: str) -> Video:
         raise errors.ServerUnavailable("fal has not got the result yet.", request_id=request_id, status_code=400)
     if not answer.ok:
         raise (_failure(answer, request_id) if _is_outcome(answer) else _read_failure(answer, request_id))
-    if not isinstance(answer.body, dict):
-        raise _unreadable(answer)(f"fal's result is no JSON object: {answer.words}.", request_id=request_id)
+    if not isinstance(answer.body, dict) or not ("video" in answer.body or answer.has_fals_headers):
+        raise _unreadable(answer, "no result", request_id)
     try:
         known = {"request_id": request_id, "endpoint": endpoint, "billable_units": answer.headers.get(_UNITS)}
         video = Video.model_validate({**answer.body["video"], **known})
@@ -114,20 +182,30 @@ def cancelled(answer: Answer, request_id: str) -> bool:
         return False
     if not answer.ok:
         raise _read_failure(answer, request_id)
+    if answer.get("status") == "NOT_FOUND":
+        raise errors.UnknownRequest(f"fal does not know this request: {answer.words}.", request_id=request_id)
+    said = answer.get("status") in _TAKEN or answer.get("success") is True
+    if not (said or answer.has_fals_headers or answer.body == ""):
+        raise _unreadable(answer, "no word on the cancellation", request_id)
     return True
 
 
 def history(answer: Answer) -> HistoryPage:
     """Give a page of the request history.
 
+    :raises RequestRejected: it was refused, and not in fal's words.
     :raises PikaError: there is none; a page of which one row is unreadable counts as none.
     """
+    if not answer.ok and not is_fals(answer) and 300 <= answer.status_code < 500 and answer.status_code not in _PASSES:
+        raise errors.RequestRejected(
+            f"fal's request history cannot be read. {_source(answer)}.", status_code=answer.status_code
+        )
     if not answer.ok:
         raise _refusal(answer, "to show its request history")
     try:
         return HistoryPage.model_validate(answer.body)
     except ValidationError:
-        raise _unreadable(answer)(f"fal's request history cannot be read: {answer.words}.") from None
+        raise _unreadable(answer, "no request history") from None
 
 
 def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | errors.GenerationFailed | None:
@@ -143,15 +221,40 @@ def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | erro
         return None  # fal may keep less of an output than it was
 
 
-def _unreadable(answer: Answer) -> type[errors.PikaError]:
-    return errors.AnswerTooLarge if answer.truncated else errors.UnexpectedAnswer
+def believed(doubtful: errors.DoubtfulAnswer) -> errors.PikaError:
+    """Return what a doubtful refusal means once it has been repeated often enough to be fal's."""
+    kind = _BELIEVED[doubtful.status_code or 404]
+    return kind(
+        f"fal refuses, again and again: {doubtful.message}",
+        request_id=doubtful.request_id,
+        status_code=doubtful.status_code,
+        consequence=None if issubclass(kind, errors.GenerationFailed | errors.UnknownRequest) else _GOES_ON,
+    )
 
 
-def _is_refusal(answer: Answer) -> bool:
-    code = answer.status_code
-    if code in _REFUSED:  # by fal's own word, or by its ingress, which had nobody to pass the request on to
-        return isinstance(answer.body, dict) or (code == 503 and "nginx" in answer.words)
-    return 300 <= code < 500 and code not in _GATEWAY_LOST_SIGHT
+def _source(answer: Answer) -> str:
+    """Say who answered, and what."""
+    return f"{_speaker(answer)} answered {answer.source}"
+
+
+def _speaker(answer: Answer) -> str:
+    if is_fals(answer):
+        return "fal"
+    bare = isinstance(answer.get("detail"), str)
+    return "fal, or a gateway in front of it," if bare else "Something in front of fal (a firewall, proxy or gateway)"
+
+
+def _is_about(answer: Answer, request_id: str) -> bool:
+    """Tell whether an object with a status is fal's, which names the request; a gateway's has one, too."""
+    about_it = answer.get("request_id") == request_id or isinstance(answer.get("response_url"), str)
+    return about_it or answer.has_fals_headers
+
+
+def _unreadable(answer: Answer, what: str, request_id: str | None = None) -> errors.PikaError:
+    kind: type[errors.PikaError] = errors.AnswerTooLarge if answer.truncated else errors.ForeignAnswer
+    if kind is errors.ForeignAnswer and is_fals(answer):
+        kind = errors.UnexpectedAnswer
+    return kind(f"There was {what}. {_source(answer)}.", request_id=request_id, status_code=answer.status_code)
 
 
 def _refusal(answer: Answer, what: str, request_id: str | None = None) -> errors.PikaError:
@@ -164,10 +267,11 @@ def _refusal(answer: Answer, what: str, request_id: str | None = None) -> errors
         error = errors.ExhaustedBalance if spent else errors.AccessDenied
     elif answer.status_code == 429:
         error = errors.RateLimited
-    elif answer.status_code in (408, 425) or answer.status_code >= 500:
+    elif answer.status_code in _PASSES or answer.status_code >= 500:
         error = errors.ServerUnavailable
+    said = words if is_fals(answer) else answer.source
     return error(
-        f"fal refused {what}: {words}.",
+        f"{_speaker(answer)} refused {what}: {said}.",
         request_id=request_id,
         status_code=answer.status_code,
         error_type=answer.error_type,
@@ -176,14 +280,23 @@ def _refusal(answer: Answer, what: str, request_id: str | None = None) -> errors
 
 
 def _read_failure(answer: Answer, request_id: str) -> errors.PikaError:
-    if answer.status_code == 404:
-        if not isinstance(answer.body, dict):
-            return errors.ServerUnavailable(f"A gateway answered: {answer.words}.", request_id=request_id)
-        return errors.UnknownRequest(
-            f"fal does not know this request: {answer.words}.", request_id=request_id, status_code=404
+    """Return what a refused read means; only fal's own words may end a wait."""
+    code = answer.status_code
+    if is_fals(answer) and code >= 400:
+        if code == 404:
+            said = f"fal does not know this request: {answer.words}."
+            return errors.UnknownRequest(said, request_id=request_id, status_code=404)
+        error = _refusal(answer, "to tell about a request", request_id)
+    elif code in _PASSES or code >= 500:
+        error = _refusal(answer, "to tell about a request", request_id)
+    else:
+        bare = isinstance(answer.get("detail"), str) and code in _BELIEVED
+        kind = errors.DoubtfulAnswer if bare else errors.ForeignAnswer
+        error = kind(
+            f"The call was not answered in fal's words. {_source(answer)}.", request_id=request_id, status_code=code
         )
-    error = _refusal(answer, "to tell about a request", request_id)
-    error.consequence = "The request itself goes on at fal, and may be charged."
+        error.retry_after = answer.retry_after
+    error.consequence = _GOES_ON
     return error
 
 
@@ -198,12 +311,20 @@ def _is_outcome(answer: Answer) -> bool:
     if answer.error_type == "internal_error":
         return False
     marks = ("x-fal-retryable", "x-fal-needs-retry", _UNITS, "x-fal-request-timeout-type")
-    if answer.error_type is not None or any(mark in answer.headers for mark in marks):
+    if _is_typed(answer) or any(mark in answer.headers for mark in marks):
         return True
-    explained = answer.get("detail") is not None
-    if answer.status_code in (422, 499):
-        return explained
-    return explained and "x-fal-request-id" in answer.headers and answer.status_code not in (401, 403, 404, 429)
+    explained = answer.get("detail") is not None and "x-fal-request-id" in answer.headers
+    return explained and answer.status_code not in (401, 403, 404, 429)
+
+
+def _is_typed(answer: Answer) -> bool:
+    """Tell whether an error has a type of fal's: of its infrastructure, or of the model, about its input."""
+    if answer.error_type is None or answer.get("error_type") is not None:
+        return answer.error_type is not None and is_fals(answer)
+    detail = answer.get("detail")
+    entries = detail if isinstance(detail, list) else []
+    places = [entry.get("loc") for entry in entries if isinstance(entry, dict)]
+    return is_fals(answer) or not any(isinstance(loc, list) and loc and loc[0] in _NOT_THE_INPUT for loc in places)
 
 
 def _failure(answer: Answer, request_id: str) -> errors.GenerationFailed:

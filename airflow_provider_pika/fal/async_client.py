@@ -7,12 +7,12 @@ more with HTTP/2.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-import httpx
 
 from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
 
@@ -24,7 +24,7 @@ from .http_answer import Answer, most_bytes
 from .inputs import SubmitControls
 from .looking import look
 from .models import QueueStatus, Video
-from .network import proxy_to
+from .network import never_sent, proxy_to, trusted
 from .polling import Look
 from .submitting import submit
 
@@ -43,11 +43,13 @@ HEARTBEAT_BYTES = 1024
 #: Bytes of an answer that is taken in beside the event loop: 1 MB takes some 50 ms.
 WEIGHTY_BYTES = 32 << 10
 
-#: Bytes of a header field; fal's fields have 16 KB together (fal-protocol.md, 2.7). aiohttp allows 128 of them.
-LONGEST_LINE = 32 << 10
-
-#: The connection was never opened, so nothing was sent.
-_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+#: What an answer's headers may have, as far as aiohttp has a limit for it: bytes of a field, and fields (3.14 has one).
+#: The blocking client takes 100 KB in all, and must read no more than this one does.
+_HEADERS: dict[str, Any] = {
+    name: most
+    for name, most in (("max_line_size", 100 << 10), ("max_field_size", 100 << 10), ("max_headers", 500))
+    if name in inspect.signature(aiohttp.ClientSession).parameters
+}
 
 T = TypeVar("T")
 
@@ -55,14 +57,16 @@ T = TypeVar("T")
 class AsyncFalQueue:
     """A client of the queue for an event loop; close it, or use it in an ``async with``.
 
-    Building one reads the machine's certificates and spells the key, about 40 ms: do it off the loop.
+    Building one reads the environment's proxies and certificates, and raises ``PikaError`` if they cannot be used. With
+    the key's spellings it takes about 40 ms: do it off the loop.
     """
 
     def __init__(self, account: Account, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
         self.account = account
         self.closed = False
         self._sleep = sleep
-        self._trusted = httpx.create_ssl_context()  # the same authorities as those of the blocking client
+        self._trusted = trusted()
+        self._proxies = {origin: proxy_to(origin) for origin in account.origins}
         self.account.redactor.build()
         self._sessions: dict[int, aiohttp.ClientSession] = {}
 
@@ -124,7 +128,7 @@ class AsyncFalQueue:
         except (PikaError, GeneratorExit):
             raise
         except Exception as error:
-            raise call.lost(error, isinstance(error, _NEVER_SENT)) from None
+            raise call.lost(error, never_sent(error)) from None
 
     async def _send(self, call: Call[T]) -> T:
         try:
@@ -136,7 +140,7 @@ class AsyncFalQueue:
         except PikaError:
             raise
         except Exception as error:  # whatever it was, a submit may have been accepted
-            raise call.lost(error, isinstance(error, _NEVER_SENT)) from None
+            raise call.lost(error, never_sent(error)) from None
 
     def _answer(self, response: aiohttp.ClientResponse, content: bytes, call: Call[Any]) -> Answer:
         return self.account.answer(response.status, response.headers, content, call.most)
@@ -146,10 +150,17 @@ class AsyncFalQueue:
         # the time for a connection is over first: what has none was never sent
         timeout = aiohttp.ClientTimeout(total=answer_within and answer_within + 1, sock_connect=self.account.timeout)
         session = self._session(connections)
-        scheme, netloc = urlsplit(url)[:2]
-        return session.request(
-            call.method, url, allow_redirects=False, timeout=timeout, proxy=proxy_to(scheme, netloc), **call.options
-        )
+        parts = urlsplit(url)
+        proxy = self._proxies[f"{parts.scheme}://{parts.netloc}"]
+        # not the session's headers: aiohttp 3.14 sends those to a proxy too, with the key as Proxy-Authorization
+        options = {**call.options, "headers": {**self.account.headers, **call.options.get("headers", {})}}
+        if proxy:
+            options["proxy"] = proxy.url
+            if parts.scheme == "http":
+                options["headers"] |= proxy.headers
+            else:
+                options["proxy_headers"] = proxy.headers
+        return session.request(call.method, url, allow_redirects=False, timeout=timeout, **options)
 
     def _session(self, connections: int) -> aiohttp.ClientSession:
         """Give the session with so many connections, 0: without limit; made on the loop, as aiohttp wants it."""
@@ -157,11 +168,10 @@ class AsyncFalQueue:
             connector = aiohttp.TCPConnector(limit=connections, ssl=self._trusted, keepalive_timeout=_IDLE)
             self._sessions[connections] = aiohttp.ClientSession(
                 connector=connector,
-                headers=self.account.headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,  # a small answer could be a huge one
-                max_line_size=LONGEST_LINE,
-                max_field_size=LONGEST_LINE,
+                trust_env=False,
+                **_HEADERS,
             )
         return self._sessions[connections]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from airflow_provider_pika.exceptions import PikaError, Unreachable
+from airflow_provider_pika.exceptions import PikaError
 
 from . import calls
 from .account import Account
@@ -23,26 +23,17 @@ from .http_answer import most_bytes
 from .inputs import SubmitControls
 from .looking import Remembered, look, remember
 from .models import QueueStatus, Video
-from .network import Watchdog, transport_trouble
+from .network import Watchdog, httpx_transport, never_sent, trusted
 from .polling import Look
 from .submitting import submit
 
 T = TypeVar("T")
 
-#: The connection was never opened, so nothing was sent.
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
-)
-
 
 class FalQueue:
     """A blocking client of the queue; close it, or use it in a ``with``. Every method may raise ``PikaError``.
+
+    Building one reads the environment's proxies and certificates, and raises ``PikaError`` if they cannot be used.
 
     :param transport: what sends the requests, in place of httpx's own.
     :param sleep: what a conversation's pauses are made with.
@@ -55,19 +46,16 @@ class FalQueue:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.account = account
-        try:
-            self._http = httpx.Client(
-                transport=transport,
-                base_url=account.queue_url,
-                headers=account.headers,
-                timeout=account.timeout,
-                follow_redirects=False,  # they could carry the key to another host
-            )
-        except Exception as error:  # of the environment's proxies, whose passwords such an error quotes
-            raise Unreachable(
-                f"The queue cannot be reached: {transport_trouble(error)}. Look at HTTPS_PROXY and its like.",
-                consequence="Nothing was sent.",
-            ) from None
+        self._http = httpx.Client(
+            transport=transport,
+            trust_env=False,
+            verify=trusted(),
+            mounts=None if transport else _transports(account),
+            base_url=account.queue_url,
+            headers=account.headers,
+            timeout=account.timeout,
+            follow_redirects=False,  # they could carry the key to another host
+        )
         self._sleep = sleep
         self._watchdog = Watchdog()
 
@@ -124,7 +112,12 @@ class FalQueue:
         except PikaError:
             raise
         except Exception as error:  # whatever it was, a submit may have been accepted
-            raise call.lost(error, isinstance(error, _NEVER_SENT) or self._watchdog.cut_while_connecting) from None
+            raise call.lost(error, never_sent(error) or self._watchdog.cut_while_connecting) from None
+
+
+def _transports(account: Account) -> dict[str, httpx.BaseTransport | None]:
+    """Return what sends the calls, by the origins that they go to."""
+    return {origin: httpx_transport(origin) for origin in account.origins}
 
 
 def _read(response: httpx.Response, most: int) -> bytes:

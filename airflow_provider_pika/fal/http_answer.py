@@ -38,6 +38,9 @@ LONGEST_WORDS = 500
 #: Digits and sign of an integer of 64 bits.
 _MOST_DIGITS = 20
 
+#: Characters of a server's name, and of its words, where it is only to be recognised.
+LONGEST_SERVER, FIRST_WORDS = 80, 200
+
 #: Seconds: what asks for a longer pause means "never".
 LONGEST_PAUSE = 30 * 24 * 3600.0
 
@@ -102,6 +105,19 @@ class Answer:
             if isinstance(value, str) and value:
                 return value
         return None
+
+    @property
+    def has_fals_headers(self) -> bool:
+        """Whether a header says that fal answered; it does not send one with every answer (fal-protocol.md, 4.4)."""
+        return any(name.startswith("x-fal-") for name in self.headers)
+
+    @property
+    def source(self) -> str:
+        """Name who answered, as far as the answer tells: its status, its server, its first words."""
+        server = one_line(self.headers.get("server", ""), LONGEST_SERVER)
+        place = f"HTTP {self.status_code}" + (f", server {server}" if server else "")
+        said = "an empty body" if self.body == "" else repr(one_line(self.words, FIRST_WORDS))
+        return f"{place}, {said}"
 
     @property
     def words(self) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 
 from airflow_provider_pika.exceptions import (
     AnswerTooLarge,
+    DoubtfulAnswer,
     PikaError,
+    RequestRejected,
     ServerUnavailable,
     UnexpectedAnswer,
     UnknownRequest,
@@ -146,7 +148,10 @@ def _remembered(
     except PikaError as error:
         if error.retry_helps:
             return error  # one bad read must not end a wait for good
-        unknown.consequence = f"Its history did not tell, either: {error.message}"
+        told = f"Its history did not tell, either: {error.message}"
+        if isinstance(error, RequestRejected):  # by a firewall, say: a result may still be there
+            return DoubtfulAnswer(f"{unknown.message} {told}", request_id=request_id, status_code=404)
+        unknown.consequence = told
         return unknown
     rows = [row for row in page.items if row.request_id == request_id]
     if rows and rows[0].status_code is None:

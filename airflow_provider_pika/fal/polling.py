@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import pendulum
 
-from airflow_provider_pika.exceptions import GenerationFailed, PikaError
+from airflow_provider_pika.exceptions import DoubtfulAnswer, GenerationFailed, PikaError
 
 from . import pacing
+from .answers import believed
 from .expecting import UNKNOWN, Expectation
 from .models import QueueStatus, Video
 from .pacing import Sightings
@@ -24,6 +25,11 @@ SHORTEST_BACKOFF = 5.0
 #: a result for an hour, and a large one for minutes (fal-protocol.md, section 3).
 LONGEST_BACKOFF = 60.0
 LONGEST_RETRY_AFTER = 300.0
+
+#: Refusals that may be a gateway's after which they are taken for fal's, if fal has said nothing else meanwhile. With
+#: the pauses above, the last is ten minutes after the first: a gateway that restarts is back by then, and fal still has
+#: a result.
+MOST_DOUBTS = 13
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Wait:
     :param poll_interval: seconds between two looks; None: where they matter, as ``pacing.py`` has it.
     :param timeout: seconds from the first look to the deadline, as the user set it.
     :param failures: looks in a row that brought nothing.
+    :param doubts: refusals among them that may have been fal's.
     :param seen: what the looks have shown.
     """
 
@@ -50,6 +57,7 @@ class Wait:
     poll_interval: float | None
     timeout: float
     failures: int = 0
+    doubts: int = 0
     seen: Sightings = field(default_factory=Sightings)
 
     def first_pause(self, now: float, expected: Expectation) -> float:
@@ -114,7 +122,8 @@ Ending = Done | Failed | TooLate
 def decide(wait: Wait, look: Look, now: float, expected: Expectation = UNKNOWN) -> LookAgain | Ending:
     """Say what follows from one look.
 
-    An error that passes is tolerated until the deadline, with growing pauses; any other ends the wait.
+    An error that passes is tolerated until the deadline, with growing pauses, and so is an answer that is not fal's; a
+    refusal that may be fal's is, until it was repeated often enough. Any other error ends the wait.
 
     :param now: unix seconds.
     :param expected: how long such a generation runs.
@@ -124,9 +133,12 @@ def decide(wait: Wait, look: Look, now: float, expected: Expectation = UNKNOWN) 
             return Done(video)
         case PikaError() as error if isinstance(error, GenerationFailed) or not error.retry_helps:
             return Failed(error)
+        case DoubtfulAnswer() as doubtful if wait.doubts + 1 >= MOST_DOUBTS:
+            return Failed(believed(doubtful))
         case trouble:
             failures = wait.failures + 1 if trouble else 0
-            wait = replace(wait, failures=failures, seen=wait.seen.and_then(look.status, now))
+            doubts = (wait.doubts + isinstance(trouble, DoubtfulAnswer)) if trouble else 0
+            wait = replace(wait, failures=failures, doubts=doubts, seen=wait.seen.and_then(look.status, now))
     if now >= wait.deadline:
         return _too_late(wait, look)
     pause = min(_pause(wait, trouble, expected), wait.deadline - now)  # the last look is at the deadline, not before it

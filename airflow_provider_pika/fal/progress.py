@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
+from airflow_provider_pika.exceptions import ForeignAnswer
 from airflow_provider_pika.strict_json import one_line
 
 from .models import LogLine, QueueStatus
@@ -21,6 +24,60 @@ LINES_A_LOOK, LINES_A_WAIT = 50, 2000
 
 #: Lines that are remembered as told: they go into Airflow's database.
 _REMEMBERED = 2000
+
+
+#: Seconds after which trouble that goes on is told again.
+TOLD_AGAIN_AFTER = 600.0
+
+#: Kinds of trouble that are told within that time.
+_KINDS = 10
+
+
+class Line(str):
+    """A line for the log, and its ``level`` there. Hand a log ``str(line)``: Airflow's takes no kind of ``str``."""
+
+    level: int
+
+    def __new__(cls, text: str, level: int = logging.INFO) -> Self:
+        """Make one of a text."""
+        line = super().__new__(cls, text)
+        line.level = level
+        return line
+
+
+class Trouble:
+    """What keeps status checks from being answered: each kind is told at once, and then now and then.
+
+    An answer that is not fal's is a warning: it may keep a whole wait from its clip, and a person can mend it. Other
+    trouble is told again while its pauses grow. One of these may serve many waits.
+
+    :param memory: what an earlier process told of it (:meth:`memory`).
+    """
+
+    def __init__(self, memory: Mapping[str, float] | None = None) -> None:
+        self._told_at: dict[str, float] = dict(memory or {})
+
+    def line(self, step: LookAgain | Ending, now: float | None = None) -> Line | None:
+        """Return what is to be told of a step; None if nothing is.
+
+        :param now: unix seconds.
+        """
+        error = step.trouble if isinstance(step, LookAgain) else None
+        if error is None or not isinstance(step, LookAgain):
+            return None
+        now = time.time() if now is None else now
+        foreign = isinstance(error, ForeignAnswer)
+        kind = f"{type(error).__name__} {error.status_code}" + ("" if foreign else f" {step.after:.0f}")
+        self._told_at = {kind: at for kind, at in self._told_at.items() if 0 <= now - at < TOLD_AGAIN_AFTER}
+        if kind in self._told_at or len(self._told_at) >= _KINDS:
+            return None
+        self._told_at[kind] = now
+        level = logging.WARNING if foreign else logging.INFO
+        return Line(one_line(f"{error.message} Looking again in {step.after:.0f} s.", LINE_LENGTH), level)
+
+    def memory(self) -> dict[str, float]:
+        """Return what has been told, as a JSON object."""
+        return dict(self._told_at)
 
 
 class Progress:
@@ -38,16 +95,17 @@ class Progress:
         self._told: list[str] = list(memory.get("told", ()))
         self._lines: int = memory.get("lines", 0)
         self._left_out: int = memory.get("left_out", 0)
+        self._trouble = Trouble(memory.get("trouble"))
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
-    def news(self, look: Look, step: LookAgain | Ending) -> list[str]:
+    def news(self, look: Look, step: LookAgain | Ending) -> list[Line]:
         """Give the lines that a look, and what follows from it, add to the story; remember them as told."""
-        lines = [*self._news_of(look.status)] if look.status else []
-        if isinstance(step, LookAgain) and step.trouble:
-            lines.append(one_line(f"{step.trouble.message} Looking again in {step.after:.0f} s.", LINE_LENGTH))
+        lines = [*map(Line, self._news_of(look.status))] if look.status else []
+        if line := self._trouble.line(step):
+            lines.append(line)
         if self._left_out and not isinstance(step, LookAgain):
-            lines.append(f"fal: ({self._left_out} lines of its log were left out in all)")
-        self._tail.extend(lines)
+            lines.append(Line(f"fal: ({self._left_out} lines of its log were left out in all)"))
+        self._tail.extend(map(str, lines))
         return lines
 
     def _news_of(self, status: QueueStatus) -> Iterator[str]:
@@ -82,6 +140,7 @@ class Progress:
             "told": self._told[-_REMEMBERED:],
             "lines": self._lines,
             "left_out": self._left_out,
+            "trouble": self._trouble.memory(),
         }
 
     def tail(self) -> list[str]:

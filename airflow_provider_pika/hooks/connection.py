@@ -39,16 +39,36 @@ def account_of(connection: Connection | None, extra: Mapping[str, Any]) -> Accou
     from airflow_provider_pika.fal.account import QUEUE_URL, Account
 
     return Account(
-        authorization=_authorization((connection and connection.password) or ""),
+        authorization=_authorization(_key_of(connection) if connection else ""),
         queue_url=(queue_url_of(connection) if connection else "") or QUEUE_URL,
         timeout=_timeout(extra.get("http_timeout")),
     )
 
 
-def _authorization(password: str) -> str:
+def _key_of(connection: Connection) -> str:
+    """Return the key: the password, or the login and the password as ``id:secret``; an empty text: there is none.
+
+    ``pika://key-id:key-secret@`` has the two halves of a key in two fields. A password with a colon is a whole key.
+
+    :raises InvalidInput: there is only half a key; the environment's may be another account's.
+    """
+    login, password = (connection.login or "").strip(), (connection.password or "").strip()
+    if ":" in password or not login:
+        return password
+    if password:
+        return f"{login}:{password}"
+    if ":" not in login.strip(":"):
+        raise errors.InvalidInput(
+            f"Connection {connection.conn_id!r} has a login and no password. Put the whole key, id:secret, into the "
+            "password; or the key's id into the login, and its secret into the password."
+        )
+    return login
+
+
+def _authorization(key: str) -> str:
     from fal_client.auth import MissingCredentialsError, fetch_auth_credentials
 
-    scheme, token = "Key", password.strip()
+    scheme, token = "Key", key
     if not token:
         try:
             found = fetch_auth_credentials()
@@ -65,6 +85,8 @@ def queue_url_of(connection: Connection) -> str:
 
     :raises InvalidInput: the connection's host cannot be one.
     """
+    import httpx
+
     host = (connection.host or "").strip()
     if not host:
         return ""
@@ -72,8 +94,9 @@ def queue_url_of(connection: Connection) -> str:
     try:
         parts = urlsplit(url)
         parts.netloc.encode("idna")
+        httpx.URL(url)  # what either client sends to; httpx 0.28 takes less than urllib does
         netloc = parts.netloc if parts.port or not connection.port else f"{parts.netloc}:{connection.port}"
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         parts, netloc = urlsplit(""), ""
     # a user or a password in the URL would be a second place for the key
     unwanted = "@" in netloc or parts.query or parts.fragment

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import httpx
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, PikaError, UntrustedUrl
-from airflow_provider_pika.fal.network import proxy_to, transport_trouble
+from airflow_provider_pika.fal.network import httpx_transport, proxy_to, transport_trouble
 
 from .fetching import Elsewhere, Part, check_length, check_size, meaning, pause_after
 from .trust import Trust, shown
@@ -29,9 +29,9 @@ START_OVER_AFTER = 3
 #: Seconds between two lines about how far it is.
 TELL_EVERY = 5.0
 
-#: What a transport raises of a host, or of the proxy that is set: httpx's errors are of three families, a URL or a
-#: header that cannot be sent is a ValueError, and a SOCKS proxy without its package an ImportError.
-_BROKEN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, ImportError)
+#: What a transport raises of a host: httpx's errors are of three families, and a URL or a header that cannot be sent is
+#: a ValueError.
+_BROKEN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,6 @@ class Download:
         self._tell = tell
         self._sleep = sleep
         self._deadline = time.monotonic() + limits.seconds
-        self._trusted = httpx.create_ssl_context()
         self._stream: Any = None
         self._part = Part()
         self._hash = hashlib.sha256()
@@ -149,7 +148,7 @@ class Download:
     def _transport(self, url: str) -> httpx.HTTPTransport:
         # A client would read the environment's proxies again, keep cookies, and build the request that a redirect asks
         # for, which raises an InvalidURL for "javascript:1" (httpx 0.28) before anybody has decided to follow it.
-        return httpx.HTTPTransport(trust_env=False, verify=self._trusted, proxy=_proxy(url))
+        return httpx_transport(url)
 
     @contextlib.contextmanager
     def _answer(self, transport: httpx.HTTPTransport, url: str) -> Iterator[httpx.Response]:
@@ -200,7 +199,7 @@ class Download:
         return trace
 
     def _check_address(self, url: str, stream: Any) -> None:
-        if _proxy(url):
+        if proxy_to(url):
             return  # the proxy looks the name up, and lets pass what it is set to
         try:
             address = str(stream.get_extra_info("server_addr")[0])
@@ -221,11 +220,6 @@ def _joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError:
         raise UntrustedUrl(f"It redirects to {shown(location)}, which is no URL.") from None
-
-
-def _proxy(url: str) -> str | None:
-    parts = httpx.URL(url)
-    return proxy_to(parts.scheme, parts.netloc.decode())
 
 
 class _Pace:

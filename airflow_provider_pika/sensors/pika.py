@@ -118,8 +118,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
         told = self._memory(context)
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
-            deadline, failures = self._deadline(context), told.get("failures", 0)
-            wait = Wait(self.request_id, deadline, self.poll_interval, self.timeout, failures)
+            counts = {name: told.get(name, 0) for name in ("failures", "doubts")}
+            wait = Wait(self.request_id, self._deadline(context), self.poll_interval, self.timeout, **counts)
             with PikaHook(self.pika_conn_id).get_conn() as queue:
                 self._cancel_if_killed(context, queue, self.request_id, or_cleared=False)
                 ending = self._watch(queue, wait, Progress(told), pause)
@@ -153,7 +153,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         store: Any = context.get("task_state_store") if self._rescheduling else None
         with self._cosmetic():
             if store:
-                state = {"request_id": self.request_id, "failures": step.wait.failures, **progress.memory()}
+                counts = {"failures": step.wait.failures, "doubts": step.wait.doubts}
+                state = {"request_id": self.request_id, **counts, **progress.memory()}
                 store.set(_PROGRESS_KEY, for_airflow(state))
 
     @contextmanager

@@ -128,7 +128,7 @@ class PikaVideoTrigger(BaseTrigger):
 
         def tell(look: Look, step: LookAgain | Ending) -> None:
             for line in progress.news(look, step):
-                self.log.info(line)
+                self.log.log(line.level, str(line))
 
         seen = Sightings.from_json(self.seen)
         wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout, seen=seen)

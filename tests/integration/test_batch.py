@@ -183,7 +183,7 @@ def test_an_account_without_balance_stops_the_batch_and_keeps_what_was_paid(emul
 
 
 def test_what_passes_is_tried_again_in_the_next_round(emulator: RunningEmulator) -> None:
-    emulator.fault("http_503", match="busy 00005", times=4)
+    emulator.fault("http_500", match="busy 00005", times=4)
     brought = BatchTask("busy", 9, max_in_flight=3).attempt()
     assert brought["done"] == 9
     assert accepted(emulator) == 9

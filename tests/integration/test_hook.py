@@ -101,6 +101,7 @@ def test_fals_controls_reach_fal(emulator: RunningEmulator) -> None:
         ({"name": "reset", "accepted": True}, 1),
         ({"name": "http_502"}, 0),
         ({"name": "http_502", "accepted": True}, 1),
+        ({"name": "http_503"}, 0),  # nginx's page, which the ingress may send after it had passed the request on
         ({"name": "http_504", "accepted": True}, 1),
     ],
     ids=str,
@@ -138,7 +139,7 @@ def test_a_refusal_that_passes_is_posted_again_twice_and_then_left_to_airflows_r
 
 
 def test_a_refusal_that_is_over_at_the_second_post_costs_nothing(emulator: RunningEmulator) -> None:
-    emulator.fault("http_503")
+    emulator.fault("http_500")
     assert PikaHook().submit(TEXT_TO_VIDEO, INPUT)
     assert emulator.counts()["submit"] == {"received": 2, "accepted": 1, "refused": 1}
 
@@ -213,6 +214,48 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(
     assert key not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("uri", "key"),
+    [
+        ("pika://key-id:key-secret@", "key-id:key-secret"),
+        ("pika://key-id:key-secret@gateway.example", "key-id:key-secret"),
+        ("pika://key%2Did:key%2Fsecret%40@", "key-id:key/secret@"),
+        ("pika://%20key-id:key-secret%0A@", "key-id:key-secret"),
+        ("pika://:key-id%3Akey-secret@", "key-id:key-secret"),
+        ("pika://somebody:key-id%3Akey-secret@", "key-id:key-secret"),  # the whole key is the password
+        ("pika://key-id%3Akey-secret@", "key-id:key-secret"),
+        ("pika://%20:key-without-halves@", "key-without-halves"),
+    ],
+)
+def test_the_two_halves_of_a_key_may_be_login_and_password(monkeypatch: pytest.MonkeyPatch, uri: str, key: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PIKA_DEFAULT", uri)
+    with PikaHook().get_conn() as queue:
+        assert queue.account.authorization == f"Key {key}"
+
+    async def on_a_loop() -> str:
+        async with await PikaHook().aget_conn() as queue:
+            return queue.account.authorization
+
+    assert asyncio.run(on_a_loop()) == f"Key {key}"
+
+
+@pytest.mark.parametrize("uri", ["pika://key-id@", "pika://key-id:@", "pika://key-id%3A@", "pika://key-id:%20@"])
+def test_half_a_key_is_refused_and_the_environments_is_not_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("FAL_KEY", KEY)  # of another account, perhaps
+    monkeypatch.setenv("AIRFLOW_CONN_PIKA_DEFAULT", uri)
+    with pytest.raises(errors.InvalidInput, match=r"a login and no password.*key's id into the login"):
+        PikaHook().get_conn()
+
+
+@pytest.mark.parametrize("uri", ["pika://two%20words:key-secret@", "pika://schl%C3%BCssel:key-secret@"])
+def test_a_login_that_cannot_be_half_of_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PIKA_DEFAULT", uri)
+    with pytest.raises(errors.InvalidInput, match="fal key is not allowed"):
+        PikaHook().get_conn()
+
+
 def test_a_connection_without_a_key_uses_the_environments(
     emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,9 +328,9 @@ def test_no_redirect_takes_the_key_to_another_host(
     with StrangeServer(reply(200, "{}")) as other:
         with StrangeServer(reply(status, "", Location=f"{other.url}/elsewhere")) as server:
             connect(monkeypatch, server.url)
-            with pytest.raises(errors.RequestRejected):
+            with pytest.raises(errors.SubmitUnknown, match=f"HTTP {status}"):
                 submit(TEXT_TO_VIDEO, INPUT)
-            with pytest.raises(errors.RequestRejected):
+            with pytest.raises(errors.ForeignAnswer):
                 asyncio.run(PikaHook().astatus(TEXT_TO_VIDEO, "r-1"))
             assert server.authorizations == [f"Key {KEY}"] * 2
         assert other.authorizations == []
@@ -303,7 +346,7 @@ def test_a_server_that_echoes_the_key_gets_it_into_no_message(monkeypatch: pytes
         assert not good
         assert "Authorization" in message
         assert KEY not in message
-        with pytest.raises(errors.ServerUnavailable) as refused:
+        with pytest.raises(errors.SubmitUnknown) as refused:
             PikaHook().submit(TEXT_TO_VIDEO, INPUT)
         assert KEY not in str(refused.value)
 
@@ -314,7 +357,7 @@ def test_a_server_that_echoes_half_of_the_key_gets_it_into_no_message(
     secret = KEY.partition(":")[2]
     with StrangeServer(reply(500, json.dumps({"detail": f"wrong secret {secret}"}))) as server:
         connect(monkeypatch, server.url)
-        with pytest.raises(errors.ServerUnavailable) as refused:
+        with pytest.raises(errors.SubmitUnknown) as refused:
             submit(TEXT_TO_VIDEO, INPUT)
         assert secret not in str(refused.value)
 

@@ -20,7 +20,6 @@ from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.async_client import AsyncFalQueue
 from airflow_provider_pika.fal.client import FalQueue
-from airflow_provider_pika.fal.network import proxy_to
 from airflow_provider_pika.hooks import pika as hook_module
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
@@ -136,12 +135,10 @@ def test_a_submit_whose_answer_echoes_the_key_leaves_it_nowhere(
 def test_a_proxys_user_and_password_are_in_no_error(monkeypatch: pytest.MonkeyPatch, client: str, status: str) -> None:
     with HostileServer(lambda *_: [f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()]) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url.replace("://", "://proxy-user:proxy-password@"))
-        proxy_to.cache_clear()
         connect(monkeypatch, "https://queue.example")
         submit = PikaHook().submit if client == "blocking" else lambda *given: asyncio.run(PikaHook().asubmit(*given))
         with pytest.raises(PikaError) as caught:
             submit(TEXT_TO_VIDEO, {"prompt": "a fox"})
-    proxy_to.cache_clear()
     assert any(b"Proxy-Authorization" in head for head in proxy.heads)
     userinfo = "proxy-user:proxy-password"
     for secret in (userinfo, "proxy-password", base64.b64encode(userinfo.encode()).decode()):
@@ -184,13 +181,11 @@ def test_a_proxy_that_cannot_be_used_is_an_error_of_ours_and_shows_no_password(
     monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("https_proxy", proxy)
-    proxy_to.cache_clear()
     connect(monkeypatch, "https://queue.example")
     for ask in (PikaHook().status, lambda *given: asyncio.run(PikaHook().astatus(*given))):
         with pytest.raises(PikaError) as caught:
             ask(TEXT_TO_VIDEO, REQUEST_ID)
         assert "sEcReT" not in everything_that(caught.value)
-    proxy_to.cache_clear()
 
 
 def test_a_connection_without_a_type_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def test_a_wrong_key_fails_without_retries(emulator: RunningEmulator, monkeypatc
         operator().execute(context())
 
 
-@pytest.mark.parametrize("fault", ["http_429", "http_500", "http_503"])
+@pytest.mark.parametrize("fault", ["http_429", "http_500"])
 def test_what_passes_is_retried_as_usual(emulator: RunningEmulator, fault: str) -> None:
     emulator.fault(fault, times=3)
     task = operator()

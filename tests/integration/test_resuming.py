@@ -349,7 +349,7 @@ def test_two_tasks_with_the_same_prompt_each_find_their_own_request(emulator: Ru
 
 
 def test_a_certain_refusal_leaves_nothing_to_search_for(emulator: RunningEmulator, task: Task) -> None:
-    emulator.fault("http_503", times=3)
+    emulator.fault("http_500", times=3)
     with pytest.raises(errors.ServerUnavailable):
         task.attempt()
     assert task.attempt()

@@ -52,6 +52,18 @@ def test_an_accepted_submit_gives_the_request_id() -> None:
         answer(503, "upstream connect error or disconnect/reset before headers"),
         answer(500, "a gateway's own words, after it had passed the request on"),
         answer(503, "busy"),
+        answer(503, "<html>nginx</html>"),
+        answer(500, {"message": "Internal server error"}),  # AWS's gateway
+        answer(500, {"detail": "Internal Server Error"}),  # one written with FastAPI
+        answer(503, {"detail": [{"loc": ["body"], "msg": "busy", "type": "unavailable"}]}),
+        answer(502, {"error_type": "GatewayError"}),
+        answer(500, {"status": "NOT_FOUND"}),
+        answer(301, "", location="https://elsewhere"),
+        answer(303, "", location="/requests/1"),
+        answer(307, "", location="https://elsewhere"),
+        answer(304, ""),
+        answer(100, ""),
+        answer(700, ""),
         answer(200, {"request_id": "a/b?c"}),
         answer(200, "[" * 200_000),
         answer(200, {"detail": [{"loc": 3, "msg": "queued"}]}),
@@ -72,9 +84,15 @@ def test_an_answer_that_may_follow_an_acceptance_is_unknown_and_never_retried(lo
         (answer(403, {"detail": "Not yours"}), errors.AccessDenied, False),
         (answer(404, {"detail": 'Application "x" not found'}), errors.UnknownEndpoint, False),
         (answer(429, {"detail": "Slow down"}), errors.RateLimited, True),
-        (answer(500, {"detail": "oops"}), errors.ServerUnavailable, True),
-        (answer(503, "<html>nginx</html>"), errors.ServerUnavailable, True),
-        (answer(307, "", location="https://elsewhere"), errors.RequestRejected, False),
+        (answer(500, {"detail": "oops", "error_type": "internal_error"}), errors.ServerUnavailable, True),
+        (answer(503, {"detail": "oops"}, x_fal_error_type="runner_scheduling_failure"), errors.ServerUnavailable, True),
+        (answer(502, "<html>", x_fal_request_id=ID), errors.ServerUnavailable, True),
+        (answer(404, {"message": "no Route matched with those values"}), errors.RequestRejected, False),
+        (answer(404, "<html>"), errors.RequestRejected, False),
+        (answer(407, "<html>"), errors.RequestRejected, False),
+        (answer(451, "<html>"), errors.RequestRejected, False),
+        (answer(403, "<html>"), errors.AccessDenied, False),
+        (answer(425, ""), errors.ServerUnavailable, True),
         (answer(422, {"detail": "no"}), errors.RequestRejected, False),
     ],
 )
@@ -88,7 +106,7 @@ def test_a_refused_submit_says_whether_a_retry_helps(
 
 
 def test_a_refusal_that_passes_says_that_nothing_was_accepted() -> None:
-    error = raised(answers.submitted, answer(503, {"detail": "busy"}), TEXT_TO_VIDEO)
+    error = raised(answers.submitted, answer(503, {"detail": "busy"}, x_fal_error_type="x"), TEXT_TO_VIDEO)
     assert "Nothing was accepted; a retry submits again" in str(error)
 
 
@@ -113,14 +131,29 @@ def test_only_the_body_tells_a_status(code: int) -> None:
 
 @pytest.mark.parametrize("body", [{"status": None}, {}, [], "null", "<html>"])
 def test_a_status_that_cannot_be_read_is_looked_at_again(body: Any) -> None:
-    assert type(raised(answers.status, answer(200, body), ID)) is errors.UnexpectedAnswer
+    assert type(raised(answers.status, answer(200, body), ID)) is errors.ForeignAnswer
+    assert type(raised(answers.status, answer(200, body, x_fal_request_id=ID), ID)) is errors.UnexpectedAnswer
 
 
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "completed", "OK"])
-def test_a_status_that_is_not_known_fails_at_once_and_is_never_success(status: str) -> None:
-    error = raised(answers.status, answer(200, {"status": status}), ID)
-    assert type(error) is errors.UnknownStatus
-    assert not error.retry_helps
+def test_a_status_of_fals_that_is_not_known_fails_at_once_and_is_never_success(status: str) -> None:
+    for said in (
+        answer(200, {"status": status, "request_id": ID}),
+        answer(202, {"status": status, "response_url": "https://queue.fal.run/x"}),
+        answer(200, {"status": status}, x_fal_request_id=ID),
+    ):
+        error = raised(answers.status, said, ID)
+        assert type(error) is errors.UnknownStatus
+        assert not error.retry_helps
+
+
+@pytest.mark.parametrize(
+    "body", [{"status": "ok"}, {"status": "error", "message": "log in"}, {"status": "FAILED", "request_id": "another"}]
+)
+def test_a_gateways_object_with_a_status_is_looked_at_again(body: Any) -> None:
+    error = raised(answers.status, answer(200, body), ID)
+    assert type(error) is errors.ForeignAnswer
+    assert error.retry_helps
 
 
 @pytest.mark.parametrize(
@@ -145,7 +178,9 @@ def test_an_error_of_any_shape_in_a_completed_status_is_a_failure() -> None:
 
 
 def test_a_failed_look_says_that_the_request_goes_on() -> None:
-    assert "The request itself goes on at fal" in str(raised(answers.status, answer(403, {"detail": "locked"}), ID))
+    assert "The request itself goes on at fal" in str(
+        raised(answers.status, answer(403, {"detail": "User is locked."}), ID)
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,7 +188,10 @@ def test_a_failed_look_says_that_the_request_goes_on() -> None:
     [
         (answer(404, {"status": "NOT_FOUND"}), errors.UnknownRequest, False),
         (answer(401, {"detail": "invalid key credentials"}), errors.InvalidKey, False),
-        (answer(403, {"detail": "no"}), errors.AccessDenied, False),
+        (answer(401, {"detail": 'Cannot access application "fal-ai/pika".'}), errors.InvalidKey, False),
+        (answer(403, {"detail": "no"}, x_fal_request_id=ID), errors.AccessDenied, False),
+        (answer(403, {"detail": "User is locked. Reason: Exhausted balance."}), errors.ExhaustedBalance, False),
+        (answer(404, {"detail": 'Application "x" not found'}), errors.UnknownRequest, False),
         (answer(429, {}, retry_after="3"), errors.RateLimited, True),
         (answer(502, "<html>nginx</html>"), errors.ServerUnavailable, True),
         (answer(504, ""), errors.ServerUnavailable, True),
@@ -164,6 +202,73 @@ def test_a_failed_look_says_whether_another_one_helps(
 ) -> None:
     error = raised(answers.status, refusal, ID)
     assert (type(error), error.retry_helps, error.request_id) == (kind, retry_helps, ID)
+
+
+FOREIGN = [
+    answer(302, "", location="https://login.example"),
+    answer(307, {"detail": "moved"}),
+    answer(400, "<html>Bad Request</html>"),
+    answer(401, "<html>Log in</html>", www_authenticate="Basic"),
+    answer(401, {"error": "invalid_token"}),
+    answer(403, "<html>Attention Required! | Cloudflare</html>", server="cloudflare"),
+    answer(403, {"message": "Forbidden"}),
+    answer(404, {"message": "no Route matched with those values"}),
+    answer(404, {"error": {"code": 404, "status": "NOT_FOUND"}}),
+    answer(404, "<html>"),
+    answer(404, ""),
+    answer(405, {"detail": "Method Not Allowed"}),
+    answer(407, "<html>"),
+    answer(410, {}),
+    answer(422, {"detail": [{"loc": ["header", "x-token"], "msg": "Field required", "type": "missing"}]}),
+    answer(451, "blocked"),
+    answer(200, "<html>Welcome to our hotel</html>"),
+    answer(200, {"message": "ok"}),
+    answer(200, ["ok"]),
+    answer(204, ""),
+    answer(300, ""),
+]
+
+
+@pytest.mark.parametrize("read", ["status", "result", "cancel"])
+@pytest.mark.parametrize("said", FOREIGN, ids=lambda said: f"{said.status_code} {said.words[:30]}")
+def test_an_answer_that_is_not_fals_says_nothing_of_a_request(said: Answer, read: str) -> None:
+    if (read, said.status_code) == ("cancel", 204):  # any 2xx takes a cancellation, so an empty one does
+        return
+    calls = {
+        "status": lambda: answers.status(said, ID),
+        "result": lambda: answers.result(said, TEXT_TO_VIDEO, ID),
+        "cancel": lambda: answers.cancelled(said, ID),
+    }
+    error = raised(calls[read])
+    assert type(error) is errors.ForeignAnswer
+    assert error.retry_helps
+    assert f"HTTP {said.status_code}" in error.message
+    assert said.headers.get("server", "") in error.message
+
+
+DOUBTFUL = {
+    401: errors.InvalidKey,
+    403: errors.AccessDenied,
+    404: errors.UnknownRequest,
+    422: errors.InputRejected,
+    499: errors.GenerationCancelled,
+}
+
+
+@pytest.mark.parametrize(("code", "kind"), DOUBTFUL.items())
+def test_a_bare_detail_is_doubted_and_then_believed(code: int, kind: type[errors.PikaError]) -> None:
+    error = raised(answers.result, answer(code, {"detail": "No"}), TEXT_TO_VIDEO, ID)
+    assert type(error) is errors.DoubtfulAnswer
+    assert error.retry_helps
+    fals = answers.believed(error)
+    assert (type(fals), fals.request_id, fals.status_code) == (kind, ID, code)
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 504, 520, 599])
+def test_a_gateways_5xx_names_the_gateway(code: int) -> None:
+    error = raised(answers.status, answer(code, "<html>down</html>", server="nginx/1.25"), ID)
+    assert type(error) is errors.ServerUnavailable
+    assert f"HTTP {code}, server nginx/1.25, '<html>down</html>'" in error.message
 
 
 # --- result
@@ -183,8 +288,9 @@ def test_the_video_is_read_with_null_for_what_fal_did_not_say() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"video": None}, {"video": {}}, {"video": {"url": "file:///etc"}}])
-def test_a_result_without_a_video_is_a_failure(body: Any) -> None:
-    assert type(raised(answers.result, answer(200, body), TEXT_TO_VIDEO, ID)) is errors.GenerationFailed
+def test_a_result_of_fals_without_a_video_is_a_failure(body: Any) -> None:
+    result = answer(200, body, x_fal_request_id=ID)
+    assert type(raised(answers.result, result, TEXT_TO_VIDEO, ID)) is errors.GenerationFailed
 
 
 @pytest.mark.parametrize("odd", [{"file_size": "1.5 MB"}, {"content_type": ["video/mp4"]}, {"file_name": 1}])
@@ -195,7 +301,7 @@ def test_no_cosmetic_field_of_a_result_costs_a_paid_video(odd: dict[str, Any]) -
 
 @pytest.mark.parametrize("body", ["<html>", [], "null"])
 def test_a_result_that_cannot_be_read_is_looked_at_again(body: Any) -> None:
-    assert type(raised(answers.result, answer(200, body), TEXT_TO_VIDEO, ID)) is errors.UnexpectedAnswer
+    assert type(raised(answers.result, answer(200, body), TEXT_TO_VIDEO, ID)) is errors.ForeignAnswer
 
 
 def test_an_internal_error_is_the_requests_own_only_if_its_status_says_so() -> None:
@@ -220,7 +326,7 @@ TYPED_500 = {"detail": [{"loc": ["body"], "msg": "boom", "type": "internal_serve
         (answer(422, CONTENT_POLICY), errors.ContentPolicyViolation, "content_policy_violation"),
         (answer(422, {"detail": [{"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}]}),
          errors.InputRejected, "missing"),
-        (answer(422, {"detail": "not migrated"}), errors.InputRejected, None),
+        (answer(422, {"detail": "not migrated"}, x_fal_request_id=ID), errors.InputRejected, None),
         (answer(500, TYPED_500, x_fal_retryable="true"), errors.GenerationInterrupted, "internal_server_error"),
         (answer(500, TYPED_500, x_fal_retryable="false"), errors.GenerationFailed, "internal_server_error"),
         (answer(500, TYPED_500, x_fal_needs_retry="1"), errors.GenerationInterrupted, "internal_server_error"),
@@ -255,7 +361,7 @@ def test_the_requests_own_failure_is_told_by_its_type(
         (answer(408, {"detail": "Request Timeout"}), errors.ServerUnavailable),
         (answer(425, {"detail": "Too Early"}), errors.ServerUnavailable),
         (answer(429, {"detail": "slow down"}, x_fal_request_id=ID), errors.RateLimited),
-        (answer(404, {"detail": "Not Found"}), errors.UnknownRequest),
+        (answer(404, {"detail": "Not Found"}), errors.DoubtfulAnswer),
         (answer(404, {"status": "NOT_FOUND"}, x_fal_request_id=ID), errors.UnknownRequest),
         (answer(401, {"detail": "invalid key credentials"}, x_fal_request_id=ID), errors.InvalidKey),
         (answer(400, {"detail": "Request is still in progress."}), errors.ServerUnavailable),
@@ -321,6 +427,9 @@ def test_the_inference_time_comes_from_the_status() -> None:
     [
         (answer(202, {"status": "CANCELLATION_REQUESTED"}), True),
         (answer(200, {"success": True}), True),
+        (answer(200, {"status": "OK"}), True),
+        (answer(204, ""), True),
+        (answer(202, {}, x_fal_request_id=ID), True),
         (answer(400, {"status": "ALREADY_COMPLETED"}), False),
     ],
 )
@@ -330,3 +439,24 @@ def test_a_cancel_says_whether_it_came_in_time(said: Answer, taken: bool) -> Non
 
 def test_a_cancel_of_an_unknown_request_is_an_error() -> None:
     assert type(raised(answers.cancelled, answer(404, {"status": "NOT_FOUND"}), ID)) is errors.UnknownRequest
+
+
+def test_a_cancel_that_fal_does_not_take_is_not_said_to_be_taken() -> None:
+    for body in ({"success": False}, {"status": "ok"}, {"status": "QUEUED"}):
+        assert raised(answers.cancelled, answer(200, body), ID).retry_helps
+    assert type(raised(answers.cancelled, answer(200, {"status": "NOT_FOUND"}), ID)) is errors.UnknownRequest
+
+
+# --- history
+
+
+@pytest.mark.parametrize("said", [answer(403, "<html>"), answer(404, {"message": "no"}), answer(302, "")])
+def test_a_history_that_something_else_refuses_is_not_to_be_had(said: Answer) -> None:
+    error = raised(answers.history, said)
+    assert type(error) is errors.RequestRejected
+    assert "in front of fal" in error.message
+
+
+@pytest.mark.parametrize("said", [answer(200, "<html>"), answer(200, {"message": "ok"}), answer(503, "<html>")])
+def test_a_history_that_cannot_be_read_just_now_is_read_again(said: Answer) -> None:
+    assert raised(answers.history, said).retry_helps

@@ -140,7 +140,7 @@ def test_an_answer_that_is_too_large_says_so_and_how_it_begins() -> None:
     with pytest.raises(errors.AnswerTooLarge, match="too large, which begins 'aaa"):
         answers.status(answer(b"a" * (STATUS_BYTES + 1)), ID)
     refused = answer(b"<html>" + b"b" * ERROR_BYTES, 403)
-    with pytest.raises(errors.AccessDenied, match="too large, which begins '<html>bbb") as caught:
+    with pytest.raises(errors.ForeignAnswer, match="too large, which begins '<html>bbb") as caught:
         answers.status(refused, ID)
     assert len(caught.value.message) < 2 * LONGEST_WORDS
 

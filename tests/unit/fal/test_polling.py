@@ -145,3 +145,23 @@ def test_every_wait_ends_at_its_deadline_and_never_looks_later(
         assert step.after > 0
         assert now + step.after <= deadline + 1e-6
         now, wait = now + step.after, step.wait
+
+
+def test_a_refusal_that_may_be_fals_is_believed_when_it_was_repeated_with_nothing_else_between() -> None:
+    doubtful = Look(outcome=errors.DoubtfulAnswer("no", request_id="r-1", status_code=401))
+    wait, now = Wait("r-1", deadline=1e6, poll_interval=None, timeout=1e6), 0.0
+    while isinstance(step := decide(wait, doubtful, now), LookAgain):
+        wait, now = step.wait, now + step.after
+    assert isinstance(step, Failed)
+    assert isinstance(step.error, errors.InvalidKey)
+    assert 500 < now < 700  # ten minutes: a gateway is back by then, and fal still has a result
+
+
+def test_doubts_are_over_when_fal_answers() -> None:
+    doubtful = Look(outcome=errors.DoubtfulAnswer("no", request_id="r-1", status_code=404))
+    wait = WAIT
+    for look in (doubtful, BUSY, doubtful, RUNNING):
+        step = decide(wait, look, 0.0)
+        assert isinstance(step, LookAgain)
+        wait = step.wait
+    assert (wait.doubts, wait.failures) == (0, 0)

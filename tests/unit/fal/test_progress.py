@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.polling import Done, Look, LookAgain, Wait
-from airflow_provider_pika.fal.progress import LINE_LENGTH, LINES_A_LOOK, LINES_A_WAIT, TAIL_LINES, Progress
+from airflow_provider_pika.fal.progress import LINE_LENGTH, LINES_A_LOOK, LINES_A_WAIT, TAIL_LINES, Progress, Trouble
 
 VIDEO = Video(url="https://v3.fal.media/x.mp4", request_id="r", endpoint="fal-ai/pika/v2.5/text-to-video")
 
@@ -109,3 +110,33 @@ def test_the_memory_is_small_however_long_the_log() -> None:
     progress = Progress()
     progress.news(running(*((str(number), "x" * 1000) for number in range(5000))), AGAIN)
     assert len(json.dumps(progress.memory())) < 60_000  # Airflow's limit is 65,535 bytes
+
+
+def foreign(code: int = 403) -> LookAgain:
+    error = errors.ForeignAnswer(f"a firewall answered HTTP {code}.", status_code=code)
+    return LookAgain(60.0, Wait("r", 0.0, 5.0, 60.0), error)
+
+
+def test_an_answer_that_is_not_fals_is_a_warning_at_once_and_then_now_and_then() -> None:
+    trouble, told = Trouble(), []
+    for minute in range(61):
+        trouble = Trouble(json.loads(json.dumps(trouble.memory())))  # in whichever process
+        told += [(minute, line.level) for line in [trouble.line(foreign(), 60.0 * minute)] if line]
+    assert told == [(minute, logging.WARNING) for minute in range(0, 61, 10)]
+
+
+def test_each_kind_of_foreign_answer_is_told_and_no_more_of_them_than_a_log_can_bear() -> None:
+    trouble = Trouble()
+    told = [trouble.line(foreign(400 + number % 99), float(number) / 10) for number in range(500)]
+    assert 2 <= len([line for line in told if line]) <= 10
+
+
+def test_what_other_processes_told_later_than_now_is_told_again() -> None:
+    assert Trouble({"ForeignAnswer 403": 1e12}).line(foreign(), 5.0)
+
+
+def test_other_trouble_is_no_warning() -> None:
+    busy = errors.RateLimited("slow", status_code=429)
+    line = Trouble().line(LookAgain(5.0, Wait("r", 0.0, 5.0, 60.0), busy), 0.0)
+    assert line is not None
+    assert line.level == logging.INFO

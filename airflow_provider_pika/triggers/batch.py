@@ -113,8 +113,8 @@ class PikaBatchTrigger(BaseTrigger):
                 self.log.info("Batch: %s", became.value)
                 if became is not Fate.KILLED:  # a clear takes the requests up, or cancels those that still wait
                     return
-                async with connected(self.pika_conn_id, self.queue_url, time.time(), self.log) as shared:
-                    queue = await shared.client()
+                connection = connected(self.pika_conn_id, self.queue_url, time.time(), self.log)
+                async with connection as shared, shared.lend() as queue:
                     cancelling = (queue.cancel(self.endpoint, request_id) for request_id in carried.watched)
                     answers = await asyncio.gather(*cancelling, return_exceptions=True)
             self.log.info("fal takes the cancellation of %s of %s requests", answers.count(True), len(answers))

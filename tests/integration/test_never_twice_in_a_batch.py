@@ -102,7 +102,7 @@ class NeverTwiceInABatch(RuleBasedStateMachine):
                 self.account, self.closed, self._sessions = account, False, {}
                 self._blocking = FalQueue(account, machine.fal)
 
-            async def _sleep(self, seconds: float) -> None:  # type: ignore[override]
+            async def _sleep(self, seconds: float) -> None:
                 machine.time_passes(seconds)
 
             async def _send(self, call: Call[T]) -> T:

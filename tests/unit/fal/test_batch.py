@@ -111,7 +111,7 @@ def test_a_place_is_waited_for_only_where_something_may_still_be_submitted_in_it
 
 def of(fingerprint: str, state: str = "in flight") -> Item:
     record = RECORD.model_copy(update={"fingerprint": fingerprint})
-    outcomes = {"done": VIDEO, "failed": FAILED}
+    outcomes: dict[str, Video | errors.PikaError] = {"done": VIDEO, "failed": FAILED}
     return Item(record if state != "queued" else record.refused(), outcomes.get(state), attempt=1)
 
 

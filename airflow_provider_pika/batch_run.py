@@ -21,6 +21,7 @@ from airflow_provider_pika.exceptions import (
     PathTaken,
     PikaError,
     RecordUnavailable,
+    RecordUnreadable,
     SubmitUnknown,
     UnknownRequest,
     WaitTimeout,
@@ -53,6 +54,7 @@ def take_in(
     :param endings: by the request's id.
     :return: what is left to watch, and the slots of the items that have their ending.
     :raises RecordUnavailable: it was not kept.
+    :raises RecordUnreadable: a request was waited for that is not on record.
     """
     outcomes, late, stopped = dict[str, Any](), list(carried.late), carried.stopped
     for request_id, ending in endings.items():
@@ -67,10 +69,23 @@ def take_in(
             case _:
                 late.append(request_id)
     slots = state.in_flight(outcomes, near=carried.cursor)
+    told_before = outcomes.keys() - {state[slot].request_id for slot in slots}
+    if told_before:  # a worker that died had taken them in: what it did since is in the task's state only
+        carried = replace(carried, in_place=False)
+        _check_that_they_are_on_record(state, told_before)
     for slot in slots:
         state[slot] = state[slot].ended(outcomes[str(state[slot].request_id)], attempt)
     state.save_now()
     return replace(carried.without(endings), late=tuple(late), stopped=stopped), slots
+
+
+def _check_that_they_are_on_record(state: BatchState, request_ids: Collection[str]) -> None:
+    records = [item.record for item in state.read_all().values() if item.record]
+    on_record = {request_id for record in records for request_id in (record.request_id, *record.replaced)}
+    if lost := [request_id for request_id in request_ids if request_id not in on_record]:
+        raise RecordUnreadable(
+            f"The task's state has no record of requests that were waited for: {', '.join(lost[:5])}."
+        )
 
 
 @dataclass

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.batch_state import KEY as KEY_OF_PAGE
+from airflow_provider_pika.batch_state import PAGES
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from tests.integration.conftest import KEY, connect
 from tests.support.airflow import event_of, run_to_the_end
@@ -130,6 +131,26 @@ def test_an_ending_is_on_record_even_if_the_worker_that_is_told_can_do_nothing_e
     with pytest.raises(AirflowFailException, match="inputs has no items"):
         operator.execute_complete(more, event)  # type: ignore[arg-type]
     assert sum(value.count('"video"') for value in task.store.values.values()) == len(event["ended"])
+
+
+def test_an_event_that_is_told_twice_since_a_worker_died_is_counted_once(emulator: RunningEmulator) -> None:
+    task = BatchTask("told twice", 6, max_in_flight=3)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    with pytest.raises(TaskDeferred):
+        operator.execute_complete(more, event)  # type: ignore[arg-type]
+    brought = run_to_the_end(operator, event=event, **more)
+    assert brought["total"] == brought["done"] == accepted(emulator) == 6
+
+
+def test_a_record_that_was_lost_while_the_task_was_deferred_is_never_paid_for_again(emulator: RunningEmulator) -> None:
+    task = BatchTask("lost record", 6, max_in_flight=3)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    task.store.values.clear()
+    with pytest.raises(AirflowFailException, match="no record of requests that were waited for"):
+        operator.execute_complete(more, event)  # type: ignore[arg-type]
+    assert accepted(emulator) == 3
 
 
 @pytest.mark.parametrize("inputs", [12, 400])
@@ -264,3 +285,43 @@ def test_without_the_state_of_airflow_3_3_nothing_is_submitted(emulator: Running
     with pytest.raises(AirflowFailException, match="needs Airflow 3"):
         run_to_the_end(task, ti=more["ti"])
     assert emulator.counts()["submit"]["received"] == 0
+
+
+def as_an_earlier_version_had_it(task: BatchTask, event: dict[str, Any]) -> dict[str, Any]:
+    """Turn what is kept of a task, and its event, into what earlier versions wrote."""
+    del task.store.values[PAGES]
+    ids = event["carried"]["in_flight"]
+    carried = {**event["carried"], "slots": None, "in_flight": [list(pair) for pair in enumerate(ids)]}
+    del carried["in_place"], carried["gone"]
+    ended = [[ids.index(request_id), ending] for request_id, ending in event["ended"]]
+    return {**event, "carried": carried, "ended": ended, "seen": {}}
+
+
+@pytest.mark.parametrize("grows", [False, True], ids=["as it was", "grown at its head"])
+@pytest.mark.parametrize("deferred", [True, False], ids=["while deferred", "between attempts"])
+def test_an_upgrade_in_the_middle_of_a_batch_costs_nothing(
+    emulator: RunningEmulator, deferred: bool, grows: bool
+) -> None:
+    task = BatchTask("upgraded", 6, max_in_flight=3)
+    operator, more, trigger = task.first_round()
+    event = as_an_earlier_version_had_it(task, event_of(trigger))
+    inputs = ["upgraded new", *task.prompts] if grows else task.prompts
+    operator.inputs = inputs
+    brought = run_to_the_end(operator, event=event, **more) if deferred else task.attempt(inputs=inputs)
+    assert prompts_of(emulator, brought["clips"], "upgraded") == inputs
+    assert accepted(emulator) == len(inputs)
+
+
+def test_records_that_an_earlier_version_wrote_far_beyond_the_lists_end_are_found(emulator: RunningEmulator) -> None:
+    task = BatchTask("far away", 2)
+    task.attempt()
+    page = json.loads(task.store.values.pop(KEY_OF_PAGE.format(0)))
+    del task.store.values[PAGES]
+    first, second = page["items"]["0"], page["items"]["1"]
+    task.store.set(KEY_OF_PAGE.format(0), {**page, "items": {"0": first}})
+    task.store.set(KEY_OF_PAGE.format(240), {**page, "items": {"12000": second}})
+    task.clear()
+    assert task.attempt()["done"] == 2
+    task.clear()
+    assert task.attempt(inputs=["far away new", *task.prompts])["done"] == 3
+    assert accepted(emulator) == 3

@@ -92,6 +92,13 @@ def test_what_is_carried_survives_the_way_through_airflows_database() -> None:
     assert not replace(again, stopped=None).may_submit(5000.0)
 
 
+def test_a_thousand_requests_take_some_40_kb_of_the_triggers_row() -> None:
+    ids = tuple(f"019e1951-c778-7120-9c82-{n:012d}" for n in range(1000))
+    stopped = errors.ExhaustedBalance("spent " * 3000)
+    for carried in (replace(CARRIED, in_flight=ids), replace(CARRIED, in_flight=ids[:500], gone=ids[500:])):
+        assert len(json.dumps(replace(carried, stopped=stopped).as_json())) < 42_000
+
+
 def test_what_an_earlier_version_carried_is_read_and_its_items_are_looked_for_anew() -> None:
     value = CARRIED.as_json() | {"slots": None, "in_flight": [[3, "r-3"], [7, "r-7"]], "late": [1]}
     del value["in_place"], value["gone"]

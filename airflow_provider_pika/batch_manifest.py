@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, RecordUnavailable, StorageFailed
-from airflow_provider_pika.fal.batch import Item
-from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.paths import checked_path
 
 if TYPE_CHECKING:
+    from airflow_provider_pika.fal.batch import Item
     from airflow_provider_pika.storage import Place
 
 #: Clips of which a return value holds the lines; of more, it names the file that does.
@@ -36,15 +35,26 @@ def check_place(total: int, path: str | None) -> None:
     """
     if path:
         checked_path(path, "manifest_path", consequence=None)
+    check_total(total, path)
+
+
+def check_total(total: int, path: Any) -> None:
+    """Refuse so many inputs without a manifest. A Dag file's literal list is counted when the file is parsed.
+
+    :param path: as the operator was given it.
+    :raises InvalidInput: before anything is submitted.
+    """
     if total > INLINE and not path:
         raise InvalidInput(
             f"manifest_path=None is not allowed for {total} inputs: above {INLINE}, it takes the path of a file, "
-            "'s3://bucket/{{ ds }}.jsonl' say."
+            "'s3://bucket/{{ run_id }}.jsonl' say."
         )
 
 
 def line_of(index: int, item: Item) -> dict[str, Any]:
-    """Give the line of an item: its place, its state, its request, its video or what went wrong."""
+    """Return the line of an item: its place, its state, its request, its video or what went wrong."""
+    from airflow_provider_pika.fal.models import Video
+
     video = item.outcome if isinstance(item.outcome, Video) else None
     error = item.outcome if isinstance(item.outcome, PikaError) else None
     return {

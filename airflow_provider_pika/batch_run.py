@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,13 @@ from airflow_provider_pika.batch_state import BatchState
 from airflow_provider_pika.exceptions import (
     BatchFailed,
     BatchIncomplete,
+    InvalidInput,
     OtherQueue,
     PathTaken,
     PikaError,
     RecordUnavailable,
+    RecordUnreadable,
     SubmitUnknown,
-    TryLater,
     UnknownRequest,
     WaitTimeout,
 )
@@ -45,6 +46,48 @@ _KEPT = (
 _NAMED = 5
 
 
+def take_in(
+    state: BatchState, carried: Carried, endings: Mapping[str, Ending], attempt: int
+) -> tuple[Carried, list[int]]:
+    """Note how requests ended that the trigger has watched, before anything else is looked at: it is known only here.
+
+    :param endings: by the request's id.
+    :return: what is left to watch, and the slots of the items that have their ending.
+    :raises RecordUnavailable: it was not kept.
+    :raises RecordUnreadable: a request was waited for that is not on record.
+    """
+    outcomes, late, stopped = dict[str, Any](), list(carried.late), carried.stopped
+    for request_id, ending in endings.items():
+        match ending:
+            case Done(video):
+                outcomes[request_id] = video
+            case Failed(error) if is_of_one_clip(error):
+                outcomes[request_id] = error
+            case Failed(error):  # the request may go on: a retry looks at it again
+                stopped = stopped or error
+                late.append(request_id)
+            case _:
+                late.append(request_id)
+    slots = state.in_flight(outcomes, near=carried.cursor)
+    told_before = outcomes.keys() - {state[slot].request_id for slot in slots}
+    if told_before:  # a worker that died had taken them in: what it did since is in the task's state only
+        carried = replace(carried, in_place=False)
+        _check_that_they_are_on_record(state, told_before)
+    for slot in slots:
+        state[slot] = state[slot].ended(outcomes[str(state[slot].request_id)], attempt)
+    state.save_now()
+    return replace(carried.without(endings), late=tuple(late), stopped=stopped), slots
+
+
+def _check_that_they_are_on_record(state: BatchState, request_ids: Collection[str]) -> None:
+    records = [item.record for item in state.read_all().values() if item.record]
+    on_record = {request_id for record in records for request_id in (record.request_id, *record.replaced)}
+    if lost := [request_id for request_id in request_ids if request_id not in on_record]:
+        raise RecordUnreadable(
+            f"The task's state has no record of requests that were waited for: {', '.join(lost[:5])}."
+        )
+
+
 @dataclass
 class BatchRun:
     """What a worker has in hand of a batch.
@@ -65,8 +108,10 @@ class BatchRun:
     manifest_path: str | None
     tell: Callable[[str], object]
     check: Callable[[], object]
-    #: The requests that are under way, by their place; and those that this attempt has still to take up.
-    in_flight: Mapping[int, str] = field(default_factory=dict)
+    #: Where the item of each input is kept.
+    slots: Sequence[int] = ()
+    #: The requests that are under way; and those that this attempt has still to take up, by their input's place.
+    in_flight: Sequence[str] = ()
     take_up: dict[int, str] = field(default_factory=dict)
 
     @cached_property
@@ -75,7 +120,7 @@ class BatchRun:
         return hashlib.sha256(json.dumps([self.wanted.endpoint, self.inputs], sort_keys=True).encode()).hexdigest()
 
     def wants(self, index: int) -> Wanted:
-        """Give what is wanted of the input at a place."""
+        """Return what is wanted of the input at a place."""
         return replace(self.wanted, arguments=self.inputs[index])
 
     def begin(self, deadline: float) -> Carried:
@@ -84,74 +129,85 @@ class BatchRun:
         :raises PikaError: before anything is submitted.
         """
         batch_manifest.check_place(len(self.inputs), self.manifest_path)
-        slots = self._find_the_items()
+        nothing = Tally.of((), time.time())
+        carried = self._find_the_items(Carried(nothing, deadline, self.account.queue_url, self.digest))
         if self.manifest_path:
             batch_manifest.write(self.manifest_path, self._items(), _NOT_BEGUN)
-        states: list[State] = []
-        waited_for: dict[int, str] = {}
-        for index, item in enumerate(self._items()):
-            states.append(item.state_for(self.wants(index)))
-            if item.record and item.state == "in flight":
-                under_way = self.take_up if states[-1] == "queued" else waited_for
-                under_way[index] = str(item.record.request_id)
-        self.in_flight = waited_for
-        tally = Tally.of(states, time.time())
-        return Carried(tally, deadline, self.account.queue_url, self.digest, slots, waited_for)
+        return carried
 
-    def request_ids(self) -> set[str]:
-        """Give the requests that are under way."""
-        return {*self.in_flight.values(), *self.take_up.values()}
+    def go_on(self, carried: Carried, ended: Sequence[int]) -> Carried:
+        """Go on with an attempt, and with the list of inputs as it is now.
 
-    def _find_the_items(self) -> list[int] | None:
-        kept = {slot: item.record.fingerprint if item.record else "" for slot, item in self.state.read_all().items()}
-        wanted = [self.wants(index).fingerprint for index in range(len(self.inputs))]
-        slots = slots_of(wanted, kept)
-        self.state.slots = None if slots == list(range(len(slots))) else slots
-        if gone := len(kept.keys() - set(slots)):
-            self.tell(f"{gone} items of earlier inputs are wanted no more; what they have at fal goes on.")
-        return self.state.slots
-
-    def take_in(self, carried: Carried, endings: Iterable[tuple[int, Ending]]) -> Carried:
-        """Note how requests ended that the trigger has watched.
-
+        :param ended: the slots of the items that have their ending since the attempt was carried on.
         :raises OtherQueue: the connection leads to another queue now.
-        :raises TryLater: the inputs are others now.
         """
-        self.state.slots = carried.slots
-        self.in_flight = carried.in_flight
-        carried = self._note(carried, endings)
-        self.in_flight = carried.in_flight
+        self.in_flight = carried.watched
         if carried.queue_url != self.account.queue_url:
             raise OtherQueue(
                 f"The queue was {carried.queue_url}, and the connection leads to {self.account.queue_url}."
             )
-        if carried.digest != self.digest:
-            raise TryLater(
-                "The inputs changed while the task was deferred, so nothing more is submitted.",
-                consequence="A retry goes on with the new ones; what they have in common with the old is kept.",
-            )
+        if carried.in_place and carried.digest == self.digest:
+            self.slots = range(len(self.inputs))
+            return replace(carried, tally=self._tally_with(carried.tally, ended))
+        carried = self._find_the_items(carried)
+        try:
+            batch_manifest.check_place(len(self.inputs), self.manifest_path)
+        except InvalidInput as error:  # what is in flight is paid for, and waited for
+            return replace(carried, stopped=carried.stopped or error)
         return carried
 
-    def _note(self, carried: Carried, endings: Iterable[tuple[int, Ending]]) -> Carried:
-        tally, late, stopped, over = carried.tally, list(carried.late), carried.stopped, set()
-        for index, ending in endings:
-            over.add(index)
-            match ending:
-                case Done(video):
-                    outcome: Any = video
-                case Failed(error) if is_of_one_clip(error):
-                    outcome = error
-                case Failed(error):  # its request may go on: a retry looks at it again
-                    stopped = stopped or error
-                    continue
-                case _:
-                    late.append(index)
-                    continue
-            self.state[index] = self.state[index].ended(outcome, self.wanted.attempt)
-            tally = tally.moved("in flight", self.state[index].state)
-        self.state.save_now()
-        in_flight = {index: request_id for index, request_id in carried.in_flight.items() if index not in over}
-        return replace(carried, tally=tally, late=tuple(late), stopped=stopped, in_flight=in_flight)
+    def _tally_with(self, tally: Tally, ended: Sequence[int]) -> Tally:
+        for slot in ended:
+            if slot in self.slots:
+                tally = tally.moved("in flight", self.state[slot].state)
+        return tally
+
+    def request_ids(self) -> set[str]:
+        """Return the requests that are under way."""
+        return {*self.in_flight, *self.take_up.values()}
+
+    def _find_the_items(self, carried: Carried) -> Carried:
+        """Find each input's item among all that there are, and count anew."""
+        kept = self.state.read_all(len(self.inputs))
+        self.slots = slots_of([self.wants(index).fingerprint for index in range(len(self.inputs))], kept)
+        self.state.make_room(max(self.slots) + 1)
+        states: list[State] = []
+        in_flight: list[str] = []
+        self.take_up = {}
+        for index, item in enumerate(self._items()):
+            states.append(item.state_for(self.wants(index)))
+            if item.request_id and states[-1] == "queued":
+                self.take_up[index] = item.request_id
+            elif item.request_id and item.request_id not in carried.late:
+                in_flight.append(item.request_id)
+        gone = self._gone(kept, carried.late)
+        self.in_flight = [*in_flight, *gone]
+        return replace(
+            carried,
+            tally=Tally.of(states, time.time()),
+            digest=self.digest,
+            in_place=list(self.slots) == list(range(len(self.inputs))),
+            in_flight=tuple(in_flight),
+            gone=tuple(gone),
+            cursor=0,
+        )
+
+    def _gone(self, kept: Mapping[int, Item], late: Collection[str]) -> list[str]:
+        """Return the requests under way of inputs that the list has no more, where this attempt can watch them."""
+        items = [kept[slot] for slot in kept.keys() - set(self.slots)]
+        where = (self.wanted.endpoint, self.account.queue_url)
+        gone = [
+            item.request_id
+            for item in items
+            if item.request_id and item.record and (item.record.endpoint, item.record.queue_url) == where
+        ]
+        if items:
+            under_way = sum(item.state == "in flight" for item in items)
+            self.tell(
+                f"{len(items)} items are of inputs that the list no longer has. They stay on record, and are taken up "
+                f"again if their inputs come back. {under_way} of their requests go on at fal, and may be charged."
+            )
+        return [request_id for request_id in gone if request_id not in late]
 
     def top_up(self, carried: Carried) -> Carried:
         """Submit until enough is in flight.
@@ -162,7 +218,7 @@ class BatchRun:
         hindrance = round_.hindrance
         if hindrance:
             self.tell(f"Nothing more is submitted for now: {hindrance}")
-        if hindrance and not (hindrance.retry_helps and round_.carried.in_flight):
+        if hindrance and not (hindrance.retry_helps and round_.carried.watched):
             return replace(round_.carried, stopped=hindrance)
         return round_.carried
 
@@ -171,7 +227,15 @@ class BatchRun:
 
         async with AsyncFalQueue(self.account) as queue:
             round_ = TopUp(
-                self.state, carried, list(self.take_up), queue, self.wants, self.max_in_flight, self.tell, self.check
+                self.state,
+                self.slots,
+                carried,
+                list(self.take_up),
+                queue,
+                self.wants,
+                self.max_in_flight,
+                self.tell,
+                self.check,
             )
             self.in_flight = round_.in_flight
             await round_.run()
@@ -200,7 +264,7 @@ class BatchRun:
     def _verdict(self, carried: Carried) -> PikaError | None:
         if carried.stopped:
             return carried.stopped
-        if carried.late or carried.tally.queued or carried.tally.in_flight:
+        if carried.tally.queued or carried.tally.in_flight:
             return WaitTimeout(
                 f"The batch's time is up: {carried.tally.in_words(time.time())}.",
                 consequence="Nothing was cancelled. A retry waits for what is in flight, and submits what is queued.",
@@ -217,7 +281,7 @@ class BatchRun:
         )
 
     def _items(self) -> Iterable[Item]:
-        return (self.state[index] for index in range(len(self.inputs)))
+        return (self.state[slot] for slot in self.slots)
 
 
 def _what_is_unknown(failed: list[Any]) -> str | None:

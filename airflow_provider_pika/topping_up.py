@@ -25,6 +25,7 @@ class TopUp:
     """One round of submitting, on an event loop.
 
     :param carried: where the attempt stands; it changes as the round goes on.
+    :param slots: where the item of each input is kept, by the input's place.
     :param first: the places of requests to take up, however many are in flight.
     :param wants: gives what is wanted of the input at a place.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
@@ -33,6 +34,7 @@ class TopUp:
     def __init__(
         self,
         state: BatchState,
+        slots: Sequence[int],
         carried: Carried,
         first: Sequence[int],
         queue: AsyncFalQueue,
@@ -45,13 +47,14 @@ class TopUp:
         #: What keeps it from submitting more, for now or for good.
         self.hindrance: PikaError | None = None
         self._state = state
+        self._slots = slots
         self._queue = queue
         self._wants = wants
-        self._free = max_in_flight - len(carried.in_flight)
+        self._free = max_in_flight - len(carried.watched)
         self._tell = tell
         self._check = check
         self._unknown_in_a_row = 0
-        self.in_flight = dict(carried.in_flight)
+        self.in_flight = list(carried.in_flight)
         self._first = list(reversed(first))
         self._being_taken_up = frozenset(first)
         self._left_over: list[int] = []
@@ -66,7 +69,7 @@ class TopUp:
             if isinstance(outcome, BaseException):
                 raise outcome
         cursor = min([self.carried.cursor, *self._left_over])
-        self.carried = replace(self.carried, in_flight=self.in_flight, cursor=cursor)
+        self.carried = replace(self.carried, in_flight=tuple(self.in_flight), cursor=cursor)
         await self._state.save()
 
     async def _submit_on(self) -> None:
@@ -88,7 +91,7 @@ class TopUp:
         while self.hindrance is None and self._free > 0 and self.carried.cursor < self.carried.tally.total:
             index = self.carried.cursor
             try:
-                due = index not in self._being_taken_up and self._state[index].is_to_be_dealt_with(self._wants(index))
+                due = index not in self._being_taken_up and self._is_due(index)
             except PikaError as error:
                 self.hindrance = error
                 return None
@@ -98,12 +101,16 @@ class TopUp:
                 return index
         return None
 
+    def _is_due(self, index: int) -> bool:
+        return self._state[self._slots[index]].is_to_be_dealt_with(self._wants(index))
+
     async def _deal_with(self, index: int) -> None:
-        wanted, before = self._wants(index), self._state[index]
+        wanted, slot = self._wants(index), self._slots[index]
+        before = self._state[slot]
         failed = before.outcome if isinstance(before.outcome, GenerationFailed) else None
         submission = Submission(
             wanted,
-            ItemRecords(self._state, index),
+            ItemRecords(self._state, slot),
             self._queue.account.platform_url,
             lambda line: self._tell(f"Item {index}: {line}"),
             self._check,
@@ -112,18 +119,19 @@ class TopUp:
         try:
             record = await self._queue.hold(submission.obtain())
         except PikaError as error:
-            self._could_not(index, error, wanted.attempt)
+            self._could_not(index, error)
         else:
             self._unknown_in_a_row = 0
-            self._state[index] = Item(record, attempt=wanted.attempt)
-            self.in_flight[index] = str(record.request_id)
+            self._state[slot] = Item(record, attempt=wanted.attempt)
+            self.in_flight.append(str(record.request_id))
             self._count("in flight")
 
-    def _could_not(self, index: int, error: PikaError, attempt: int) -> None:
+    def _could_not(self, index: int, error: PikaError) -> None:
         if not is_of_one_clip(error):
             raise error
         self._tell(f"Item {index}: {error}")
-        self._state[index] = self._state[index].ended(error, attempt)
+        slot = self._slots[index]
+        self._state[slot] = self._state[slot].ended(error, self._wants(index).attempt)
         self._free += 1
         self._count("failed")
         self._unknown_in_a_row = self._unknown_in_a_row + 1 if isinstance(error, SubmitUnknown) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -59,16 +60,20 @@ class Item:
             return "done" if isinstance(self.outcome, Video) else "failed"
         return "in flight" if self.record and self.record.state == "submitted" else "queued"
 
+    @property
+    def request_id(self) -> str | None:
+        """Return the request that it waits for at fal, if it does."""
+        return self.record.request_id if self.record and self.state == "in flight" else None
+
     def is_to_be_dealt_with(self, wanted: Wanted) -> bool:
         """Tell whether this attempt has still to submit it, or to take its request up.
 
-        What has its video needs nothing more, unless another input is wanted in its place, or a person wants all anew.
+        What has its video needs nothing more, unless a person wants all anew.
         """
         if self.attempt == wanted.attempt:
             return False
         if isinstance(self.outcome, Video) and self.record:
-            anew = wanted.asks_anew(self.record) and wanted.on_clear == "resubmit"
-            return anew or self.record.fingerprint != wanted.fingerprint
+            return wanted.asks_anew(self.record) and wanted.on_clear == "resubmit"
         return True
 
     def state_for(self, wanted: Wanted) -> State:
@@ -99,33 +104,42 @@ class Item:
             error = PikaError.from_json(value["error"]) if "error" in value else None
             record = Record.read(value["record"]) if "record" in value else None
             return cls(record, video or error, int(value["attempt"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever stands there, it may be of a request that was paid for
             raise RecordUnreadable(f"The record of a batch's item cannot be read: {str(value)[:300]}") from error
 
 
-def slots_of(wanted: Sequence[str], kept: Mapping[int, str]) -> list[int]:
-    """Say in which slot each input has its item, so that an input that has moved keeps the clip that it has.
+def slots_of(wanted: Sequence[str], kept: Mapping[int, Item]) -> list[int]:
+    """Return the slot of each input's item, wherever the input stands in the list by now.
+
+    An item is known by its fingerprint. Where several are equal, those that have come furthest are wanted first, so a
+    list with one of them less loses none that has its video. An input that has no item yet gets a slot that is free,
+    its own place if that is; no item ever loses its slot to another input.
 
     :param wanted: the inputs' fingerprints, in their order.
-    :param kept: the fingerprints of the items that there are, by their slot.
+    :param kept: the items that there are, by their slot.
     """
-    free, slots = dict(kept), dict[int, int]()
-    for place, fingerprint in enumerate(wanted):  # where it was
-        if free.get(place) == fingerprint:
-            slots[place] = place
-            del free[place]
-    elsewhere: dict[str, list[int]] = {}
-    for slot in sorted(free, reverse=True):
-        elsewhere.setdefault(free[slot], []).append(slot)
-    for place, fingerprint in enumerate(wanted):  # where it is now
-        if place not in slots and elsewhere.get(fingerprint):
-            slots[place] = elsewhere[fingerprint].pop()
-            del free[slots[place]]
-    new = max([len(wanted), *(slot + 1 for slot in kept)])
-    for place in range(len(wanted)):  # an input that took another's place replaces it
-        if place not in slots:
-            slots[place], new = (new, new + 1) if place in kept and place not in free else (place, new)
-    return [slots[place] for place in range(len(wanted))]
+    equal: dict[str, list[int]] = {}
+    for slot, item in kept.items():
+        if item.record:
+            equal.setdefault(item.record.fingerprint, []).append(slot)
+    takes = {fingerprint: _furthest(equal.get(fingerprint, []), kept, n) for fingerprint, n in Counter(wanted).items()}
+    slots, new = [], max([len(wanted), *(slot + 1 for slot in kept)])
+    for place, fingerprint in enumerate(wanted):
+        if takes[fingerprint]:
+            slots.append(takes[fingerprint].pop())
+        elif place not in kept:
+            slots.append(place)
+        else:
+            slots.append(new)
+            new += 1
+    return slots
+
+
+def _furthest(slots: Sequence[int], kept: Mapping[int, Item], number: int) -> list[int]:
+    """Return so many of the slots, at most, those of the items that have come furthest; the first one last."""
+    order = ("done", "in flight", "queued", "failed")
+    furthest = sorted(slots, key=lambda slot: (order.index(kept[slot].state), slot))[:number]
+    return sorted(furthest, reverse=True)
 
 
 def shortened(error: PikaError) -> PikaError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -47,6 +48,7 @@ class SharedQueue:
         self._reading = asyncio.Lock()
         self._client: AsyncFalQueue | None = None
         self._retired: list[AsyncFalQueue] = []
+        self._lent: Counter[AsyncFalQueue] = Counter()
         self._read_at = float("-inf")
         self._failure: Exception | None = None
         self._quiet_until = float("-inf")
@@ -88,10 +90,32 @@ class SharedQueue:
         if self._client and self._client.account == fresh.account:
             await fresh.aclose()
             return None
-        if self._client:  # others are in the middle of a call with it
-            self._retired.append(self._client)
-        self._client = fresh
+        replaced, self._client = self._client, fresh
+        if replaced:
+            self._retired.append(replaced)
+            await self._close_if_done(replaced)
         return None
+
+    @asynccontextmanager
+    async def lend(self, read_since: float | None = None) -> AsyncIterator[AsyncFalQueue]:
+        """Lend the client for a call, or for a stream. One that was replaced meanwhile closes with its last call.
+
+        :raises Exception: as :meth:`client`.
+        """
+        client = await self.client(read_since)
+        self._lent[client] += 1
+        try:
+            yield client
+        finally:
+            self._lent[client] -= 1
+            await self._close_if_done(client)
+
+    async def _close_if_done(self, client: AsyncFalQueue) -> None:
+        if self._lent[client] == 0:
+            del self._lent[client]
+            if client in self._retired:
+                self._retired.remove(client)
+                await client.aclose()
 
     async def look(self, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Look:
         """Look once at a request, and if fal refuses the key, once more with a key that was read since.
@@ -99,8 +123,9 @@ class SharedQueue:
         :param seen: its status, if that is known already.
         :raises OtherQueue: fal refuses the key, and the connection leads to another queue now.
         """
-        client, begun = await self.client(), time.monotonic()
-        look = await client.look(endpoint, request_id, seen)
+        async with self.lend() as client:
+            begun = time.monotonic()
+            look = await client.look(endpoint, request_id, seen)
         if isinstance(look.outcome, InvalidKey):
             look = await self._with_a_new_key(client, begun, endpoint, request_id) or look
         if isinstance(look.outcome, RateLimited) and look.outcome.retry_after:
@@ -112,14 +137,14 @@ class SharedQueue:
         self, refused: AsyncFalQueue, begun: float, endpoint: str, request_id: str
     ) -> Look | None:
         try:
-            client = await self.client(read_since=begun)
+            async with self.lend(read_since=begun) as client:
+                return None if client is refused else await client.look(endpoint, request_id)
         except OtherQueue:
             raise
         except PikaError as error:
             return Look(outcome=error)
         except Exception as error:  # a key that cannot be read just now is no reason to give a clip up
             return Look(outcome=TryLater(f"fal refused the key, and the connection cannot be read: {error}"))
-        return None if client is refused else await client.look(endpoint, request_id)
 
     async def pause(self, seconds: float, deadline: float) -> None:
         """Let the time between two looks pass, and longer while fal wants to be left alone; but not past the deadline.

@@ -92,11 +92,12 @@ class Watch:
         if not self._streams:
             yield None
             return
-        stream = StatusStream((await self._queue.client()).follow(self._kind.endpoint, request_id))
-        try:
-            yield stream
-        finally:
-            await stream.aclose()
+        async with self._queue.lend() as client:
+            stream = StatusStream(client.follow(self._kind.endpoint, request_id))
+            try:
+                yield stream
+            finally:
+                await stream.aclose()
 
 
 class StatusStream:

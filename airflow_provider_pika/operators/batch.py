@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_pika.batch_run import BatchRun
+    from airflow_provider_pika.batch_state import BatchState
     from airflow_provider_pika.fal.batch_progress import Carried
     from airflow_provider_pika.templates import Templated
 
@@ -46,7 +47,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
     ``manifest`` is the path of the file that has the same lines, as JSON. A task that fails pushes all that as XCom
     ``manifest``.
 
-    :param inputs: prompts, or dicts of the endpoint's inputs; or another task's output, or a template of JSON.
+    :param inputs: a list or tuple of prompts, or of dicts of the endpoint's inputs; or another task's output, or a
+        template of JSON. It may change between two workers: what has a clip, or a request under way, keeps it.
     :param defaults: inputs that hold where an item has none of its own, ``{"resolution": "480p"}`` say.
     :param max_in_flight: requests that are unfinished at once; fal runs 2 to 40 of an account, and queues others.
     :param fail_on: "any" failed clip fails the task, or "all", or more than a share of them, 0.05 say; in the end.
@@ -117,18 +119,24 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin an attempt: check everything, then take up what there is, and submit."""
+        from airflow_provider_pika.batch_state import BatchState
+
         with failing_when_a_submit_cannot_help():
-            run = self._run(context)
+            run = self._run(context, BatchState(_task_state(context)))
             return self._go_on(context, run, run.begin(time.time() + self.timeout))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take over from the trigger, and submit more, or conclude."""
+        from airflow_provider_pika.batch_run import take_in
+        from airflow_provider_pika.batch_state import BatchState
         from airflow_provider_pika.triggers.batch import read_batch_event
 
         with failing_when_a_submit_cannot_help():
             handed = read_batch_event(event)
-            run = self._run(context)
-            carried = run.take_in(handed.carried, handed.endings)
+            state = BatchState(_task_state(context))
+            carried, ended = take_in(state, handed.carried, handed.endings, context["ti"].try_number)
+            run = self._run(context, state)
+            carried = run.go_on(carried, ended)
             if handed.trouble:  # not deferred again: it would break again, and Airflow's retries have pauses
                 raise handed.trouble
             return self._go_on(context, run, carried, handed.seen)
@@ -142,16 +150,15 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         # made when it is needed: what a Dag file's operator holds is copied and serialized
         return self.__dict__.setdefault("_cancel_on_kill", CancelOnKill())  # type: ignore[no-any-return]
 
-    def _run(self, context: Context) -> BatchRun:
+    def _run(self, context: Context, state: BatchState) -> BatchRun:
         from airflow_provider_pika.batch_run import BatchRun
-        from airflow_provider_pika.batch_state import BatchState
         from airflow_provider_pika.hooks.pika import PikaHook
 
         inputs = batch_inputs_of(self.inputs, self.defaults)
         with PikaHook(self.pika_conn_id).get_conn() as queue:
             account = queue.account
         run = BatchRun(
-            state=BatchState(_task_state(context)),
+            state=state,
             inputs=inputs,
             wanted=wanted_of(self._values(), context["ti"], account, {}),
             account=account,
@@ -185,7 +192,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
             carried = run.top_up(carried)
             self._stop_if_killed(context, run)
         self.log.info("Batch: %s", carried.tally.in_words(time.time()))
-        if carried.in_flight:
+        if carried.waits(time.time()):
             self._defer(run, carried, seen or {})
         value, error = run.conclude(carried)
         value = for_airflow(value)
@@ -222,7 +229,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
 
     def _check_what_is_known(self) -> None:
         known = known_now(self._values())
-        check_known_batch(self.inputs, self.defaults)
+        check_known_batch(self.inputs, self.defaults, self.manifest_path)
         SubmitControls.check_known({name: known[name] for name in SubmitControls.names() if name in known})
         check_choices(known)
         check_known_endpoint(self.endpoint)

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_provider_pika.batch_manifest import check_total
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import TextToVideoInput
 from airflow_provider_pika.operators.inputs import check_lengths, extra_arguments_of, most_of
-from airflow_provider_pika.templates import holds_templates, read_text
+from airflow_provider_pika.strict_json import shown
+from airflow_provider_pika.templates import holds_templates, known_now, read_text
 
 #: Wrong inputs that an error describes; of the others it gives the places.
 _DESCRIBED = 20
+
+#: What to write for a value that is no list, by the name of its class.
+_INSTEAD = {
+    "DataFrame": 'its rows, df.to_dict("records")',
+    "Series": "series.tolist()",
+    "Index": "index.tolist()",
+    "ndarray": "array.tolist()",
+    "Table": "its rows, table.to_pylist()",
+    "dict": "a list, [inputs] for one input or list(inputs.values()) for several",
+    "str": "a list, [inputs], or JSON in the template ('{{ ... | tojson }}')",
+    "bytes": "a list of texts",
+    "NoneType": "a list: nothing was returned, or rendered",
+    "set": "sorted(inputs), so that every attempt has the same order",
+    "frozenset": "sorted(inputs), so that every attempt has the same order",
+}
+
+#: As ``_INSTEAD``, where the class of one package differs from others of its name.
+_INSTEAD_IN = {
+    "polars.DataFrame": "its rows, df.to_dicts()",
+    "pyspark.DataFrame": "its rows, [row.asDict() for row in df.collect()]",
+}
 
 
 def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
     """Give the endpoint's input for each item.
 
-    :param inputs: prompts, or dicts of the endpoint's inputs and ``extra_arguments``; a list, or a text that has one.
+    :param inputs: prompts, or dicts of the endpoint's inputs and ``extra_arguments``: a list, a tuple, the outputs of a
+        mapped task, or a text that has a list as JSON.
     :param defaults: inputs that hold where an item has none of its own.
     :raises InvalidInput: naming all items that are wrong, by their place, from 0.
     """
@@ -28,7 +52,7 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
             "[pika] of Airflow's configuration."
         )
     longest = most_of("max_prompt_length")  # once: it costs as much as all other checks of an item
-    common = _mapping("defaults", defaults or {})
+    common = {} if defaults is None or _is_empty_text(defaults) else _mapping("defaults", defaults)
     checked: list[dict[str, Any]] = []
     wrong: dict[int, str] = {}
     for place, item in enumerate(items):
@@ -41,11 +65,13 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
     return checked
 
 
-def check_known_batch(inputs: Any, defaults: Any) -> None:
+def check_known_batch(inputs: Any, defaults: Any, manifest_path: Any) -> None:
     """Refuse what is wrong already when the Dag is parsed; what holds templates is checked when the task runs.
 
-    :raises InvalidInput: as :func:`batch_inputs_of`.
+    :raises InvalidInput: as :func:`batch_inputs_of`, and for a list that is too long to go without a manifest.
     """
+    if known_now({"inputs": inputs}):
+        check_total(len(_list_of(inputs)), manifest_path)
     if not holds_templates([inputs, defaults]):
         batch_inputs_of(inputs, defaults)
 
@@ -59,22 +85,48 @@ def _arguments(item: Any, common: Mapping[str, Any], longest: int) -> dict[str, 
 
 
 def _list_of(inputs: Any) -> list[Any]:
+    """Return the items of a list, and of nothing that is only like one: a table's items are the names of its columns.
+
+    :raises InvalidInput: naming the type, and what to write.
+    """
     read = read_text(inputs)
-    if hasattr(read, "__iter__") and not isinstance(read, str | Mapping):
-        read = list(read)  # what Airflow makes of a mapped task's output is lazy
-    if not isinstance(read, list) or not read:
+    if not (isinstance(read, list) or type(read) is tuple or _is_of_mapped_task(read)):
+        what = f"inputs={shown(read)}" if isinstance(read, str) else f"inputs of type {_kind_of(read)}"
         raise InvalidInput(
-            f"inputs={str(inputs)[:200]!r} is not allowed: it takes a list of prompts or of dicts with at least one, "
-            "another task's output, or a template that renders one ('{{ ... | tojson }}')."
+            f"{what} is not allowed: it takes a list or a tuple of prompts or dicts, the outputs of a mapped task, or "
+            f"a template that renders a JSON list. Write {_instead_of(read)}."
         )
-    return read
+    if not (items := list(read)):
+        raise InvalidInput("inputs has no items: it takes a list with at least one prompt or dict.")
+    return items
+
+
+def _is_of_mapped_task(value: Any) -> bool:
+    """Tell whether it is one of Airflow's own sequences: a mapped task's outputs, or what ``.map`` makes of them."""
+    return isinstance(value, Sequence) and type(value).__module__.startswith("airflow.sdk.")
+
+
+def _kind_of(value: Any) -> str:
+    """Return the class's name after the package that has it: ``pandas.DataFrame``."""
+    package = type(value).__module__.partition(".")[0]
+    name = type(value).__qualname__
+    return name if package == "builtins" else f"{package}.{name}"
+
+
+def _instead_of(value: Any) -> str:
+    return _INSTEAD_IN.get(_kind_of(value)) or _INSTEAD.get(type(value).__name__, "list(inputs)")
 
 
 def _mapping(what: str, value: Any) -> Mapping[str, Any]:
     read = read_text(value)
     if isinstance(read, Mapping) and all(isinstance(name, str) for name in read):
         return read
-    raise InvalidInput(f"{what} {str(value)[:200]!r} is not allowed: it takes a dict of the endpoint's inputs.")
+    given = f"{shown(value)[:200]} of type {_kind_of(value)}"
+    raise InvalidInput(f"{what} {given} is not allowed: it takes a dict of the endpoint's inputs.")
+
+
+def _is_empty_text(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _in_words(wrong: Mapping[int, str], total: int) -> str:

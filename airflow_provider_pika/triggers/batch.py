@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.polling import Ending, Look, LookAgain
     from airflow_provider_pika.fal.shared import SharedQueue
 
-#: Requests of which it hands over what was seen; of more it would be too much for Airflow's database, which may keep a
-#: trigger's arguments in 64 KiB (MySQL).
-_SEEN_OF = 200
+#: Requests of which it hands over what was seen, and those that may be in flight beside them. More would be too much
+#: for Airflow's database, which may keep a trigger's arguments in 64 KiB (MySQL).
+_SEEN_OF, _SEEN_OF_MOST = 200, 500
 
 #: Seconds between two lines on how far the batch has come.
 TELL_EVERY = 60.0
@@ -40,7 +40,7 @@ class PikaBatchTrigger(BaseTrigger):
     It never raises and never submits. Its arguments are stored in plain text in Airflow's database.
 
     :param carried: where the attempt stands (``Carried.as_json``), with the requests to watch.
-    :param seen: what earlier looks have shown, by the request's place (``Sightings``, as a list).
+    :param seen: what earlier looks have shown, by the request's id (``Sightings``, as a list).
     :param max_in_flight: how many may be under way.
     :param resolution: of all the clips, and ``duration``, if they have one; such clips take about as long.
 
@@ -113,34 +113,32 @@ class PikaBatchTrigger(BaseTrigger):
                 self.log.info("Batch: %s", became.value)
                 if became is not Fate.KILLED:  # a clear takes the requests up, or cancels those that still wait
                     return
-                async with connected(self.pika_conn_id, self.queue_url, time.time(), self.log) as shared:
-                    queue = await shared.client()
-                    cancelling = (queue.cancel(self.endpoint, request_id) for request_id in carried.in_flight.values())
+                connection = connected(self.pika_conn_id, self.queue_url, time.time(), self.log)
+                async with connection as shared, shared.lend() as queue:
+                    cancelling = (queue.cancel(self.endpoint, request_id) for request_id in carried.watched)
                     answers = await asyncio.gather(*cancelling, return_exceptions=True)
             self.log.info("fal takes the cancellation of %s of %s requests", answers.count(True), len(answers))
         except Exception as error:  # requests that run on cost less than some that are cancelled by mistake
-            self.log.warning("%s requests may go on, and be charged: %s", len(carried.in_flight), error)
+            self.log.warning("%s requests may go on, and be charged: %s", len(carried.watched), error)
 
 
 class _Watching:
     """Watches the requests of one trigger."""
 
     def __init__(self, trigger: PikaBatchTrigger) -> None:
-        from airflow_provider_pika.fal.batch_progress import Carried
+        from airflow_provider_pika.fal.batch_progress import Carried, ids_by_name
 
         self._trigger = trigger
         self.carried = Carried.from_json(trigger.carried)
-        self._ended: dict[int, Ending] = {}
+        self._ended: dict[str, Ending] = {}
         self._began = time.monotonic()
         self._first_ended: float | None = None
-        self._seen = {int(index): _sightings(seen) for index, seen in (trigger.seen or {}).items()}
-        self._news: asyncio.Queue[tuple[int, Ending]] = asyncio.Queue()
+        ids = ids_by_name(trigger.carried["in_flight"])
+        self._seen = {ids.get(name, name): _sightings(seen) for name, seen in (trigger.seen or {}).items()}
+        self._news: asyncio.Queue[tuple[str, Ending]] = asyncio.Queue()
 
     async def until_a_worker_is_wanted(self, queue: SharedQueue) -> None:
-        tasks = [
-            asyncio.create_task(self._watch(queue, index, request_id))
-            for index, request_id in self.carried.in_flight.items()
-        ]
+        tasks = [asyncio.create_task(self._watch(queue, request_id)) for request_id in self.carried.watched]
         try:
             told = time.monotonic()
             while not self._is_time():
@@ -154,7 +152,7 @@ class _Watching:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _watch(self, queue: SharedQueue, index: int, request_id: str) -> None:
+    async def _watch(self, queue: SharedQueue, request_id: str) -> None:
         from airflow_provider_pika.fal.expecting import Kind
         from airflow_provider_pika.fal.pacing import Sightings
         from airflow_provider_pika.fal.polling import Failed, LookAgain, Wait
@@ -164,36 +162,37 @@ class _Watching:
 
         def tell(look: Look, step: LookAgain | Ending) -> None:
             if isinstance(step, LookAgain):
-                self._seen[index] = step.wait.seen
+                self._seen[request_id] = step.wait.seen
 
-        seen = self._seen.get(index, Sightings())
+        seen = self._seen.get(request_id, Sightings())
         wait = Wait(request_id, self.carried.deadline, trigger.poll_interval, trigger.timeout, seen=seen)
         kind = Kind(trigger.queue_url, trigger.endpoint, trigger.resolution, trigger.duration)
         try:
             ending = await Watch(queue, kind, tell).until_it_ends(wait)
         except Exception as error:
             ending = Failed(broken(error, request_id, trigger.log))
-        await self._news.put((index, ending))
+        await self._news.put((request_id, ending))
 
-    def _note(self, index: int, ending: Ending) -> None:
+    def _note(self, request_id: str, ending: Ending) -> None:
         from airflow_provider_pika.fal.batch import shortened
         from airflow_provider_pika.fal.polling import Failed
 
         if isinstance(ending, Failed):
-            self._trigger.log.info("Item %s: %s", index, ending.error)
+            self._trigger.log.info("Request %s: %s", request_id, ending.error)
             ending = Failed(shortened(ending.error))  # a thousand of them must have room in one event
-        self._ended[index] = ending
+        self._ended[request_id] = ending
         self._first_ended = self._first_ended or time.monotonic()
 
     def _is_time(self) -> bool:
         from airflow_provider_pika.fal.batch import is_time_to_top_up
 
         now = time.monotonic()
-        finished = len(self._ended)
+        queued = self.carried.tally.queued if self.carried.may_submit(time.time()) else 0
+        waited_for = self.carried.watched if queued else self.carried.in_flight
         return is_time_to_top_up(
-            finished,
-            waiting=len(self.carried.in_flight) - finished,
-            queued=self.carried.tally.queued if self.carried.may_submit(time.time()) else 0,
+            len(self._ended),
+            waiting=sum(request_id not in self._ended for request_id in waited_for),
+            queued=queued,
             max_in_flight=self._trigger.max_in_flight,
             oldest=now - self._first_ended if self._first_ended else 0.0,
             watched=now - self._began,
@@ -203,15 +202,19 @@ class _Watching:
         from airflow_provider_pika.fal.polling import Done
 
         tally = self.carried.tally
-        for ending in self._ended.values():
+        for ending in (self._ended[request_id] for request_id in self.carried.in_flight if request_id in self._ended):
             tally = tally.moved("in flight", "done" if isinstance(ending, Done) else "failed")
         return tally.in_words(time.time())
 
     def found(self) -> dict[str, Any]:
         """Return how requests ended, and what was seen of the others."""
-        left = [index for index in self._seen if index not in self._ended]
-        seen = {str(index): list(astuple(self._seen[index])) for index in left} if len(left) <= _SEEN_OF else {}
-        return {"ended": [[index, to_event(ending, [])] for index, ending in self._ended.items()], "seen": seen}
+        left = [request_id for request_id in self._seen if request_id not in self._ended]
+        few = len(left) <= _SEEN_OF and self._trigger.max_in_flight <= _SEEN_OF_MOST
+        seen = {request_id: list(astuple(self._seen[request_id])) for request_id in left} if few else {}
+        return {
+            "ended": [[request_id, to_event(ending, [])] for request_id, ending in self._ended.items()],
+            "seen": seen,
+        }
 
 
 def _sightings(values: Sequence[Any]) -> Sightings:
@@ -227,13 +230,13 @@ _ARGUMENTS = tuple(name for name in inspect.signature(PikaBatchTrigger.__init__)
 class BatchEvent:
     """What the trigger hands over.
 
-    :param endings: how requests ended, by their place.
+    :param endings: how requests ended, by their id.
     :param seen: what was seen of the others, for the next trigger.
     :param trouble: what broke the watching off, if something did.
     """
 
     carried: Carried
-    endings: list[tuple[int, Ending]]
+    endings: Mapping[str, Ending]
     seen: Mapping[str, Any]
     trouble: PikaError | None
 
@@ -243,12 +246,13 @@ def read_batch_event(event: Mapping[str, Any] | None) -> BatchEvent:
 
     :raises PikaError: it is none of ours.
     """
-    from airflow_provider_pika.fal.batch_progress import Carried
+    from airflow_provider_pika.fal.batch_progress import Carried, ids_by_name
 
     try:
         fields = dict(event or {})
-        endings = [(int(index), read_event(ending)[0]) for index, ending in fields["ended"]]
+        carried, ids = Carried.from_json(fields["carried"]), ids_by_name(fields["carried"]["in_flight"])
+        endings = {ids.get(str(name), str(name)): read_event(ending)[0] for name, ending in fields["ended"]}
         trouble = PikaError.from_json(fields["trouble"]) if fields["trouble"] else None
-        return BatchEvent(Carried.from_json(fields["carried"]), endings, dict(fields["seen"]), trouble)
+        return BatchEvent(carried, endings, dict(fields["seen"]), trouble)
     except (KeyError, TypeError, ValueError):
         raise UnexpectedAnswer(f"The trigger sent an event that is not known here: {str(event)[:300]}.") from None

@@ -152,8 +152,8 @@ class PikaVideoTrigger(BaseTrigger):
             self.log.warning("Request %s was not cancelled, and may be charged: %s", self.request_id, error)
 
     async def _cancel(self, *, only_if_it_waits: bool) -> None:
-        async with connected(self.pika_conn_id, self.queue_url, time.time(), self.log) as shared:
-            queue = await shared.client()
+        connection = connected(self.pika_conn_id, self.queue_url, time.time(), self.log)
+        async with connection as shared, shared.lend() as queue:
             if only_if_it_waits:
                 seen = await queue.status(self.endpoint, self.request_id)
                 if seen.status != "IN_QUEUE":

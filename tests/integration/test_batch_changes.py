@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.batch_state import KEY as KEY_OF_PAGE
+from airflow_provider_pika.batch_state import PAGES
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
-from tests.integration.conftest import connect
+from tests.integration.conftest import KEY, connect
 from tests.support.airflow import event_of, run_to_the_end
 from tests.support.batch import BatchTask, accepted
 from tests.support.emulator import RunningEmulator
@@ -20,22 +26,147 @@ def emulator(quick_emulator: RunningEmulator) -> RunningEmulator:
     return quick_emulator
 
 
-def test_inputs_that_changed_while_it_was_deferred_break_it_off_and_a_retry_goes_on_with_the_new_ones(
+def prompts_of(emulator: RunningEmulator, clips: list[dict[str, Any]], name: str) -> list[str]:
+    sent = {request["request_id"]: request["input"]["prompt"] for request in emulator.requests(prompt=name)}
+    return [sent[line["request_id"]] for line in clips]
+
+
+CHANGES: dict[str, Callable[[list[str]], list[str]]] = {
+    "grown at its head": lambda prompts: ["changing new 1", "changing new 2", *prompts],
+    "grown at its end": lambda prompts: [*prompts, "changing new"],
+    "one less at its head": lambda prompts: prompts[1:],
+    "one less at its end": lambda prompts: prompts[:-1],
+    "reversed": lambda prompts: prompts[::-1],
+    "each there twice": lambda prompts: prompts * 2,
+    "one in place of another": lambda prompts: [prompts[0], "changing new", *prompts[2:]],
+    "another one altogether": lambda prompts: ["changing new 1", "changing new 2"],
+}
+
+
+@pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
+def test_a_list_that_changed_while_the_task_was_deferred_does_not_end_the_attempt(
+    emulator: RunningEmulator, changed: Callable[[list[str]], list[str]]
+) -> None:
+    task = BatchTask("changing", 6, max_in_flight=3)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    operator.inputs = changed(task.prompts)  # Airflow renders templates anew for each worker
+    brought = run_to_the_end(operator, event=event, **more)
+    assert prompts_of(emulator, brought["clips"], "changing") == operator.inputs
+    assert {line["state"] for line in brought["clips"]} == {"done"}
+    assert accepted(emulator) == len(operator.inputs) + len(set(task.prompts[:3]) - set(operator.inputs))
+    assert emulator.most_at_once("changing") <= 3
+
+
+def test_a_list_that_grows_at_its_head_with_every_worker_costs_one_submission_for_each_input(
     emulator: RunningEmulator,
 ) -> None:
-    task = BatchTask("shifting", 6, max_in_flight=3)
-    _, _, trigger = task.first_round()
-    event = event_of(trigger)
-    task.arguments["inputs"] = task.prompts[1:]  # Airflow renders templates anew for each worker
-    operator, _ = task.begin()
-    task.try_number -= 1
-    task.ti.try_number = 1
-    with pytest.raises(errors.TryLater, match="inputs changed while the task was deferred"):
-        operator.execute_complete({"ti": task.ti, **{"task_state_store": task.store}}, event)  # type: ignore[typeddict-item]
+    task, prompts = BatchTask("newest first", 12, max_in_flight=3), [f"newest first {n:05d}" for n in range(12)]
+    for number in range(4):  # attempts, each of which ends in the middle
+        operator, more, trigger = task.first_round()
+        for _ in range(2):
+            event = event_of(trigger)
+            prompts.insert(0, f"newest first new {number} {len(prompts)}")
+            operator.inputs = list(prompts)
+            try:
+                operator.execute_complete(more, event)  # type: ignore[arg-type]
+            except TaskDeferred as deferred:
+                trigger = deferred.trigger
+        task.arguments["inputs"] = list(prompts)
     brought = task.attempt()
-    sent = {request["request_id"]: request["input"]["prompt"] for request in emulator.requests(prompt="shifting")}
-    assert [sent[line["request_id"]] for line in brought["clips"]] == task.prompts[1:]
-    assert len(sent) == 6  # the one that is wanted no more is among them
+    assert prompts_of(emulator, brought["clips"], "newest first") == prompts
+    assert accepted(emulator) == len(prompts)
+
+
+def test_an_input_that_goes_and_comes_back_is_taken_up_again(emulator: RunningEmulator) -> None:
+    task = BatchTask("back again", 4, max_in_flight=4)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    operator.inputs = task.prompts[:1]
+    brought = run_to_the_end(operator, event=event, **more)
+    assert brought["total"] == brought["done"] == 1
+    assert task.attempt()["done"] == 4
+    assert accepted(emulator) == 4
+
+
+def test_an_endless_request_of_an_input_that_has_gone_does_not_hold_the_batch(emulator: RunningEmulator) -> None:
+    emulator.fault("never_finish", match="unwanted 00000", times=1)
+    task = BatchTask("unwanted", 4, max_in_flight=2)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    operator.inputs = task.prompts[1:]
+    assert run_to_the_end(operator, event=event, **more)["done"] == 3
+    assert emulator.most_at_once("unwanted") <= 2
+    [endless] = emulator.requests(prompt="unwanted 00000")
+    assert endless["request_id"] in "".join(task.store.values.values())
+    cancel(emulator, endless["request_id"])
+
+
+def cancel(emulator: RunningEmulator, request_id: str) -> None:
+    emulator.client().put(f"/fal-ai/pika/requests/{request_id}/cancel", headers={"Authorization": f"Key {KEY}"})
+
+
+def test_a_list_that_grew_too_long_to_go_without_a_manifest_submits_no_more_and_loses_nothing(
+    emulator: RunningEmulator,
+) -> None:
+    task = BatchTask("grown", 4, max_in_flight=2)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    operator.inputs = [*task.prompts, *(f"grown new {n}" for n in range(100))]
+    with pytest.raises(AirflowFailException, match="manifest_path=None is not allowed for 104 inputs"):
+        run_to_the_end(operator, event=event, **more)
+    assert task.ti.xcoms["manifest"]["done"] == accepted(emulator) == 2
+    task.clear()
+    assert task.attempt()["done"] == 4
+    assert accepted(emulator) == 4
+
+
+def test_an_ending_is_on_record_even_if_the_worker_that_is_told_can_do_nothing_else(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = BatchTask("told in vain", 2, max_in_flight=2)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    operator.inputs = []
+    with pytest.raises(AirflowFailException, match="inputs has no items"):
+        operator.execute_complete(more, event)  # type: ignore[arg-type]
+    assert sum(value.count('"video"') for value in task.store.values.values()) == len(event["ended"])
+
+
+def test_an_event_that_is_told_twice_since_a_worker_died_is_counted_once(emulator: RunningEmulator) -> None:
+    task = BatchTask("told twice", 6, max_in_flight=3)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    with pytest.raises(TaskDeferred):
+        operator.execute_complete(more, event)  # type: ignore[arg-type]
+    brought = run_to_the_end(operator, event=event, **more)
+    assert brought["total"] == brought["done"] == accepted(emulator) == 6
+
+
+def test_a_record_that_was_lost_while_the_task_was_deferred_is_never_paid_for_again(emulator: RunningEmulator) -> None:
+    task = BatchTask("lost record", 6, max_in_flight=3)
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    task.store.values.clear()
+    with pytest.raises(AirflowFailException, match="no record of requests that were waited for"):
+        operator.execute_complete(more, event)  # type: ignore[arg-type]
+    assert accepted(emulator) == 3
+
+
+@pytest.mark.parametrize("inputs", [12, 400])
+def test_the_triggers_row_has_request_ids_only_however_long_and_shuffled_the_list_is(
+    emulator: RunningEmulator, tmp_path: Path, inputs: int
+) -> None:
+    task = BatchTask("short rows", inputs, max_in_flight=3, manifest_path=str(tmp_path / "manifest.jsonl"))
+    operator, more, trigger = task.first_round()
+    event = event_of(trigger)
+    operator.inputs = random.Random(1).sample(task.prompts, inputs)
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute_complete(more, event)  # type: ignore[arg-type]
+    _, kwargs = deferred.value.trigger.serialize()
+    assert len(json.dumps(kwargs["carried"])) < 1000
+    assert all(isinstance(request_id, str) for request_id in kwargs["carried"]["in_flight"])
+    assert len(json.dumps(event["carried"])) < 1000
 
 
 def test_an_input_that_moved_keeps_the_clip_that_it_has(emulator: RunningEmulator) -> None:
@@ -100,7 +231,7 @@ def test_an_intent_that_could_not_be_kept_is_not_kept_later(emulator: RunningEmu
     kept, refused = task.store.set, list[str]()
 
     def refuse_once(key: str, value: Any, **more: Any) -> None:
-        if not refused:
+        if key == KEY_OF_PAGE.format(0) and not refused:
             refused.append(key)
             raise ConnectionError("no api-server")
         kept(key, value, **more)
@@ -154,3 +285,43 @@ def test_without_the_state_of_airflow_3_3_nothing_is_submitted(emulator: Running
     with pytest.raises(AirflowFailException, match="needs Airflow 3"):
         run_to_the_end(task, ti=more["ti"])
     assert emulator.counts()["submit"]["received"] == 0
+
+
+def as_an_earlier_version_had_it(task: BatchTask, event: dict[str, Any]) -> dict[str, Any]:
+    """Turn what is kept of a task, and its event, into what earlier versions wrote."""
+    del task.store.values[PAGES]
+    ids = event["carried"]["in_flight"]
+    carried = {**event["carried"], "slots": None, "in_flight": [list(pair) for pair in enumerate(ids)]}
+    del carried["in_place"], carried["gone"]
+    ended = [[ids.index(request_id), ending] for request_id, ending in event["ended"]]
+    return {**event, "carried": carried, "ended": ended, "seen": {}}
+
+
+@pytest.mark.parametrize("grows", [False, True], ids=["as it was", "grown at its head"])
+@pytest.mark.parametrize("deferred", [True, False], ids=["while deferred", "between attempts"])
+def test_an_upgrade_in_the_middle_of_a_batch_costs_nothing(
+    emulator: RunningEmulator, deferred: bool, grows: bool
+) -> None:
+    task = BatchTask("upgraded", 6, max_in_flight=3)
+    operator, more, trigger = task.first_round()
+    event = as_an_earlier_version_had_it(task, event_of(trigger))
+    inputs = ["upgraded new", *task.prompts] if grows else task.prompts
+    operator.inputs = inputs
+    brought = run_to_the_end(operator, event=event, **more) if deferred else task.attempt(inputs=inputs)
+    assert prompts_of(emulator, brought["clips"], "upgraded") == inputs
+    assert accepted(emulator) == len(inputs)
+
+
+def test_records_that_an_earlier_version_wrote_far_beyond_the_lists_end_are_found(emulator: RunningEmulator) -> None:
+    task = BatchTask("far away", 2)
+    task.attempt()
+    page = json.loads(task.store.values.pop(KEY_OF_PAGE.format(0)))
+    del task.store.values[PAGES]
+    first, second = page["items"]["0"], page["items"]["1"]
+    task.store.set(KEY_OF_PAGE.format(0), {**page, "items": {"0": first}})
+    task.store.set(KEY_OF_PAGE.format(240), {**page, "items": {"12000": second}})
+    task.clear()
+    assert task.attempt()["done"] == 2
+    task.clear()
+    assert task.attempt(inputs=["far away new", *task.prompts])["done"] == 3
+    assert accepted(emulator) == 3

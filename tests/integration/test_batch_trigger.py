@@ -34,10 +34,11 @@ def emulator(quick_emulator: RunningEmulator) -> RunningEmulator:
 
 def watching(emulator: RunningEmulator, prompts: list[str], *, queued: int = 0, **more: Any) -> PikaBatchTrigger:
     """Give a trigger that watches new requests with these prompts."""
-    in_flight = {n: PikaHook().submit(TEXT_TO_VIDEO, {"prompt": prompt}) for n, prompt in enumerate(prompts)}
+    in_flight = tuple(PikaHook().submit(TEXT_TO_VIDEO, {"prompt": prompt}) for prompt in prompts)
     tally = Tally(0, 0, len(in_flight), queued, time.time(), 0)
     deadline = time.time() + more.pop("timeout", 20)
-    carried = Carried(tally, deadline, emulator.queue_url, "digest", None, in_flight, cursor=len(in_flight))
+    cursor = len(in_flight)
+    carried = Carried(tally, deadline, emulator.queue_url, "digest", in_flight=in_flight, cursor=cursor)
     arguments = {"max_in_flight": 4, "poll_interval": 0.1, "timeout": 20.0, "queue_url": emulator.queue_url, **more}
     return PikaBatchTrigger(carried=carried.as_json(), endpoint=TEXT_TO_VIDEO, pika_conn_id="pika_default", **arguments)
 
@@ -46,32 +47,59 @@ def test_it_hands_over_when_enough_have_ended_and_says_which(emulator: RunningEm
     emulator.fault("never_finish", match="slow", times=2)
     event = event_of(watching(emulator, ["slow one", "quick one", "slow two", "quick two"], queued=5))
     handed = read_batch_event(event)
-    ended = dict(handed.endings)
-    assert ended
-    assert ended.keys() <= {1, 3}
-    assert all(isinstance(ending, Done) for ending in ended.values())
-    assert set(handed.carried.in_flight) == {0, 1, 2, 3}  # the worker takes the ended ones out
-    assert {"0", "2"} <= handed.seen.keys()
+    slow, quick, slow_too, quick_too = handed.carried.in_flight  # the worker takes the ended ones out
+    assert handed.endings
+    assert handed.endings.keys() <= {quick, quick_too}
+    assert all(isinstance(ending, Done) for ending in handed.endings.values())
+    assert {slow, slow_too} <= handed.seen.keys()
 
 
 def test_it_waits_for_all_where_nothing_is_left_to_submit(emulator: RunningEmulator) -> None:
-    ended = dict(read_batch_event(event_of(watching(emulator, ["a", "b [[content_policy_violation]]", "c"]))).endings)
-    assert ended.keys() == {0, 1, 2}
-    assert isinstance(ended[1], Failed)
-    assert isinstance(ended[1].error, errors.ContentPolicyViolation)
+    handed = read_batch_event(event_of(watching(emulator, ["a", "b [[content_policy_violation]]", "c"])))
+    assert handed.endings.keys() == set(handed.carried.in_flight)
+    refused = handed.endings[handed.carried.in_flight[1]]
+    assert isinstance(refused, Failed)
+    assert isinstance(refused.error, errors.ContentPolicyViolation)
+
+
+def test_it_watches_what_the_list_no_longer_has_but_waits_for_it_only_where_its_place_is_wanted(
+    emulator: RunningEmulator,
+) -> None:
+    trigger = watching(emulator, ["wanted", "gone [[never_finish]]"])
+    carried = Carried.from_json(trigger.carried)
+    wanted, gone = carried.in_flight
+    trigger.carried = replace(carried, in_flight=(wanted,), gone=(gone,)).as_json()
+    assert read_batch_event(event_of(trigger)).endings.keys() == {wanted}
+    PikaHook().cancel(TEXT_TO_VIDEO, gone)
+    queued = replace(carried.tally, queued=1)
+    trigger.carried = replace(carried, tally=queued, in_flight=(), gone=(gone,)).as_json()
+    assert read_batch_event(event_of(trigger)).endings.keys() == {gone}
+
+
+def test_a_trigger_and_an_event_of_an_earlier_version_name_requests_by_their_place(emulator: RunningEmulator) -> None:
+    trigger = watching(emulator, ["a", "b"])
+    carried = Carried.from_json(trigger.carried)
+    pairs = list(map(list, enumerate(carried.in_flight)))
+    earlier = {**trigger.carried, "slots": None, "in_flight": pairs}
+    del earlier["in_place"], earlier["gone"]
+    trigger.carried, trigger.seen = earlier, {"0": [1, time.time(), None, None, None, None]}
+    event = event_of(trigger)
+    assert read_batch_event(event).endings.keys() == set(carried.in_flight)
+    event["ended"] = [[carried.in_flight.index(request_id), ending] for request_id, ending in event["ended"]]
+    assert read_batch_event(event).endings.keys() == set(carried.in_flight)
 
 
 def test_what_was_seen_is_not_looked_at_again_at_once_by_the_next_trigger(emulator: RunningEmulator) -> None:
     first = watching(emulator, ["[[never_finish]]", "quick"], queued=1, poll_interval=30, timeout=3)
-    first.seen = {"1": [1, time.time() - 29.0, None, None, None, time.time() - 29.0]}
+    quick = Carried.from_json(first.carried).in_flight[1]
+    first.seen = {quick: [1, time.time() - 29.0, None, None, None, time.time() - 29.0]}
     emulator.reset_counts()
     event = event_of(first)
     seen = read_batch_event(event).seen
     before = emulator.counts()["status"]
     again = watching(emulator, [], queued=1, poll_interval=30)
     carried = Carried.from_json(event["carried"])
-    one = {0: carried.in_flight[0]}
-    again.carried = replace(carried, deadline=time.time() + 0.5, in_flight=one).as_json()
+    again.carried = replace(carried, deadline=time.time() + 0.5, in_flight=carried.in_flight[:1]).as_json()
     again.seen = seen
     event_of(again)
     assert emulator.counts()["status"] == before + 1  # the last look, at the deadline
@@ -79,7 +107,7 @@ def test_what_was_seen_is_not_looked_at_again_at_once_by_the_next_trigger(emulat
 
 def test_at_the_deadline_each_is_looked_at_once_more_and_left_alone(emulator: RunningEmulator) -> None:
     event = event_of(watching(emulator, ["a [[never_finish]]", "b [[never_finish]]"], timeout=1))
-    assert [type(ending) for _, ending in read_batch_event(event).endings] == [TooLate, TooLate]
+    assert [type(ending) for ending in read_batch_event(event).endings.values()] == [TooLate, TooLate]
     assert emulator.counts()["cancel"] == 0
 
 

@@ -119,6 +119,27 @@ def test_after_a_key_rotation_the_waits_go_on_with_the_new_key_and_read_it_once(
     assert connection.closed == [True, True]
 
 
+def test_a_client_whose_key_was_replaced_closes_with_its_last_call_and_not_with_the_last_wait(
+    connection: Connection,
+) -> None:
+    [request_id] = submitted(["rotated often [[never_finish]]"])
+
+    async def rotate() -> list[list[bool]]:
+        seen = []
+        async with shared_queue("pika_default", connection.queue_url, connection.open) as queue:
+            await queue.look(TEXT_TO_VIDEO, request_id)
+            async with queue.lend():  # a stream, say
+                for number in range(3):
+                    connection.key = f"{KEY}-{number}"
+                    await queue.client(read_since=time.monotonic())
+                seen.append(connection.closed)
+            seen.append(connection.closed)
+        return [*seen, connection.closed]
+
+    assert asyncio.run(rotate()) == [[False, True, True, False], [True, True, True, False], [True] * 4]
+    PikaHook().cancel(TEXT_TO_VIDEO, request_id)
+
+
 def test_a_key_that_is_refused_though_it_was_just_read_fails_the_waits_at_once(connection: Connection) -> None:
     request_ids = submitted(["refused one", "refused two"])
     connection.key = "revoked-key-id:revoked-secret"

@@ -56,11 +56,14 @@ def context(**more: Any) -> Any:
     return {"ti": TaskInstance(), **more}
 
 
-def run_to_the_end(task: Any, **more: Any) -> Any:
-    """Execute a task as Airflow does: if it defers, run its trigger, through serialization, and resume."""
+def run_to_the_end(task: Any, event: dict[str, Any] | None = None, **more: Any) -> Any:
+    """Execute a task as Airflow does: if it defers, run its trigger, through serialization, and resume.
+
+    :param event: of its trigger, if the task is deferred already.
+    """
     here = context(**more)
-    resume: Any = task.execute
-    arguments: dict[str, Any] = {}
+    resume: Any = task.execute if event is None else task.execute_complete
+    arguments: dict[str, Any] = {} if event is None else {"event": event}
     while True:
         try:
             return resume(here, **arguments)

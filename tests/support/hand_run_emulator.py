@@ -7,7 +7,7 @@ lists what has started. Only the runners are missing, and a ``wire`` of the test
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -35,6 +35,16 @@ Wire = Callable[[httpx.Request, Callable[[], httpx.Response]], httpx.Response]
 VIDEO = Outcome(200, {"video": {"url": f"{URL}/files/clip.mp4"}})
 
 
+class _Unread(httpx.SyncByteStream):
+    """A body as it comes over the wire: what ``httpx.Response`` is given as bytes cannot be read as a stream."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+
+
 class HandRunEmulator(httpx.BaseTransport):
     """A transport for a ``FalQueue``; ``history_lags`` hides everything from the history while it is set."""
 
@@ -48,7 +58,8 @@ class HandRunEmulator(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Have a request processed, in the way that the wire lets it through."""
-        return self._wire(request, lambda: self._loop.run_until_complete(self._process(request)))
+        answer = self._wire(request, lambda: self._loop.run_until_complete(self._process(request)))
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=_Unread(answer.content))
 
     def close(self) -> None:
         """Do nothing: it outlives the clients that use it, see :meth:`end`."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.batch_state import PAGE, BatchState
+from airflow_provider_pika.batch_state import PAGE, PAGES, BatchState
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.batch import Item
 from airflow_provider_pika.fal.models import Video
@@ -35,7 +35,8 @@ def test_ten_thousand_items_fit_into_values_of_airflows_task_state() -> None:
         outcome = VIDEO if index % 2 else FAILED
         state[index] = Item(record_of(index)).ended(outcome, 2)
     state.save_now()
-    assert len(store.values) == 10_000 / PAGE
+    state.make_room(10_000)
+    assert len(store.values) == 10_000 / PAGE + 1
     assert max(len(value.encode()) for value in store.values.values()) < 65_535
     kept = BatchState(store)
     assert kept[9_999].outcome == VIDEO
@@ -73,14 +74,82 @@ def test_a_page_that_cannot_be_read_is_never_taken_for_an_empty_one(value: objec
         BatchState(store)[0]
 
 
+@pytest.mark.parametrize(
+    "error", [{"message": ["x"]}, {"message": {}}, [], 5, {"error": "BatchFailed", "message": [1]}, {"error": ["x"]}]
+)
+@pytest.mark.parametrize("attempt", [1, float("inf"), None, "x", [1]])
+def test_an_item_that_cannot_be_read_is_said_to_be_so_whatever_is_wrong_with_it(error: object, attempt: object) -> None:
+    store = StateStore()
+    store.set("pika_batch_0000", {"common": {}, "items": {"0": {"error": error, "attempt": attempt}}})
+    with pytest.raises(errors.RecordUnreadable):
+        BatchState(store).read_all()
+
+
+@pytest.mark.parametrize("number", ["x", -1, 1.5, [], {}])
+def test_a_number_of_pages_that_cannot_be_read_is_never_taken_for_none(number: object) -> None:
+    store = StateStore()
+    store.set(PAGES, number)
+    with pytest.raises(errors.RecordUnreadable):
+        BatchState(store).read_all()
+
+
+class CountingStore(StateStore):
+    """Counts what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = self.writes = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.reads += 1
+        return super().get(key, default)
+
+    def set(self, key: str, value: Any, **more: Any) -> None:
+        self.writes += 1
+        super().set(key, value, **more)
+
+
+def filled(slots: list[int]) -> CountingStore:
+    state = BatchState(store := CountingStore())
+    for slot in slots:
+        state[slot] = Item(record_of(slot), attempt=1)
+    state.save_now()
+    state.make_room(max(slots) + 1)
+    store.reads = 0
+    return store
+
+
+def test_pages_are_read_to_their_recorded_end_over_those_that_are_empty() -> None:
+    slots = [0, 1, 20 * PAGE, 90 * PAGE + 3]
+    store = filled(slots)
+    assert list(BatchState(store).read_all()) == slots
+    assert store.reads == 1 + 91
+    del store.values[PAGES]  # as earlier versions left it
+    assert list(BatchState(store).read_all()) == slots
+
+
+def test_a_new_task_of_a_few_inputs_reads_no_more_pages_than_they_need() -> None:
+    state = BatchState(store := CountingStore())
+    assert state.read_all(expected=3) == {}
+    state.make_room(3)
+    assert (store.reads, store.writes) == (3, 1)
+    state.make_room(PAGE)
+    assert store.writes == 1
+
+
+def test_a_request_is_found_without_reading_all_that_there_is() -> None:
+    state = BatchState(store := filled(list(range(100 * PAGE))))
+    wanted = [99 * PAGE, 98 * PAGE + 1]
+    assert (
+        sorted(state.in_flight([str(record_of(slot).request_id) for slot in wanted], near=100 * PAGE)) == wanted[::-1]
+    )
+    assert store.reads == 3
+    assert state.in_flight([str(record_of(7).request_id)], near=0) == [7]
+    assert state.in_flight([str(record_of(90 * PAGE).request_id)], near=0) == [90 * PAGE]
+    assert state.in_flight(["a stranger"], near=0) == []
+
+
 def test_what_many_change_at_once_is_saved_at_once() -> None:
-    class CountingStore(StateStore):
-        writes = 0
-
-        def set(self, key: str, value: Any, **more: Any) -> None:
-            self.writes += 1
-            super().set(key, value, **more)
-
     async def change_all() -> None:
         async def change(index: int) -> None:
             state[index] = Item(record_of(index), attempt=1)

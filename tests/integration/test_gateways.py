@@ -65,10 +65,12 @@ def run(mode: str, store: StateStore | None = None, **arguments: Any) -> Any:
     """Run a sensor to its end, as Airflow does."""
     waiting: dict[str, Any] = {"poll_interval": 0.05, "timeout": 20, **MODES[mode], **arguments}
     task = PikaVideoSensor(task_id="video", request_id=REQUEST_ID, **waiting)
-    started, here = datetime.now(UTC), {"task_state_store": store or StateStore()}
+    started, kept = datetime.now(UTC), store or StateStore()
     while True:
         try:
-            return run_to_the_end(task, ti=TaskInstance(started if mode == "reschedule" else None), **here)
+            return run_to_the_end(
+                task, ti=TaskInstance(started if mode == "reschedule" else None), task_state_store=kept
+            )
         except AirflowRescheduleException as later:
             time.sleep(max(0.0, (later.reschedule_date - datetime.now(UTC)).total_seconds()))
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
-from airflow_provider_pika.exceptions import InvalidKey, OtherQueue, PikaError, RateLimited, TryLater
+from airflow_provider_pika.exceptions import DoubtfulAnswer, InvalidKey, OtherQueue, PikaError, RateLimited, TryLater
 
 from .polling import LONGEST_RETRY_AFTER, Look
 
@@ -126,7 +126,7 @@ class SharedQueue:
         async with self.lend() as client:
             begun = time.monotonic()
             look = await client.look(endpoint, request_id, seen)
-        if isinstance(look.outcome, InvalidKey):
+        if isinstance(look.outcome, InvalidKey) or _may_refuse_the_key(look.outcome):
             look = await self._with_a_new_key(client, begun, endpoint, request_id) or look
         if isinstance(look.outcome, RateLimited) and look.outcome.retry_after:
             asked = min(look.outcome.retry_after, LONGEST_RETRY_AFTER)
@@ -162,6 +162,10 @@ class SharedQueue:
         self._retired, self._client = [], None
         for client in clients:
             await client.aclose()
+
+
+def _may_refuse_the_key(outcome: object) -> bool:
+    return isinstance(outcome, DoubtfulAnswer) and outcome.status_code == 401
 
 
 _QUEUES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], SharedQueue]] = WeakKeyDictionary()

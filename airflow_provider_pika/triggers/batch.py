@@ -127,8 +127,10 @@ class _Watching:
 
     def __init__(self, trigger: PikaBatchTrigger) -> None:
         from airflow_provider_pika.fal.batch_progress import Carried, ids_by_name
+        from airflow_provider_pika.fal.progress import Trouble
 
         self._trigger = trigger
+        self._trouble = Trouble()
         self.carried = Carried.from_json(trigger.carried)
         self._ended: dict[str, Ending] = {}
         self._began = time.monotonic()
@@ -163,6 +165,8 @@ class _Watching:
         def tell(look: Look, step: LookAgain | Ending) -> None:
             if isinstance(step, LookAgain):
                 self._seen[request_id] = step.wait.seen
+            if line := self._trouble.line(step):
+                trigger.log.log(line.level, str(line))
 
         seen = self._seen.get(request_id, Sightings())
         wait = Wait(request_id, self.carried.deadline, trigger.poll_interval, trigger.timeout, seen=seen)

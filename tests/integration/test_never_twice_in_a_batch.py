@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 import time
@@ -48,7 +49,7 @@ SUBMIT_FAULTS = st.sampled_from(["none", "none", "none", "reply lost", "request 
 HISTORIES = st.sampled_from(["up", "up", "lags", "down"])
 FUSES = st.none() | st.none() | st.integers(0, 25)  # most workers live
 
-#: Few prompts, so that the same one is often there twice; some have a seed of the user's, and none of ours.
+#: Few prompts, so that the same one is often there twice.
 PROMPTS = ["a", "b", "c", "d"]
 
 #: The lists are short, so the pages are shorter.
@@ -345,8 +346,13 @@ class NeverTwiceInABatch(RuleBasedStateMachine):
         return {outcome.status_code: name for name, outcome in OUTCOMES.items()}[job.outcome.status_code]
 
 
+#: As many examples, and always the same, unless FUZZ_EXAMPLES asks for more and others.
 NeverTwiceInABatch.TestCase.settings = settings(
-    max_examples=80, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "80")),
+    derandomize="FUZZ_EXAMPLES" not in os.environ,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 TestNeverTwiceInABatch = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="it needs the task state of Airflow 3.3")(
     NeverTwiceInABatch.TestCase

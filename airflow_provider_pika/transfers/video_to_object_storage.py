@@ -192,7 +192,7 @@ def video_of(value: Any, path: str = "") -> Mapping[str, Any]:
     name = known["file_name"]
     if not is_request_id(video["request_id"]):
         raise _no_name("request_id", video["request_id"], "the id that the submit returned")
-    if name is not None and not is_base_name(name) and name in path:
+    if name is not None and not is_base_name(name) and name.strip(". ") and name in path:
         raise _no_name("file_name", name, "a file's name without a folder, or null, where a path uses it")
     return {**video, **known}
 

@@ -95,12 +95,22 @@ def test_a_request_id_that_is_none_is_refused_even_where_the_path_does_not_use_i
         save({**unfetched, "request_id": request_id}, tmp_path / "fox.mp4")
 
 
-@pytest.mark.parametrize("file_name", ["../fox.mp4", "a/fox.mp4", "a\\fox.mp4", "..", ".", "", "a\0b", "a%2fb"])
-def test_a_file_name_that_is_none_is_refused_even_where_the_path_does_not_use_it(
+NO_NAMES = ["../fox.mp4", "a/fox.mp4", "a\\fox.mp4", "..", ".", "", "a\0b", "a%2fb"]
+
+
+@pytest.mark.parametrize("file_name", NO_NAMES)
+def test_a_file_name_that_is_none_is_refused_where_the_path_uses_it(
     unfetched: Video, tmp_path: Path, file_name: str
 ) -> None:
-    with pytest.raises(AirflowFailException, match="a file's name without a folder"):
-        save({**unfetched, "file_name": file_name}, tmp_path / "fox.mp4")
+    refused({**unfetched, "file_name": file_name}, f"{tmp_path}/{{{{ task.video.file_name }}}}")
+    assert files_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("file_name", NO_NAMES)
+def test_a_file_name_that_is_none_costs_no_clip_where_the_path_does_not_use_it(
+    video: Video, tmp_path: Path, file_name: str
+) -> None:
+    assert save({**video, "file_name": file_name}, tmp_path / "fox.mp4")["path"] == f"{tmp_path}/fox.mp4"
 
 
 def test_a_path_may_use_what_fal_says_of_the_video(video: Video, tmp_path: Path) -> None:

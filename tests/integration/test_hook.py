@@ -78,6 +78,7 @@ def test_a_running_request_is_cancelled(emulator: RunningEmulator) -> None:
 
 
 def test_fals_controls_reach_fal(emulator: RunningEmulator) -> None:
+    emulator.until_idle()
     emulator.fault("never_finish", match="blocker", times=4)
     hook = PikaHook()
     blockers = [hook.submit(TEXT_TO_VIDEO, {"prompt": "blocker"}) for _ in range(4)]

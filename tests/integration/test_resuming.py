@@ -101,6 +101,7 @@ def state(emulator: RunningEmulator, request_id: str) -> Any:
 @contextmanager
 def busy_runners(emulator: RunningEmulator, seconds: float | None = None) -> Iterator[Callable[[], None]]:
     """Keep every runner busy, so that what comes now has to wait; until the end, or for some seconds."""
+    emulator.until_idle()
     emulator.fault("never_finish", match="blocker", times=4)
     blockers = [PikaHook().submit(TEXT_TO_VIDEO, {"prompt": "blocker"}) for _ in range(4)]
     emulator.reset_counts()

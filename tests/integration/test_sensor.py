@@ -249,6 +249,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_each_position_and_each_log_line_is_told_once_and_the_tail_again_on_the_worker(
     emulator: RunningEmulator, seen: list[str]
 ) -> None:
+    emulator.until_idle()
     emulator.fault("never_finish", match="blocker", times=4)
     blockers = [submit("blocker") for _ in range(4)]
     request_id = submit("patient")
@@ -292,6 +293,7 @@ def rescheduled(request_id: str, store: StateStore, **arguments: Any) -> None:
 
 
 def test_what_was_told_of_another_request_is_not_taken_for_told(emulator: RunningEmulator, seen: list[str]) -> None:
+    emulator.until_idle()
     store, first, second = StateStore(), submit("endless [[never_finish]]"), submit("endless [[never_finish]]")
     rescheduled(first, store)
     rescheduled(second, store)  # as after a clear, which keeps the task's state on Airflow 3.3

@@ -16,6 +16,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.support.waiting import until
+
 READY_WITHIN = 30.0
 """Seconds: an import of everything on a loaded machine takes a few."""
 
@@ -96,6 +98,10 @@ class RunningEmulator:
         params = {} if prompt is None else {"prompt": prompt}
         requests: list[dict[str, Any]] = self._admin("GET", "requests", params=params).json()
         return requests
+
+    def until_idle(self, within: float = 60.0) -> None:
+        """Wait until nothing runs or waits any more: what a test before this one left may still be drawn."""
+        until(lambda: all(request["state"] == "COMPLETED" for request in self.requests()), "idle runners", within, 0.1)
 
     def file_requests(self) -> list[dict[str, Any]]:
         """The last exchanges of result files, oldest first: path, method, range, authorization, status."""

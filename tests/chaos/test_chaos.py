@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal.account import Account
+from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.fate import Fate
 from dev.airflow_home import AirflowHome
 from tests.chaos.conftest import ROWS
@@ -171,6 +174,9 @@ def test_a_person_clears_a_deferred_task_whose_request_waits(
     airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[..., Story]
 ) -> None:
     story = tell("deferred task cleared")
+    fal = FalQueue(Account(f"Key {KEY}", emulator.queue_url))
+    # most runners are kept busy, so that clips wait in the queue however slowly they are submitted
+    blockers = [fal.submit(TEXT_TO_VIDEO, {"prompt": "blocker [[never_finish]]"}) for _ in range(10)]
 
     def waiting() -> list[int]:
         deferred = {i["map_index"] for i in airflow.instances(DAG, story.run_id, "clip") if i["state"] == "deferred"}
@@ -178,6 +184,10 @@ def test_a_person_clears_a_deferred_task_whose_request_waits(
 
     number = until(waiting, "a request in the queue", 120)[-1]
     airflow.clear(DAG, story.run_id, task_ids=[["clip", number]])
+    until(lambda: story.requests(number)[0]["status_code"] == 499, "the old request to be cancelled", 90)
+    for blocker in blockers:
+        fal.cancel(TEXT_TO_VIDEO, blocker)
+    fal.close()
     story.end(asked_twice=story.prompt(number))
     old, new = story.requests(number)
     assert (old["error_type"], new["status_code"]) == ("client_cancelled", 200)

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_pika.fal import batch, looking, submitting
 from airflow_provider_pika.triggers import connecting, settling
 from tests.support.emulator import RunningEmulator
+from tests.support.s3 import RunningS3
 
 KEY = "test-key-id:test-key-secret"
 
@@ -51,6 +52,23 @@ def quick_emulator(
     connect(monkeypatch, shared_quick_emulator.queue_url)
     yield shared_quick_emulator
     shared_quick_emulator.clear_faults()
+
+
+@pytest.fixture(scope="session")
+def shared_s3() -> Iterator[RunningS3]:
+    """One S3 server for all: Airflow keeps a store by its connection's id, with the address it had first."""
+    with RunningS3() as running:
+        yield running
+
+
+@pytest.fixture
+def s3(shared_s3: RunningS3, monkeypatch: pytest.MonkeyPatch) -> RunningS3:
+    """The shared S3 server, with an empty bucket, behind the connection ``clips_store``."""
+    for key in shared_s3.objects():
+        shared_s3.client.delete_object(Bucket=shared_s3.bucket, Key=key)
+    for name, value in shared_s3.connection.items():
+        monkeypatch.setenv(name, value)
+    return shared_s3
 
 
 @pytest.fixture(autouse=True)

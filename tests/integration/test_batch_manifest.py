@@ -173,19 +173,10 @@ def test_how_the_clips_failed_is_not_hidden_by_a_manifest_that_cannot_be_written
     assert task.ti.xcoms["manifest"]["manifest"] is None
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[RunningS3]:
-    with RunningS3() as running, pytest.MonkeyPatch.context() as patched:
-        for name, value in running.connection.items():
-            patched.setenv(name, value)
-        yield running
-
-
 @pytest.mark.parametrize("content", [None, b"", LINE.encode()])
 def test_a_manifest_in_a_bucket_is_written_the_same_way(
     emulator: RunningEmulator, s3: RunningS3, content: bytes | None
 ) -> None:
-    s3.client.delete_object(Bucket="clips", Key="out/clips.jsonl")
     if content is not None:
         s3.client.put_object(Bucket="clips", Key="out/clips.jsonl", Body=content)
     BatchTask("bucket", 2, manifest_path="s3://clips_store@clips/out/clips.jsonl").attempt()
@@ -200,7 +191,6 @@ def test_a_strangers_object_in_a_bucket_is_left_as_it_is(emulator: RunningEmulat
         BatchTask("theirs", 2, manifest_path="s3://clips_store@clips/theirs.csv").attempt()
     assert s3.read("theirs.csv") == SECRET.encode()
     assert emulator.counts()["submit"]["received"] == 0
-    s3.client.delete_object(Bucket="clips", Key="theirs.csv")
 
 
 def test_a_bucket_that_is_not_there_stops_the_batch_before_a_submit(emulator: RunningEmulator, s3: RunningS3) -> None:

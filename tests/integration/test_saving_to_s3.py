@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,21 +16,6 @@ from airflow_provider_pika.storage import Place
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
 from tests.support.saving import Video, generated, save
-
-
-@pytest.fixture(scope="module")
-def shared_s3() -> Iterator[RunningS3]:
-    with RunningS3() as running:
-        yield running
-
-
-@pytest.fixture
-def s3(shared_s3: RunningS3, monkeypatch: pytest.MonkeyPatch) -> RunningS3:
-    for key in shared_s3.objects():
-        shared_s3.client.delete_object(Bucket=shared_s3.bucket, Key=key)
-    for name, value in shared_s3.connection.items():
-        monkeypatch.setenv(name, value)
-    return shared_s3
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Iterator
 
 import httpx
@@ -13,7 +12,7 @@ import pytest
 from tests.integration.emulator.talk import ENDPOINT, Caller
 from tests.support.emulator import RunningEmulator
 
-UNKNOWN = str(uuid.uuid4())
+UNKNOWN = "7f0f0b0e-5e1c-4c4e-9d6e-2b1a4a5f9c11"
 IMAGE = "https://v3b.fal.media/files/b/cat.png"
 
 

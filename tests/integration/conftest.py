@@ -18,20 +18,33 @@ KEY = "test-key-id:test-key-secret"
 
 @pytest.fixture(scope="session")
 def shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator with one good key, quick to generate."""
-    data: Path = tmp_path_factory.mktemp("emulator")
+    """An emulator with one good key, quick to generate; each of its clips is the same small one."""
+    data, extra = tmp_path_factory.mktemp("emulator"), ["--render", "off"]
+    with RunningEmulator.start(data, runners=4, generation_time="0.3", keys=[KEY], extra=extra) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_drawing_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    """The same, but each clip is drawn as it was asked for, which takes half a second of a core."""
+    data: Path = tmp_path_factory.mktemp("drawing")
     with RunningEmulator.start(data, runners=4, generation_time="0.3", keys=[KEY]) as running:
         yield running
 
 
 @pytest.fixture
-def emulator(shared_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningEmulator]:
-    """The shared emulator, counted from zero and without faults, behind the default connection."""
-    shared_emulator.clear_faults()
-    shared_emulator.reset_counts()
-    connect(monkeypatch, shared_emulator.queue_url)
-    yield shared_emulator
-    shared_emulator.clear_faults()
+def emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningEmulator]:
+    """A shared emulator, counted from zero and without faults, behind the default connection.
+
+    It draws where a test, or its module, has the mark ``drawn``.
+    """
+    drawn = request.node.get_closest_marker("drawn")
+    shared = request.getfixturevalue("shared_drawing_emulator" if drawn else "shared_emulator")
+    shared.clear_faults()
+    shared.reset_counts()
+    connect(monkeypatch, shared.queue_url)
+    yield shared
+    shared.clear_faults()
 
 
 @pytest.fixture(scope="session")

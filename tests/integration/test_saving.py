@@ -22,6 +22,8 @@ from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver, story_beside
 
+pytestmark = pytest.mark.drawn
+
 
 @pytest.fixture
 def video(emulator: RunningEmulator) -> Video:

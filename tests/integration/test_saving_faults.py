@@ -22,6 +22,8 @@ from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import Video, generated, names_in, save, story_beside
 
+pytestmark = pytest.mark.drawn
+
 
 @pytest.fixture(autouse=True)
 def quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:

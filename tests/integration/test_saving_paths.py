@@ -13,6 +13,8 @@ from airflow_provider_pika import exceptions as errors
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, Video, generated, save, saver
 
+pytestmark = pytest.mark.drawn
+
 ESCAPES = ["../../escaped", "..", "a/../../../escaped", "%2e%2e/escaped", "%252e%252e%252fescaped", "..\\..\\escaped"]
 
 

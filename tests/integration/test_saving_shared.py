@@ -24,6 +24,8 @@ from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver, story_beside
 
+pytestmark = pytest.mark.drawn
+
 SECRET = b"somebody else's"
 
 

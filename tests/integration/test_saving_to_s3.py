@@ -17,6 +17,8 @@ from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
 from tests.support.saving import Video, generated, save
 
+pytestmark = pytest.mark.drawn
+
 
 @pytest.fixture
 def video(emulator: RunningEmulator) -> Video:

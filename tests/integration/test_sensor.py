@@ -246,6 +246,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
+@pytest.mark.drawn
 def test_each_position_and_each_log_line_is_told_once_and_the_tail_again_on_the_worker(
     emulator: RunningEmulator, seen: list[str]
 ) -> None:

@@ -46,9 +46,9 @@ class AdminApi:
         """The faults still to come."""
         return self.faults.pending()
 
-    async def clear_faults(self) -> Response:
-        """No more faults, except those in prompts."""
-        self.faults.clear()
+    async def clear_faults(self, match: str = "") -> Response:
+        """Clear the faults that were set, or only those set with this ``match``; those in prompts stay."""
+        self.faults.clear(match)
         return Response(status_code=204)
 
     async def counts(self) -> dict[str, Any]:

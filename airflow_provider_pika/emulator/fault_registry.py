@@ -39,9 +39,11 @@ class FaultRegistry:
         """The faults still to come, each with how many times are ``left``."""
         return [{**fault.model_dump(), "left": left} for _, fault, left in self._pending()]
 
-    def clear(self) -> None:
-        """Forget all that was set. What prompts ask for stays: it belongs to their requests."""
-        self._db.execute("DELETE FROM faults")
+    def clear(self, match: str = "") -> None:
+        """Forget all that was set, or what was set with this ``match``. What prompts ask for stays with them."""
+        for number, fault, _ in self._pending():
+            if not match or fault.match == match:
+                self._db.execute("DELETE FROM faults WHERE id = ?", number)
 
     def take(self, operation: Operation, subjects: Iterable[Subject]) -> Fault | None:
         """The fault that strikes this exchange, used up once by this very call; None if none does."""

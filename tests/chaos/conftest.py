@@ -14,16 +14,19 @@ from tests.support.hostile_queue import hostile_queue
 from tests.support.ledger import Row, table
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
-from tests.support.story import DAGS, KEY
+from tests.support.scenario import DAGS, KEY
 
 ROWS: list[Row] = []
+
+#: Clips that the emulator generates at once: some of twenty have to wait in its queue.
+RUNNERS = 14
 
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator on which a third of twenty clips has to wait in the queue, and all are in flight for a while."""
-    folder = tmp_path_factory.mktemp("emulator")
-    with RunningEmulator.start(folder, runners=12, generation_time="9-15", keys=[KEY]) as running:
+    """An emulator that takes long enough for twenty clips to be in flight at once; it draws none."""
+    folder, extra = tmp_path_factory.mktemp("emulator"), ["--render", "off"]
+    with RunningEmulator.start(folder, runners=RUNNERS, generation_time="7-11", keys=[KEY], extra=extra) as running:
         yield running
 
 

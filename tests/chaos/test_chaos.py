@@ -1,11 +1,17 @@
-"""Kill every part of a running Airflow, and the emulator, with twenty clips in flight: none is paid twice, or lost."""
+"""Kill every part of a running Airflow, and the emulator, with twenty clips in flight: none is paid twice, or lost.
+
+What ends no process, or one task's worker, disturbs nobody else: those scenarios run at once, each in a thread. What
+takes a whole component down runs by itself.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import pytest
 
@@ -14,182 +20,203 @@ from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.fate import Fate
 from dev.airflow_home import AirflowHome
-from tests.chaos.conftest import ROWS
+from tests.chaos.conftest import ROWS, RUNNERS
 from tests.support.components import send
 from tests.support.emulator import RunningEmulator
 from tests.support.ledger import DAG
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import RunningAirflow, until
-from tests.support.story import EACH, KEY, Story
+from tests.support.scenario import EACH, KEY, Scenario
+
+#: Clips of each of a task's two kinds, where several scenarios share the machine.
+FEW = 5
 
 
-@pytest.fixture
-def tell(airflow: RunningAirflow, emulator: RunningEmulator) -> Callable[..., Story]:
-    """Begin a story of this name."""
+class Stage(NamedTuple):
+    """Where a scenario happens."""
 
-    def begin(name: str, *faults: str) -> Story:
-        return Story.begin(airflow, emulator, name, ROWS, faults or ("",))
+    airflow: RunningAirflow
+    emulator: RunningEmulator
+    database: RunningPostgres
 
-    return begin
-
-
-def test_nothing_happens(tell: Callable[..., Story]) -> None:
-    story = tell("nothing happens")
-    assert [len(clip.requests) for clip in story.end()] == [1] * 20
+    def begin(self, name: str, *faults: str, each: int = FEW) -> Scenario:
+        """Start a run of this name; the prompts end with these faults in turn."""
+        return Scenario.begin(self.airflow, self.emulator, name, ROWS, faults or ("",), each)
 
 
-def test_everything_goes_wrong_that_can_on_the_way_to_fal_and_at_fal(tell: Callable[..., Story]) -> None:
+@pytest.fixture(scope="module")
+def stage(airflow: RunningAirflow, emulator: RunningEmulator, database: RunningPostgres) -> Stage:
+    return Stage(airflow, emulator, database)
+
+
+def nothing_happens(stage: Stage) -> None:
+    scenario = stage.begin("nothing happens")
+    assert [len(clip.requests) for clip in scenario.end()] == [1] * (2 * FEW + 2)
+
+
+def everything_goes_wrong_that_can_on_the_way_to_fal_and_at_fal(stage: Stage) -> None:
     lost = ("lost_reply", "malformed", "reset accepted=true", "http_502 accepted=true", "stall seconds=3")
     passing = ("requeue", "expire")
     failing = ("content_policy_violation", "runner_error")
-    story = tell("every fault of fal's", *(f" [[{fault}]]" for fault in (*lost, *passing, *failing)))
-    clips = story.end("failed")
+    faults = [f" [[{fault}]]" for fault in (*lost, *passing, *failing)]
+    clips = stage.begin("every fault of fal's", *faults, each=len(faults)).end("failed")
     assert sum(clip.delivered for clip in clips) == 2 + 2 * (len(lost) + len(passing))
-    refused, broken = clips[EACH - 2], clips[EACH - 1]
+    refused, broken = clips[len(faults) - 2], clips[len(faults) - 1]
     assert (refused.task["try_number"], len(refused.requests)) == (1, 1)
     assert len(broken.requests) == broken.task["try_number"] == 6  # each failed before the next was submitted
 
 
-def test_a_worker_dies_between_fals_acceptance_and_its_reply(
-    emulator: RunningEmulator, airflow: RunningAirflow, tell: Callable[..., Story]
-) -> None:
-    story = tell("worker killed before the reply")
+def a_worker_dies_between_fals_acceptance_and_its_reply(stage: Stage) -> None:
+    scenario = stage.begin("worker killed before the reply")
     for number in (3, 4):
-        emulator.fault("stall", match=story.prompt(number))
+        stage.emulator.fault("stall", match=scenario.prompt(number))
     for number in (3, 4):
-        story.kill_worker_once_accepted(number)
-    story.end()
-    assert "Found it: request" in "\n".join(airflow.logs(DAG, story.run_id, "clip", 3))
+        scenario.kill_worker_once_accepted(number)
+    scenario.end()
+    assert "Found it: request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 3))
 
 
-def test_a_worker_dies_between_the_record_and_the_deferral(
-    emulator: RunningEmulator, airflow: RunningAirflow, tell: Callable[..., Story]
-) -> None:
-    story = tell("worker killed before it defers")
+def a_worker_dies_between_the_record_and_the_deferral(stage: Stage) -> None:
+    scenario = stage.begin("worker killed before it defers")
     for number in (3, 4):
-        emulator.fault("stall", on="status", match=story.prompt(number))
+        stage.emulator.fault("stall", on="status", match=scenario.prompt(number))
     for number in (3, 4):
-        story.kill_worker_once_accepted(number, after=1.0)  # the record is written, and the first look stalls
-    story.end()
-    assert "Taking up request" in "\n".join(airflow.logs(DAG, story.run_id, "clip", 3))
+        scenario.kill_worker_once_accepted(number, after=1.0)  # the record is written, and the first look stalls
+    scenario.end()
+    assert "Taking up request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 3))
 
 
-def test_a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing(
-    emulator: RunningEmulator, tell: Callable[..., Story]
-) -> None:
-    story = tell("worker stopped for 30 s")
-    emulator.fault("http_503", on="status", match="held 0;", times=1000)  # so that it is waited for all the while
-    worker = story.worker_that_holds()
-    send(signal.SIGSTOP, worker)
-    time.sleep(30)  # after 20 s its task has another worker, which takes the request up
-    send(signal.SIGCONT, worker)
-    until(lambda: story.has_logged("Told to stop", Fate.GOES_ON.value), "the worker to be told to stop", 60)
-    emulator.clear_faults()
-    story.end()
-    assert emulator.counts()["cancel"] == 0
+def a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing(stage: Stage) -> None:
+    scenario = stage.begin("worker stopped for 30 s")
+    with scenario.kept_waiting(f"{scenario.name}: held 0;"):
+        worker = scenario.worker_that_holds()
+        send(signal.SIGSTOP, worker)
+        time.sleep(30)  # after 20 s its task has another worker, which takes the request up
+        send(signal.SIGCONT, worker)
+        until(lambda: scenario.has_logged("Told to stop", Fate.GOES_ON.value), "the worker to be told to stop", 60)
+    scenario.end()
+    assert scenario.cancelled() == []
 
 
-def test_the_triggerer_that_polls_dies(airflow: RunningAirflow, tell: Callable[..., Story]) -> None:
-    story = tell("triggerer killed")
-    story.in_flight(15)
-    airflow.kill("triggerer-1")
-    story.in_flight(20)
-    airflow.start("triggerer-1")
-    story.end()
+def a_person_marks_a_deferred_task_failed(stage: Stage) -> None:
+    scenario = stage.begin("deferred task marked failed")
+    with scenario.kept_waiting(scenario.prompt(3)):
+        scenario.watched(3)
+        triggers = stage.database.dump("trigger")
+        assert scenario.requests(3)[0]["request_id"] in triggers
+        assert KEY.partition(":")[2] not in triggers
+        stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 3)
+        until(lambda: scenario.requests(3)[0]["status_code"] == 499, "the request to be cancelled", 30)
+    scenario.end("failed", ended_by_a_person=scenario.prompt(3))
+    assert len(scenario.cancelled()) == 1
 
 
-def test_a_triggerer_that_stood_still_cancels_nothing_when_it_wakes_up(
-    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[..., Story]
-) -> None:
+def a_person_marks_a_task_failed_that_holds_its_worker(stage: Stage) -> None:
+    scenario = stage.begin("running task marked failed")
+    prompt = f"{scenario.name}: held 0;"
+    scenario.worker_that_holds()
+    stage.airflow.set_state(DAG, scenario.run_id, "held", "failed", 0)
+    until(lambda: stage.emulator.requests(prompt)[0]["status_code"] == 499, "the request to be cancelled", 30)
+    scenario.end("failed", ended_by_a_person=prompt)
+    assert len(scenario.cancelled()) == 1
+
+
+AT_ONCE: dict[str, Callable[[Stage], None]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        nothing_happens,
+        everything_goes_wrong_that_can_on_the_way_to_fal_and_at_fal,
+        a_worker_dies_between_fals_acceptance_and_its_reply,
+        a_worker_dies_between_the_record_and_the_deferral,
+        a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing,
+        a_person_marks_a_deferred_task_failed,
+        a_person_marks_a_task_failed_that_holds_its_worker,
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(stage: Stage) -> Iterator[dict[str, Future[None]]]:
+    """All of those, begun."""
+    with ThreadPoolExecutor(len(AT_ONCE)) as pool:
+        yield {name: pool.submit(scenario, stage) for name, scenario in AT_ONCE.items()}
+
+
+@pytest.mark.parametrize("scenario", AT_ONCE)
+def test_at_once(outcomes: dict[str, Future[None]], scenario: str) -> None:
+    outcomes[scenario].result()
+
+
+def test_the_triggerer_that_polls_dies(stage: Stage) -> None:
+    scenario = stage.begin("triggerer killed", each=EACH)
+    scenario.in_flight(15)
+    stage.airflow.kill("triggerer-1")
+    scenario.in_flight(20)
+    stage.airflow.start("triggerer-1")
+    scenario.end()
+
+
+def test_a_triggerer_that_stood_still_cancels_nothing_when_it_wakes_up(stage: Stage) -> None:
     # Airflow 3.3.0 to 3.3.2 then call on_kill for triggers that are the other one's now (apache/airflow#73454)
-    story = tell("triggerer stopped for 20 s")
-    emulator.fault("http_503", on="status", match="clip 1;", times=1000)  # so that it is waited for all the while
-    story.watched(1)
-    name = airflow.instance(DAG, story.run_id, "clip", 1)["triggerer"]
-    airflow.stop(name)
-    time.sleep(20)
-    airflow.cont(name)
-    until(lambda: story.has_logged("trigger cancelled by user action", Fate.GOES_ON.value), "on_kill", 60)
-    emulator.clear_faults()
-    story.end()
-    # what had ended in the meantime may be asked to stop, to no effect
-    assert [request for request in emulator.requests(story.name) if request["status_code"] == 499] == []
+    scenario = stage.begin("triggerer stopped for 20 s", each=EACH)
+    with scenario.kept_waiting(scenario.prompt(1)):
+        scenario.watched(1)
+        name = stage.airflow.instance(DAG, scenario.run_id, "clip", 1)["triggerer"]
+        stage.airflow.stop(name)
+        time.sleep(20)
+        stage.airflow.cont(name)
+        until(lambda: scenario.has_logged("trigger cancelled by user action", Fate.GOES_ON.value), "on_kill", 60)
+    scenario.end()
+    assert scenario.cancelled() == []  # what had ended in the meantime may be asked to stop, to no effect
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["with its workers", "alone"])
-def test_the_scheduler_dies(airflow: RunningAirflow, tell: Callable[..., Story], alone: bool) -> None:
-    story = tell("scheduler killed alone" if alone else "scheduler killed with its workers")
-    story.in_flight(8)
-    airflow.kill("scheduler", alone=alone)
+def test_the_scheduler_dies(stage: Stage, alone: bool) -> None:
+    scenario = stage.begin("scheduler killed alone" if alone else "scheduler killed with its workers", each=EACH)
+    scenario.in_flight(8)
+    stage.airflow.kill("scheduler", alone=alone)
     time.sleep(3)
-    airflow.start("scheduler")
-    story.end()
+    stage.airflow.start("scheduler")
+    scenario.end()
 
 
-def test_the_queue_is_restarted(emulator: RunningEmulator, tell: Callable[..., Story]) -> None:
-    story = tell("queue killed and restarted")
-    story.in_flight(10)
-    emulator.kill()
+def test_the_queue_is_restarted(stage: Stage) -> None:
+    scenario = stage.begin("queue killed and restarted", each=EACH)
+    scenario.in_flight(10)
+    stage.emulator.kill()
     time.sleep(5)
-    emulator.restart()
-    story.end()
+    stage.emulator.restart()
+    scenario.end()
 
 
-def test_the_queue_stands_still_for_half_a_minute(emulator: RunningEmulator, tell: Callable[..., Story]) -> None:
-    story = tell("queue stopped for 30 s")
-    story.in_flight(8)
-    os.kill(emulator.pid, signal.SIGSTOP)
+def test_the_queue_stands_still_for_half_a_minute(stage: Stage) -> None:
+    scenario = stage.begin("queue stopped for 30 s", each=EACH)
+    scenario.in_flight(8)
+    os.kill(stage.emulator.pid, signal.SIGSTOP)
     time.sleep(30)
-    os.kill(emulator.pid, signal.SIGCONT)
-    story.end()
+    os.kill(stage.emulator.pid, signal.SIGCONT)
+    scenario.end()
 
 
-def test_a_person_marks_a_deferred_task_failed(
-    database: RunningPostgres, airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[..., Story]
-) -> None:
-    story = tell("deferred task marked failed")
-    story.watched(7)
-    triggers = database.dump("trigger")
-    assert story.requests(7)[0]["request_id"] in triggers
-    assert KEY.partition(":")[2] not in triggers
-    airflow.set_state(DAG, story.run_id, "clip", "failed", 7)
-    until(lambda: story.requests(7)[0]["status_code"] == 499, "the request to be cancelled", 30)
-    story.end("failed", ended_by_a_person=story.prompt(7))
-    assert emulator.counts()["cancel"] == 1
-
-
-def test_a_person_marks_a_task_failed_that_holds_its_worker(
-    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[..., Story]
-) -> None:
-    story = tell("running task marked failed")
-    story.worker_that_holds()
-    airflow.set_state(DAG, story.run_id, "held", "failed", 0)
-    prompt = f"{story.name}: held 0;"
-    until(lambda: emulator.requests(prompt)[0]["status_code"] == 499, "the request to be cancelled", 30)
-    story.end("failed", ended_by_a_person=prompt)
-    assert emulator.counts()["cancel"] == 1
-
-
-def test_a_person_clears_a_deferred_task_whose_request_waits(
-    airflow: RunningAirflow, emulator: RunningEmulator, tell: Callable[..., Story]
-) -> None:
-    story = tell("deferred task cleared")
-    fal = FalQueue(Account(f"Key {KEY}", emulator.queue_url))
+def test_a_person_clears_a_deferred_task_whose_request_waits(stage: Stage) -> None:
+    scenario = stage.begin("deferred task cleared")
+    fal = FalQueue(Account(f"Key {KEY}", stage.emulator.queue_url))
     # most runners are kept busy, so that clips wait in the queue however slowly they are submitted
-    blockers = [fal.submit(TEXT_TO_VIDEO, {"prompt": "blocker [[never_finish]]"}) for _ in range(10)]
+    blockers = [fal.submit(TEXT_TO_VIDEO, {"prompt": "blocker [[never_finish]]"}) for _ in range(RUNNERS - 2)]
 
     def waiting() -> list[int]:
-        deferred = {i["map_index"] for i in airflow.instances(DAG, story.run_id, "clip") if i["state"] == "deferred"}
-        return [n for n in sorted(deferred) if story.requests(n)[0]["state"] == "IN_QUEUE"]
+        instances = stage.airflow.instances(DAG, scenario.run_id, "clip")
+        deferred = {instance["map_index"] for instance in instances if instance["state"] == "deferred"}
+        return [number for number in sorted(deferred) if scenario.requests(number)[0]["state"] == "IN_QUEUE"]
 
     number = until(waiting, "a request in the queue", 120)[-1]
-    airflow.clear(DAG, story.run_id, task_ids=[["clip", number]])
-    until(lambda: story.requests(number)[0]["status_code"] == 499, "the old request to be cancelled", 90)
+    stage.airflow.clear(DAG, scenario.run_id, task_ids=[["clip", number]])
+    until(lambda: scenario.requests(number)[0]["status_code"] == 499, "the old request to be cancelled", 90)
     for blocker in blockers:
         fal.cancel(TEXT_TO_VIDEO, blocker)
     fal.close()
-    story.end(asked_twice=story.prompt(number))
-    old, new = story.requests(number)
+    scenario.end(asked_twice=scenario.prompt(number))
+    old, new = scenario.requests(number)
     assert (old["error_type"], new["status_code"]) == ("client_cancelled", 200)
 
 

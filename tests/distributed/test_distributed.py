@@ -13,13 +13,13 @@ from tests.support.ledger import Row, table
 from tests.support.postgres import RunningPostgres
 from tests.support.redis import RunningRedis
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
-from tests.support.story import DAGS, KEY, Story
+from tests.support.scenario import DAGS, KEY, Scenario
 
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    folder = tmp_path_factory.mktemp("emulator")
-    with RunningEmulator.start(folder, runners=12, generation_time="9-15", keys=[KEY]) as running:
+    folder, extra = tmp_path_factory.mktemp("emulator"), ["--render", "off"]
+    with RunningEmulator.start(folder, runners=14, generation_time="7-11", keys=[KEY], extra=extra) as running:
         yield running
 
 
@@ -37,14 +37,14 @@ def test_a_worker_and_a_triggerer_die_and_every_clip_is_delivered_and_paid_for_o
     airflow: RunningAirflow, emulator: RunningEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows: list[Row] = []
-    story = Story.begin(airflow, emulator, "Celery worker and triggerer killed", rows)
-    emulator.fault("stall", match=story.prompt(3))  # somebody is between fal's acceptance and its reply
-    story.in_flight(10)
+    scenario = Scenario.begin(airflow, emulator, "Celery worker and triggerer killed", rows)
+    emulator.fault("stall", match=scenario.prompt(3))  # somebody is between fal's acceptance and its reply
+    scenario.in_flight(10)
     airflow.kill("worker-1")
     airflow.kill("triggerer-1")
     time.sleep(10)
     airflow.start("worker-1")
     airflow.start("triggerer-1")
-    story.end()
+    scenario.end()
     with capsys.disabled():
         print("", *table(rows), sep="\n")

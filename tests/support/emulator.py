@@ -125,9 +125,9 @@ class RunningEmulator:
         """Ask for a fault; `httpx.HTTPStatusError` if there is no such fault or option."""
         self._admin("POST", "faults", json={"fault": name, **options})
 
-    def clear_faults(self) -> None:
-        """No more faults."""
-        self._admin("DELETE", "faults")
+    def clear_faults(self, match: str = "") -> None:
+        """Clear the faults that were set, or those set for this ``match``."""
+        self._admin("DELETE", "faults", params={"match": match} if match else {})
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client that trusts it; the base URL is the queue's unless ``base_url`` is given."""

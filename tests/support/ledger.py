@@ -66,7 +66,7 @@ class Clip:
 def clips_of(airflow: AirflowApi, emulator: RunningEmulator, run_id: str, name: str, each: int) -> list[Clip]:
     """Give every clip of a run of the Dag ``chaos``."""
     requests = defaultdict(list)
-    for request in emulator.requests(name):
+    for request in emulator.requests(f"{name}:"):
         requests[request["input"]["prompt"].partition(";")[0] + ";"].append(request)
     clips = []
     for kind, last in (("clip", "clip"), ("held", "held"), ("generate", "video")):

@@ -140,6 +140,13 @@ def test_admin_faults_can_be_listed_and_cleared(caller: Caller, emulator: Runnin
     assert caller.status(caller.submit("a cat")).status_code == 202
 
 
+def test_the_admin_faults_of_one_match_can_be_cleared(caller: Caller, emulator: RunningEmulator) -> None:
+    emulator.fault("http_503", match="dog")
+    emulator.fault("http_503", match="cat")
+    emulator.clear_faults("dog")
+    assert [fault["match"] for fault in caller.http.get("/_emulator/faults").json()] == ["cat"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [({"fault": "sunset"}, "sunset"), ({"fault": "reset", "seconds": 1}, "seconds"), ({}, "fault")],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,13 +23,14 @@ DAGS = Path(__file__).parent.parent / "chaos" / "dags"
 
 
 @dataclass
-class Story:
+class Scenario:
     """One run of the Dag, while something happens to it."""
 
     airflow: RunningAirflow
     emulator: RunningEmulator
     name: str
     rows: list[Row]
+    each: int
     run_id: str
     started: float = field(default_factory=time.monotonic)
 
@@ -40,18 +42,18 @@ class Story:
         name: str,
         rows: list[Row],
         faults: Sequence[str] = ("",),
+        each: int = EACH,
     ) -> Self:
         """Start a run; what comes of it is added to ``rows``. The prompts end with these faults in turn."""
-        emulator.clear_faults()
-        emulator.reset_counts()
-        return cls(airflow, emulator, name, rows, airflow.start_run(DAG, name=name, each=EACH, faults=faults))
+        run_id = airflow.start_run(DAG, name=name, each=each, faults=faults)
+        return cls(airflow, emulator, name, rows, each, run_id)
 
     def in_flight(self, number: int) -> None:
         """Wait until so many requests are at the emulator."""
-        until(lambda: len(self.emulator.requests(self.name)) >= number, f"{number} requests", 120)
+        until(lambda: len(self.emulator.requests(f"{self.name}:")) >= number, f"{number} requests", 120)
 
     def prompt(self, number: int) -> str:
-        """Give the prompt of a clip that one task makes."""
+        """Return the prompt of a clip that one task makes."""
         return f"{self.name}: clip {number};"
 
     def kill_worker_once_accepted(self, number: int, after: float = 0.0) -> None:
@@ -61,7 +63,7 @@ class Story:
         self.airflow.kill_worker(DAG, self.run_id, "clip", number)
 
     def worker_that_holds(self, number: int = 0) -> list[Process]:
-        """Give the processes of the worker that waits for that clip itself, once fal has accepted its request."""
+        """Return the processes of the worker that waits for that clip itself, once fal has accepted its request."""
         until(lambda: self.emulator.requests(f"{self.name}: held {number};"), "the submit to be accepted", 120)
         time.sleep(1.0)
         return self.airflow.worker_of(DAG, self.run_id, "held", number)
@@ -77,21 +79,32 @@ class Story:
         until(has_trigger, f"a trigger for clip {number}", 60)
         time.sleep(2.0)
 
+    @contextlib.contextmanager
+    def kept_waiting(self, prompt: str) -> Iterator[None]:
+        """Let no look at the request of this prompt bring anything, so that it is waited for until the block ends."""
+        self.emulator.fault("http_503", on="status", match=prompt, times=1000)
+        yield
+        self.emulator.clear_faults(prompt)
+
     def has_logged(self, *words: str) -> bool:
-        """Tell whether one of the run's log files has all of these words."""
+        """Return whether one of the run's log files has all of these words."""
         logs = self.airflow.home.folder.rglob("attempt=*.log*")
         texts = [path.read_text() for path in logs if self.run_id in str(path)]
         return any(all(word.lower() in text.lower() for word in words) for text in texts)
 
+    def cancelled(self) -> list[dict[str, Any]]:
+        """Return the requests of this run that were cancelled."""
+        return [request for request in self.emulator.requests(f"{self.name}:") if request["status_code"] == 499]
+
     def requests(self, number: int) -> list[dict[str, Any]]:
-        """Give what was asked for that clip."""
+        """Return what was asked for that clip."""
         return self.emulator.requests(self.prompt(number))
 
     def end(self, state: str = "success", **by_a_person: str) -> list[Clip]:
         """Wait for the run's end, and add up what came of it."""
         self.airflow.until_healthy()
         assert self.airflow.end_of_run(DAG, self.run_id, within=300) == state
-        clips = clips_of(self.airflow, self.emulator, self.run_id, self.name, EACH)
+        clips = clips_of(self.airflow, self.emulator, self.run_id, self.name, self.each)
         self.rows.append(found := row(self.name, clips, time.monotonic() - self.started, **by_a_person))
         assert (found.double, found.lost) == (0, 0), [clip for clip in clips if not clip.delivered]
         return clips

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from dev.airflow_home import ROOT, AirflowHome
-from tests.support.running_airflow import free_port, until
+from tests.support.running_airflow import RunningAirflow, free_port, until
 
 
 def start(module: str, **environment: str) -> subprocess.Popen[str]:
@@ -139,34 +139,27 @@ def sees_the_example(http: httpx.Client) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
-    made = AirflowHome(tmp_path_factory.mktemp("providers"))
-    made.migrate(made.folder / "migrate.log")
-    return made
-
-
-def airflow(home: AirflowHome, *command: str) -> str:
+def run(home: AirflowHome, *command: str) -> str:
     done = subprocess.run(
         ["airflow", *command], env=home.environment, cwd=home.folder, capture_output=True, text=True, check=True
     )
     return done.stdout
 
 
-def test_airflow_lists_the_provider(home: AirflowHome) -> None:
-    listed = json.loads(airflow(home, "providers", "list", "--output", "json"))
+def test_airflow_lists_the_provider(airflow: RunningAirflow) -> None:
+    listed = json.loads(run(airflow.home, "providers", "list", "--output", "json"))
     [ours] = [provider for provider in listed if provider["package_name"] == "airflow-provider-pika"]
     assert "Pika text-to-video" in ours["description"]
     assert ours["version"] == "0.1.0"
 
 
-def test_airflow_lists_the_hook(home: AirflowHome) -> None:
-    listed = json.loads(airflow(home, "providers", "hooks", "--output", "json"))
+def test_airflow_lists_the_hook(airflow: RunningAirflow) -> None:
+    listed = json.loads(run(airflow.home, "providers", "hooks", "--output", "json"))
     [ours] = [hook for hook in listed if hook["connection_type"] == "pika"]
     assert ours["class"] == "airflow_provider_pika.hooks.pika.PikaHook"
     assert ours["conn_id_attribute_name"] == "pika_conn_id"
 
 
-def test_airflow_gets_the_provider_with_all_its_parts(home: AirflowHome) -> None:
-    full = airflow(home, "providers", "get", "airflow-provider-pika", "--full", "--output", "json")
+def test_airflow_gets_the_provider_with_all_its_parts(airflow: RunningAirflow) -> None:
+    full = run(airflow.home, "providers", "get", "airflow-provider-pika", "--full", "--output", "json")
     assert "airflow_provider_pika.triggers.pika" in full

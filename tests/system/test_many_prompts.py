@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
-from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow, until
+from tests.support.running_airflow import RunningAirflow, until
 from tests.support.saving import story_beside
 from tests.support.versions import KEEPS_TASK_STATE
-from tests.system.conftest import KEY
-
-DAGS = [Path(__file__).parents[2] / "example_dags", Path(__file__).parent / "dags"]
 
 ON_3_3 = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="Airflow 3.1 keeps no task state")
-
-
-@pytest.fixture(scope="module")
-def generating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator that has a runner for everyone; it draws, since what does not fit the request is not saved."""
-    folder = tmp_path_factory.mktemp("generating")
-    with RunningEmulator.start(folder, runners=60, generation_time="4", keys=[KEY]) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory, generating: RunningEmulator) -> Iterator[RunningAirflow]:
-    """An Airflow with the examples and the Dags of these tests."""
-    dags = tmp_path_factory.mktemp("dags")
-    for folder in DAGS:
-        shutil.copytree(folder, dags, dirs_exist_ok=True)
-    settings = {**pika_connection(generating.queue_url, KEY), **IMPATIENT}
-    with running_airflow(AirflowHome(tmp_path_factory.mktemp("many"), dags, settings)) as running:
-        running.pool("clips", 2, include_deferred=True)
-        yield running
 
 
 def test_fifty_mapped_prompts_become_fifty_files(airflow: RunningAirflow, tmp_path: Path) -> None:
@@ -53,39 +27,39 @@ def test_fifty_mapped_prompts_become_fifty_files(airflow: RunningAirflow, tmp_pa
 
 @pytest.mark.parametrize("dag_id", ["pooled", pytest.param("limited", marks=ON_3_3)])
 def test_no_more_clips_are_at_fal_than_airflow_allows(
-    airflow: RunningAirflow, generating: RunningEmulator, dag_id: str
+    airflow: RunningAirflow, emulator: RunningEmulator, dag_id: str
 ) -> None:
     run_id = airflow.start_run(dag_id)
     assert airflow.end_of_run(dag_id, run_id, 200) == "success"
-    assert len(generating.requests(prompt=f"{dag_id} ")) == 5
-    assert generating.most_at_once(f"{dag_id} ") <= 2
+    assert len(emulator.requests(prompt=f"{dag_id} ")) == 5
+    assert emulator.most_at_once(f"{dag_id} ") <= 2
 
 
 @ON_3_3
 def test_a_batch_writes_a_manifest_that_the_next_task_reads(
-    airflow: RunningAirflow, generating: RunningEmulator, tmp_path: Path
+    airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
 ) -> None:
     run_id = airflow.start_run("example_pika_batch", number=12, folder=str(tmp_path))
     assert airflow.end_of_run("example_pika_batch", run_id, 200) == "success"
     batch = airflow.xcom("example_pika_batch", run_id, "batch")
     lines = [json.loads(line) for line in Path(batch["manifest"]).read_text().splitlines()]
-    sent = {request["request_id"]: request["input"] for request in generating.requests(prompt="Lighthouse")}
+    sent = {request["request_id"]: request["input"] for request in emulator.requests(prompt="Lighthouse")}
     assert [sent[line["request_id"]]["seed"] for line in lines] == list(range(12))
     assert {path.stem for path in tmp_path.glob("*.mp4")} == {line["request_id"] for line in lines}
     assert story_beside(tmp_path / f"{lines[3]['request_id']}.mp4")["seed"] == 3
-    assert generating.most_at_once("Lighthouse") <= 4
+    assert emulator.most_at_once("Lighthouse") <= 4
     log = airflow.log("example_pika_batch", run_id, "batch")
     assert "12 done, 0 failed, 0 in flight, 0 queued of 12" in log
 
 
 @ON_3_3
 def test_a_batch_whose_worker_is_killed_pays_for_nothing_twice(
-    airflow: RunningAirflow, generating: RunningEmulator
+    airflow: RunningAirflow, emulator: RunningEmulator
 ) -> None:
     run_id = airflow.start_run("batched", slow="[[stall seconds=3]]")
-    until(lambda: len(generating.requests(prompt="batched")) >= 3, "the first submits", 60)
+    until(lambda: len(emulator.requests(prompt="batched")) >= 3, "the first submits", 60)
     airflow.kill_worker("batched", run_id, "batch")
     until(lambda: airflow.instance("batched", run_id, "batch")["try_number"] == 2, "a second try", 120)
     assert airflow.end_of_run("batched", run_id, 200) in ("success", "failed")
-    prompts = [request["input"]["prompt"] for request in generating.requests(prompt="batched")]
+    prompts = [request["input"]["prompt"] for request in emulator.requests(prompt="batched")]
     assert len(prompts) == len(set(prompts))

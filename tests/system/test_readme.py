@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,10 @@ from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.story import Story
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
-from dev.airflow_home import ROOT, AirflowHome, pika_connection
-from tests.support.emulator import RunningEmulator
+from dev.airflow_home import ROOT, AirflowHome
+from tests.support.running_airflow import RunningAirflow
 from tests.support.versions import KEEPS_TASK_STATE
-
-README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+from tests.system.conftest import README, blocks
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -47,18 +41,10 @@ def table(heading: str) -> dict[str, list[str]]:
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowHome]:
-    """An Airflow whose only Dags are those of README, and an emulator behind its connection."""
-    folder = tmp_path_factory.mktemp("readme")
-    dags = folder / "dags"
-    dags.mkdir()
-    for number, snippet in enumerate(blocks("python")):
-        (dags / f"snippet_{number}.py").write_text(snippet)
-    with RunningEmulator.start(folder / "emulator", generation_time="2") as emulator:
-        made = AirflowHome(folder, dags, pika_connection(emulator.queue_url))
-        made.migrate(folder / "migrate.log")
-        yield made
+@pytest.fixture
+def home(airflow: RunningAirflow) -> AirflowHome:
+    """Return where commands find Airflow's database."""
+    return airflow.home
 
 
 def run(home: AirflowHome, command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,16 +52,24 @@ def run(home: AirflowHome, command: list[str], **environment: str) -> subprocess
     return subprocess.run(command, env=environment, cwd=home.folder, capture_output=True, text=True, check=False)
 
 
-def test_every_snippet_is_a_dag_that_makes_a_video(home: AirflowHome) -> None:
-    snippets = blocks("python")
-    assert snippets
-    for snippet in snippets:
+def test_every_snippet_is_a_dag_that_makes_a_video(airflow: RunningAirflow) -> None:
+    runs = {}
+    for snippet in blocks("python"):
         [dag_id] = re.findall(r"DAG\(\W(\w+)", snippet)
         if "Batch" in snippet and not KEEPS_TASK_STATE:
             continue  # README says so
-        done = run(home, ["airflow", "dags", "test", dag_id])
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        assert re.search(r"Here it is: (http:/)?/\S+\.mp4, for request|Saved /tmp/\S+\.mp4: \d+ bytes", done.stdout)
+        runs[dag_id] = airflow.start_run(dag_id)
+    assert runs
+    for dag_id, run_id in runs.items():
+        assert airflow.end_of_run(dag_id, run_id) == "success", dag_id
+        logs = [
+            airflow.log(dag_id, run_id, i["task_id"], map_index=i["map_index"])
+            for i in airflow.instances(dag_id, run_id)
+        ]
+        assert any(
+            re.search(r"Here it is: (http:/)?/\S+\.mp4, for request|Saved /tmp/\S+\.mp4: \d+ bytes", log)
+            for log in logs
+        )
 
 
 def test_a_connection_that_is_stored_in_airflow_works_as_well(home: AirflowHome) -> None:

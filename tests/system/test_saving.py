@@ -15,7 +15,7 @@ from PIL import Image
 
 from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
-from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow, until
+from tests.support.running_airflow import RunningAirflow, running_airflow, until
 from tests.support.s3 import RunningS3
 from tests.support.saving import names_in, story_beside
 from tests.system.conftest import KEY
@@ -25,69 +25,61 @@ PRODUCTS = ["bicycle.mp4", "kettle.mp4", "radio.mp4", "scarf.mp4"]
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[RunningS3]:
-    with RunningS3() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where OpenLineage writes its events, one a line."""
     return tmp_path_factory.mktemp("openlineage") / "events.jsonl"
 
 
 @pytest.fixture(scope="module")
-def impatient(
-    tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, s3: RunningS3, events: Path
+def lineage(
+    tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, events: Path
 ) -> Iterator[RunningAirflow]:
-    """An Airflow that notices a dead worker within seconds, with a bucket, and OpenLineage's provider switched on."""
+    """An Airflow of its own, since OpenLineage's provider listens to every task of one."""
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(Path(__file__).parent / "dags" / "saved.py", dags)
     transport = {"type": "file", "log_file_path": str(events), "append": True}
     settings = {
         **pika_connection(emulator.queue_url, KEY),
-        **s3.connection,
-        **IMPATIENT,
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
     }
-    with running_airflow(AirflowHome(tmp_path_factory.mktemp("saving"), dags, settings)) as running:
+    with running_airflow(AirflowHome(tmp_path_factory.mktemp("lineage"), dags, settings)) as running:
         yield running
 
 
 def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_retry_delivers(
-    impatient: RunningAirflow, emulator: RunningEmulator, s3: RunningS3, tmp_path: Path
+    airflow: RunningAirflow, emulator: RunningEmulator, s3: RunningS3, tmp_path: Path
 ) -> None:
     path, key = tmp_path / "clips" / "fox.mp4", "whales/whale.mp4"
-    on_disk = impatient.start_run(DAG, prompt="a fox [[slow_download bytes_per_second=30000]]", path=str(path))
-    in_bucket = impatient.start_run(
+    on_disk = airflow.start_run(DAG, prompt="a fox [[slow_download bytes_per_second=30000]]", path=str(path))
+    in_bucket = airflow.start_run(
         DAG, prompt="a whale [[large_file bytes=90000000]]", path=f"s3://clips/{key}", conn_id="clips_store"
     )
 
     until(lambda: s3.uploads() > 0, "the upload to begin", 120, every=0.02)
     with s3.stopped():
-        impatient.kill_worker(DAG, in_bucket, "save")
+        airflow.kill_worker(DAG, in_bucket, "save")
     until(lambda: any(part.stat().st_size for part in path.parent.glob(".fox.mp4.*.part")), "bytes on the disk", 60)
-    impatient.kill_worker(DAG, on_disk, "save")
+    airflow.kill_worker(DAG, on_disk, "save")
     assert s3.objects() == []
     [left] = names_in(path.parent)
     assert left.endswith(".part")
 
-    assert [impatient.end_of_run(DAG, run_id) for run_id in (on_disk, in_bucket)] == ["success", "success"]
+    assert [airflow.end_of_run(DAG, run_id) for run_id in (on_disk, in_bucket)] == ["success", "success"]
     assert names_in(path.parent) == ["fox.mp4", "fox.mp4.json"]
     assert s3.objects() == [key, f"{key}.json"]
     for run_id, content in ((on_disk, path.read_bytes()), (in_bucket, s3.read(key))):
-        assert impatient.instance(DAG, run_id, "save")["try_number"] == 2
-        saved = impatient.xcom(DAG, run_id, "save")
+        assert airflow.instance(DAG, run_id, "save")["try_number"] == 2
+        saved = airflow.xcom(DAG, run_id, "save")
         assert saved["sha256"] == hashlib.sha256(content).hexdigest()
     story = story_beside(path)
     assert (story["run_id"], story["task_id"], story["map_index"]) == (on_disk, "save", -1)
     assert len(emulator.requests("a fox [[slow_download")) == 1  # nothing was paid for again
 
 
-def test_openlineage_is_told_what_came_from_where(impatient: RunningAirflow, events: Path, tmp_path: Path) -> None:
-    run_id = impatient.start_run(DAG, prompt="a heron", path=str(tmp_path / "heron.mp4"))
-    assert impatient.end_of_run(DAG, run_id) == "success"
-    video = impatient.xcom(DAG, run_id, "video")
+def test_openlineage_is_told_what_came_from_where(lineage: RunningAirflow, events: Path, tmp_path: Path) -> None:
+    run_id = lineage.start_run(DAG, prompt="a heron", path=str(tmp_path / "heron.mp4"))
+    assert lineage.end_of_run(DAG, run_id) == "success"
+    video = lineage.xcom(DAG, run_id, "video")
     told = until(lambda: completed(events, video["request_id"]), "OpenLineage's event", 60)
     [source], [target] = told["inputs"], told["outputs"]
     assert f"{source['namespace']}/{source['name']}" == video["url"]

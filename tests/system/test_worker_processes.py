@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
-from tests.support.running_airflow import RunningAirflow, running_airflow
+from tests.support.running_airflow import RunningAirflow
 from tests.support.worker_processes import WorkerProcess, WorkerProcesses
-from tests.system.conftest import KEY
+from tests.system.conftest import SLOW
 
 DAG = "waits"
-
-#: Seconds.
-GENERATION = 20.0
 
 #: Way: how many processes run the task that waits; the submit of another task is one more. A way that the Dag has, too.
 PROCESSES = {"sensor": 2, "sensor_ended_in_triggerer": 1, "operator": 2, "operator_ended_in_triggerer": 1}
@@ -45,24 +39,12 @@ class Counted(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def generating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator that takes its time, and keeps nobody waiting in its queue."""
-    folder = tmp_path_factory.mktemp("generating")
-    time = str(GENERATION)
-    with RunningEmulator.start(folder, runners=8, generation_time=time, keys=[KEY]) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, generating: RunningEmulator) -> Iterator[Counted]:
-    """All the ways at once, in an Airflow of their own."""
-    dags = Path(__file__).parent / "dags"
-    settings = {**pika_connection(generating.queue_url, KEY), "AIRFLOW__CORE__PARALLELISM": "4"}
-    with running_airflow(AirflowHome(tmp_path_factory.mktemp("waits"), dags, settings)) as airflow:
-        with WorkerProcesses(airflow) as workers:
-            run_id = airflow.start_run(DAG)
-            airflow.end_of_run(DAG, run_id)
-        yield Counted(airflow, run_id, workers)
+def run(airflow: RunningAirflow) -> Counted:
+    """All the ways at once."""
+    with WorkerProcesses(airflow) as workers:
+        run_id = airflow.start_run(DAG)
+        airflow.end_of_run(DAG, run_id)
+    return Counted(airflow, run_id, workers)
 
 
 @pytest.mark.parametrize("way", PROCESSES)
@@ -79,17 +61,17 @@ def test_a_submit_that_is_waited_for_elsewhere_takes_one_process(run: Counted, w
 
 
 @pytest.mark.parametrize("way", PROCESSES)
-def test_no_worker_is_held_while_the_clip_is_generated(run: Counted, generating: RunningEmulator, way: str) -> None:
-    [request] = [request for request in generating.requests() if request["input"]["prompt"] == way]
-    assert request["ended_at"] - request["sent_at"] >= GENERATION
+def test_no_worker_is_held_while_the_clip_is_generated(run: Counted, slow: RunningEmulator, way: str) -> None:
+    [request] = [request for request in slow.requests() if request["input"]["prompt"] == way]
+    assert request["ended_at"] - request["sent_at"] >= SLOW
     seconds = [process.seconds for process in run.of(way)]
     assert min(seconds) > 0
-    assert sum(seconds) < GENERATION
+    assert sum(seconds) < SLOW
 
 
 def test_a_worker_that_is_held_would_be_seen(run: Counted) -> None:
     [process] = run.of(HELD)
-    assert process.seconds > GENERATION
+    assert process.seconds > SLOW
 
 
 @pytest.mark.parametrize("way", PROCESSES)

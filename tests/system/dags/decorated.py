@@ -8,17 +8,19 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 
-@task.pika_text_to_video(resolution="1080p", wait_for_completion=True, timeout=300, poll_interval=1)
+@task.pika_text_to_video(
+    pika_conn_id="slow", resolution="1080p", wait_for_completion=True, timeout=300, poll_interval=1
+)
 def clip(subject: str, season: str, resolution: str = "480p") -> dict[str, Any]:
     return {"prompt": f"decorated {subject} in {season}", "resolution": resolution}
 
 
-@task.pika_text_to_video(resolution="480p", wait_for_completion=True, poll_interval=0.5)
+@task.pika_text_to_video(pika_conn_id="slow", resolution="480p", wait_for_completion=True, poll_interval=0.5)
 def impatient() -> str:
     return "decorated and impatient"
 
 
-@task.pika_text_to_video(retries=3, retry_delay=timedelta(seconds=1))
+@task.pika_text_to_video(pika_conn_id="slow", retries=3, retry_delay=timedelta(seconds=1))
 def wrong() -> dict[str, Any]:
     return {"prompt": "decorated and wrong", "resolution": "4k"}
 

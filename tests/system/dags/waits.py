@@ -25,7 +25,7 @@ def use(video: Any) -> list[Any]:
     return [type(video).__name__, video["url"], sorted(video)]
 
 
-with DAG("waits", schedule=None, catchup=False, max_active_tasks=64):
+with DAG("waits", schedule=None, catchup=False, max_active_tasks=64, default_args={"pika_conn_id": "slow"}):
     for way, options in SENSORS.items():
         submit = PikaTextToVideoOperator(task_id=f"{way}_submits", prompt=way, resolution="480p")
         wait = PikaVideoSensor(task_id=way, request_id=submit.output, timeout=300, **options)

@@ -61,7 +61,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
     :param on_clear: "reuse" submits only what failed or is missing; "resubmit" all of it.
     :param poll_interval: seconds between two looks at a request; None: where they matter.
     :param timeout: seconds that one attempt takes; then it fails, and a retry goes on. None: Airflow's
-        ``[sensors] default_timeout``, 7 days.
+        ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` does the same, as
+        ``AirflowTaskTimeout``.
     :param cancel_on_kill: cancel what is unfinished when a person kills the task.
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
     """

@@ -63,7 +63,8 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param end_from_trigger: end in the triggerer when the video is there, which saves a worker's start, but tells no
         listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
-        ``[sensors] default_timeout``, 7 days.
+        ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
+        ``AirflowTaskTimeout``, and cancels nothing.
     :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits. While it is deferred,
         from Airflow 3.3 on.
     :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.

@@ -64,7 +64,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param deferrable: wait in the triggerer, without a worker slot; False: as ``mode`` says.
     :param timeout: seconds from the first look until ``AirflowSensorTimeout``, after one last look; Airflow's default
-        is ``[sensors] default_timeout``, 7 days.
+        is ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
+        ``AirflowTaskTimeout``; in reschedule mode it limits each look, as in all sensors.
     :param soft_fail: skip the task on a timeout, or on what Airflow would fail at once.
     :param cancel_on_kill: cancel the request when a person marks the task failed, succeeded or skipped; while it is
         deferred, from Airflow 3.3 on, and not between two looks in reschedule mode. A clear cancels nothing.

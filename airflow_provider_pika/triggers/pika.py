@@ -48,7 +48,8 @@ class PikaVideoTrigger(BaseTrigger):
     :param stream: follow fal's status stream; where that fails, the wait goes on by polling.
     :param end_from_trigger: end the task here when the video is there; anything else is for the worker.
     :param cancel_on_kill: cancel the request when the task is killed (Airflow 3.3 and newer tell the trigger).
-    :param cancel_on_clear: cancel it when the task is cleared, if it still waits in fal's queue.
+    :param cancel_on_clear: cancel it when the task is cleared, if it still waits in fal's queue, and Airflow shows that
+        it was cleared; else its next try does.
     """
 
     def __init__(

@@ -120,15 +120,13 @@ def test_the_sensor_fails_with_airflows_timeout_which_is_retried(
 
 
 def test_the_decorator_ends_at_it_too(emulator: RunningEmulator, mode: dict[str, Any]) -> None:
+    def generate() -> str:
+        return ENDLESS
+
+    limits = {"timeout": 20, "execution_timeout": seconds(1)}
+    decorated: Any = pika_text_to_video_task(wait_for_completion=True, poll_interval=0.1, **limits, **mode)(generate)
     with DAG("decorated"):
-
-        @pika_text_to_video_task(
-            wait_for_completion=True, poll_interval=0.1, timeout=20, execution_timeout=seconds(1), **mode
-        )
-        def generate() -> str:
-            return ENDLESS
-
-        task: Any = generate().operator
+        task = decorated().operator
     with pytest.raises(AirflowTaskTimeout, match="the execution_timeout of 1 second"):
         run_to_the_end(task, task_state_store=StateStore())
 
@@ -318,10 +316,10 @@ def test_a_batchs_clock_runs_on_over_its_deferrals(emulator: RunningEmulator) ->
             resume(more, **arguments)
             break
         except TaskDeferred as deferred:
-            assert isinstance(deferred.trigger, PikaBatchTrigger)
-            deadlines.append(deferred.trigger.carried["deadline"])
+            trigger: Any = deferred.trigger
+            deadlines.append(trigger.carried["deadline"])
             more["ti"].start_date = datetime.now(UTC)  # as Airflow 3.1 says after a deferral
-            resume, arguments = operator.execute_complete, {"event": event_of(deferred.trigger)}
+            resume, arguments = operator.execute_complete, {"event": event_of(trigger)}
     assert len(deadlines) > 1
     assert len(set(deadlines)) == 1
     assert deadlines[0] == pytest.approx(time.time() + 70, abs=20)

@@ -123,7 +123,7 @@ def test_the_decorator_ends_at_it_too(emulator: RunningEmulator, mode: dict[str,
     def generate() -> str:
         return ENDLESS
 
-    limits = {"timeout": 20, "execution_timeout": seconds(1)}
+    limits: dict[str, Any] = {"timeout": 20, "execution_timeout": seconds(1)}
     decorated: Any = pika_text_to_video_task(wait_for_completion=True, poll_interval=0.1, **limits, **mode)(generate)
     with DAG("decorated"):
         task = decorated().operator

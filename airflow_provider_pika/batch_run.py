@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import pendulum
+
 from airflow_provider_pika import batch_manifest
 from airflow_provider_pika.batch_state import BatchState
 from airflow_provider_pika.exceptions import (
@@ -34,6 +36,7 @@ from airflow_provider_pika.topping_up import TopUp
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.resuming import Wanted
+    from airflow_provider_pika.waiting import Limit
 
 #: What a manifest that cannot be written means, before anything is submitted, and at the end.
 _NOT_BEGUN = "This attempt submitted nothing. What earlier ones brought stays in the task's state."
@@ -123,14 +126,18 @@ class BatchRun:
         """Return what is wanted of the input at a place."""
         return replace(self.wanted, arguments=self.inputs[index])
 
-    def begin(self, deadline: float) -> Carried:
+    def begin(self, limit: Limit) -> Carried:
         """Begin an attempt: find out where each item stands, and that the manifest can be written.
 
+        :param limit: when it ends.
         :raises PikaError: before anything is submitted.
         """
         batch_manifest.check_place(len(self.inputs), self.manifest_path)
         nothing = Tally.of((), time.time())
-        carried = self._find_the_items(Carried(nothing, deadline, self.account.queue_url, self.digest))
+        carried = Carried(
+            nothing, limit.deadline, self.account.queue_url, self.digest, timeout=limit.seconds, limit=limit.name
+        )
+        carried = self._find_the_items(carried)
         if self.manifest_path:
             batch_manifest.write(self.manifest_path, self._items(), _NOT_BEGUN)
         return carried
@@ -266,7 +273,7 @@ class BatchRun:
             return carried.stopped
         if carried.tally.queued or carried.tally.in_flight:
             return WaitTimeout(
-                f"The batch's time is up: {carried.tally.in_words(time.time())}.",
+                f"The batch's time is up{_limit_of(carried)}: {carried.tally.in_words(time.time())}.",
                 consequence="Nothing was cancelled. A retry waits for what is in flight, and submits what is queued.",
             )
         if not is_failure(carried.tally.failed, carried.tally.total, self.fail_on):
@@ -282,6 +289,12 @@ class BatchRun:
 
     def _items(self) -> Iterable[Item]:
         return (self.state[slot] for slot in self.slots)
+
+
+def _limit_of(carried: Carried) -> str:
+    if carried.timeout is None:
+        return ""
+    return f", its {carried.limit} of {pendulum.duration(seconds=carried.timeout).in_words()}"
 
 
 def _what_is_unknown(failed: list[Any]) -> str | None:

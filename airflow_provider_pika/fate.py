@@ -11,8 +11,12 @@ from typing import Any
 
 from airflow_provider_pika.fal.ids import is_request_id
 
-#: States in which nothing waits for the request any more.
-_ENDED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
+#: States in which nothing waits for the request any more. ``removed`` is none of them: the task is missing in the Dag
+#: as it was parsed last, and Airflow runs it again, with its record, if it comes back.
+_ENDED = frozenset({"failed", "success", "skipped", "upstream_failed"})
+
+#: States that a deferred task, or a running one, comes to by a clear.
+_CLEARED = frozenset({None, "restarting"})
 
 
 class Fate(Enum):
@@ -20,20 +24,26 @@ class Fate(Enum):
 
     KILLED = "the task was ended: by a person, by its Dag, or since its worker was taken for dead"
     CLEARED = "the task was cleared, and starts anew"
-    GOES_ON = "the task goes on, here or elsewhere"
+    GOES_ON = "the task goes on, here or elsewhere, or was cleared, and its next try decides"
 
 
 def fate_of_deferred(state: str | None, pushed: object, request_id: str) -> Fate:
     """Say what became of a task that was deferred.
 
-    :param state: the task instance's state now; None: it waits to be scheduled.
-    :param pushed: what the task has pushed as its request id; a new try pushes its own. An XCom backend may have put
-        something else in its place, which says nothing.
+    One that was cleared, and one that another process has resumed, are both ``scheduled``, then ``queued``, then
+    ``running``. What else differs, a triggerer is not told: the instance's id and ``max_tries``; nor does the number of
+    the try prove anything, since a retry, and a scheduler that dies, count it up, too. So both go on here. The next try
+    of a cleared task knows by its record what it replaces, and cancels that if it still waits (``fal/resuming.py``).
+
+    :param state: the task instance's state now. None: it waits to be scheduled. A resumed task comes to that, too, if
+        its scheduler dies before a worker has it, minutes later; then the next try submits again what was cancelled.
+    :param pushed: what the task has pushed as its request id; a try that replaces a request pushes its own. An XCom
+        backend may have put something else in its place, which says nothing.
     """
     if state in _ENDED:
         return Fate.KILLED
-    another = pushed != request_id and is_request_id(pushed)
-    return Fate.GOES_ON if state == "deferred" and not another else Fate.CLEARED
+    replaced = pushed != request_id and is_request_id(pushed)
+    return Fate.CLEARED if replaced or state in _CLEARED else Fate.GOES_ON
 
 
 def fate_of_running(state: str | None) -> Fate:

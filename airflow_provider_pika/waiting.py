@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_pika.cancelling import CancelOnKill, Target
 from airflow_provider_pika.exceptions import PikaError
@@ -28,6 +30,67 @@ _ENDS_IN_A_WORKER = ("outlets", "on_success_callback", "_post_execute_hook", "mu
 #: last look is three calls.
 BACKSTOP = 3 * LONGEST_CALL + 60.0
 
+#: Seconds, and the share of ``execution_timeout``, by which a wait in a worker ends before Airflow's own alarm for it:
+#: the last look, and the message, then come first.
+BEFORE_THE_ALARM, SHARE_BEFORE_THE_ALARM = 1.0, 0.05
+
+
+@dataclass(frozen=True)
+class Limit:
+    """When a task's wait is given up.
+
+    :param deadline: unix seconds.
+    :param seconds: as the user set them.
+    :param name: of the parameter that they are set by, as ``fal/polling.py`` has it.
+    """
+
+    deadline: float
+    seconds: float
+    name: str
+
+    def before_the_alarm(self) -> Limit:
+        """Return the limit of a wait that Airflow ends in its own way, where it does, unless this one is earlier."""
+        from airflow_provider_pika.fal.polling import EXECUTION_TIMEOUT
+
+        if self.name != EXECUTION_TIMEOUT:
+            return self
+        early = max(0.0, min(BEFORE_THE_ALARM, self.seconds * SHARE_BEFORE_THE_ALARM))
+        return replace(self, deadline=self.deadline - early)
+
+
+def limit_of(task: Any, ti: Any) -> Limit:
+    """Return the earlier limit of a wait that begins: ``timeout`` from now, or the task's ``execution_timeout``.
+
+    Airflow 3 counts ``execution_timeout`` anew in each worker, and not at all while a task is deferred
+    (airflow-facts.md, section 0, rule 7). Here it counts from the first start of the attempt: the deadline that is
+    made of it is handed on, and 3.3 keeps ``start_date`` when a worker resumes.
+    """
+    from airflow_provider_pika.fal.polling import EXECUTION_TIMEOUT, TIMEOUT
+
+    now = time.time()
+    timeout = Limit(now + task.timeout, task.timeout, TIMEOUT)
+    if task.execution_timeout is None:
+        return timeout
+    start_date = getattr(ti, "start_date", None)
+    started = min(start_date.timestamp(), now) if start_date else now
+    seconds = task.execution_timeout.total_seconds()
+    return min(timeout, Limit(started + seconds, seconds, EXECUTION_TIMEOUT), key=lambda limit: limit.deadline)
+
+
+def shorter_limit_of(task: Any) -> str:
+    """Return the name of the limit that ends a task's waits, where it is not known when they began."""
+    from airflow_provider_pika.fal.polling import EXECUTION_TIMEOUT, TIMEOUT
+
+    limit: timedelta | None = task.execution_timeout
+    return EXECUTION_TIMEOUT if limit is not None and limit.total_seconds() < task.timeout else TIMEOUT
+
+
+def as_airflows_timeout(error: PikaError) -> AirflowTaskTimeout:
+    """Return Airflow's own error for an ``execution_timeout`` that has passed: it is retried, and skips, as that is."""
+    timeout = AirflowTaskTimeout(str(error))
+    timeout.__cause__ = error
+    return timeout
+
 
 class WaitsForVideo:
     """What a task needs that waits; to be mixed into an Airflow operator that has these attributes.
@@ -47,6 +110,7 @@ class WaitsForVideo:
     stream: bool
     end_from_trigger: bool
     timeout: float
+    execution_timeout: timedelta | None
     cancel_on_kill: bool
     cancel_on_timeout: bool
 
@@ -88,6 +152,15 @@ class WaitsForVideo:
         self, queue: FalQueue, wait: Wait, progress: Progress, pause: Callable[[LookAgain, Progress, str], object]
     ) -> Ending:
         """Look again and again; ``pause`` sleeps, or leaves the worker by an exception of Airflow's."""
+        try:
+            return self._look_until_it_ends(queue, wait, progress, pause)
+        except AirflowTaskTimeout as alarm:  # a signal of Airflow's, in the middle of a look that fal does not answer
+            late = self._cut_off(wait.request_id, str(alarm))
+        raise self._time_is_up(late)
+
+    def _look_until_it_ends(
+        self, queue: FalQueue, wait: Wait, progress: Progress, pause: Callable[[LookAgain, Progress, str], object]
+    ) -> Ending:
         from airflow_provider_pika.fal.polling import LookAgain, decide
 
         while True:
@@ -99,6 +172,18 @@ class WaitsForVideo:
                 return step
             pause(step, progress, queue.account.queue_url)
             wait = step.wait
+
+    def _cut_off(self, request_id: str, reason: str) -> TooLate:
+        from airflow_provider_pika.fal.polling import EXECUTION_TIMEOUT, TooLate
+
+        message = f"Request {request_id} did not end within the execution_timeout: Airflow ended the wait ({reason})."
+        return TooLate(request_id, message, limit=EXECUTION_TIMEOUT)
+
+    def _begin_wait(self, request_id: str, limit: Limit, failures: int = 0, doubts: int = 0) -> Wait:
+        from airflow_provider_pika.fal.polling import Wait
+
+        interval = self.poll_interval
+        return Wait(request_id, limit.deadline, interval, limit.seconds, failures, doubts, limit=limit.name)
 
     def _defer_wait(self, step: LookAgain, progress: Progress, queue_url: str, *, cancel_on_clear: bool) -> NoReturn:
         from airflow_provider_pika.triggers.pika import PikaVideoTrigger
@@ -112,7 +197,8 @@ class WaitsForVideo:
                 queue_url=queue_url,
                 poll_interval=self.poll_interval,
                 deadline=deadline,
-                timeout=self.timeout,
+                timeout=step.wait.timeout,
+                limit=step.wait.limit,
                 told=progress.memory(),
                 seen=step.wait.seen.as_json(),
                 stream=self.stream,
@@ -146,9 +232,9 @@ class WaitsForVideo:
 
     def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
         """Make the task's return value of a wait's ending, or raise what it failed with."""
-        from airflow_provider_pika.fal.polling import Done, Failed
+        from airflow_provider_pika.fal.polling import TIMEOUT, Done, Failed
 
-        if not isinstance(ending, Done | Failed) and self.cancel_on_timeout:
+        if not isinstance(ending, Done | Failed) and self.cancel_on_timeout and ending.limit == TIMEOUT:
             ending = self._cancel_late(ending)
         match ending:
             case Done(video):
@@ -160,7 +246,7 @@ class WaitsForVideo:
                 raise self._time_is_up(late)
 
     @abstractmethod
-    def _time_is_up(self, late: TooLate) -> Exception:
+    def _time_is_up(self, late: TooLate) -> BaseException:
         """Give what the task fails with; Airflow's operators are abstract base classes, so a task must have one."""
 
     def _last_look(self, request_id: str, reason: str) -> Ending:
@@ -172,7 +258,8 @@ class WaitsForVideo:
             step = decide(Wait(request_id, 0.0, 1.0, self.timeout), queue.look(self.endpoint, request_id), time.time())
         if isinstance(step, Done | Failed):
             return step
-        return TooLate(request_id, f"Request {request_id} did not end in time: Airflow ended the wait ({reason}).")
+        message = f"Request {request_id} did not end in time: Airflow ended the wait ({reason})."
+        return TooLate(request_id, message, limit=shorter_limit_of(self))
 
     def _cancel_late(self, late: TooLate) -> Ending:
         """Cancel; but what has ended in the meantime was paid for, and is kept."""

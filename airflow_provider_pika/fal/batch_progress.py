@@ -12,6 +12,7 @@ import pendulum
 from airflow_provider_pika.exceptions import PikaError
 
 from .batch import State, shortened
+from .polling import TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Carried:
     A thousand ids take 40 KB of the trigger's row, for which MySQL has 64 KiB.
 
     :param deadline: unix seconds, of this attempt.
+    :param timeout: seconds that lie before the deadline, for the message; None: an earlier version did not say.
+    :param limit: which of the task's limits they are, as ``polling.py`` has it.
     :param queue_url: where the requests are.
     :param digest: of the inputs; Airflow renders them anew for each worker.
     :param in_place: whether each input has its item in the slot of its own place.
@@ -86,6 +89,8 @@ class Carried:
     cursor: int = 0
     late: tuple[str, ...] = ()
     stopped: PikaError | None = None
+    timeout: float | None = None
+    limit: str = TIMEOUT
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -121,6 +126,8 @@ class Carried:
             "cursor": self.cursor,
             "late": list(self.late),
             "stopped": self.stopped and shortened(self.stopped).as_json(),
+            "timeout": self.timeout,
+            "limit": self.limit,
         }
 
     @classmethod
@@ -137,6 +144,8 @@ class Carried:
             cursor=int(value["cursor"]),
             late=tuple(map(str, value["late"])),
             stopped=PikaError.from_json(value["stopped"]) if value["stopped"] else None,
+            timeout=value.get("timeout"),
+            limit=str(value.get("limit", TIMEOUT)),
         )
 
 

@@ -18,6 +18,10 @@ from .expecting import UNKNOWN, Expectation
 from .models import QueueStatus, Video
 from .pacing import Sightings
 
+#: The limits of a task that a deadline may come from, by the names that users set them by.
+TIMEOUT = "timeout"
+EXECUTION_TIMEOUT = "execution_timeout"
+
 #: Seconds between two looks, before it grows, while fal does not answer and the user gave no interval.
 SHORTEST_BACKOFF = 5.0
 
@@ -46,10 +50,11 @@ class Wait:
 
     :param deadline: unix seconds.
     :param poll_interval: seconds between two looks; None: where they matter, as ``pacing.py`` has it.
-    :param timeout: seconds from the first look to the deadline, as the user set it.
+    :param timeout: seconds that lie before the deadline, as the user set them.
     :param failures: looks in a row that brought nothing.
     :param doubts: refusals among them that may have been fal's.
     :param seen: what the looks have shown.
+    :param limit: which of the task's limits ``timeout`` is: :data:`TIMEOUT` or :data:`EXECUTION_TIMEOUT`.
     """
 
     request_id: str
@@ -59,6 +64,7 @@ class Wait:
     failures: int = 0
     doubts: int = 0
     seen: Sightings = field(default_factory=Sightings)
+    limit: str = TIMEOUT
 
     def first_pause(self, now: float, expected: Expectation) -> float:
         """Give the seconds until a wait that another process has begun is looked at here for the first time."""
@@ -99,12 +105,14 @@ class TooLate:
     :param message: what was waited for, how long, and what was seen last.
     :param completed: whether it ended all the same, and only its result could not be read.
     :param cancelled: whether fal has taken a cancellation since.
+    :param limit: which of the task's limits has passed.
     """
 
     request_id: str
     message: str
     completed: bool = False
     cancelled: bool = False
+    limit: str = TIMEOUT
 
     @property
     def consequence(self) -> str:
@@ -156,12 +164,13 @@ def _pause(wait: Wait, trouble: PikaError | None, expected: Expectation) -> floa
 def _too_late(wait: Wait, look: Look) -> TooLate:
     deadline = pendulum.from_timestamp(wait.deadline).start_of("second").isoformat()
     timeout = pendulum.duration(seconds=wait.timeout).in_words()
+    within = timeout if wait.limit == TIMEOUT else f"the {wait.limit} of {timeout}"
     trouble = f"the last look failed: {look.outcome.message}" if isinstance(look.outcome, PikaError) else ""
     last = "; ".join(part for part in (_last_seen(look.status) if look.status else "", trouble) if part).rstrip(".")
     completed = look.status is not None and look.status.status == "COMPLETED"
     what = "has ended, but its result could not be read" if completed else "did not end"
-    message = f"Request {wait.request_id} {what} within {timeout}, until {deadline}; {last}."
-    return TooLate(wait.request_id, message, completed)
+    message = f"Request {wait.request_id} {what} within {within}, until {deadline}; {last}."
+    return TooLate(wait.request_id, message, completed, limit=wait.limit)
 
 
 def _last_seen(status: QueueStatus) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_pika.cancelling import CancelOnKill, Target
-from airflow_provider_pika.exceptions import InvalidInput, TryLater
+from airflow_provider_pika.exceptions import InvalidInput, TryLater, WaitTimeout
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.inputs import SubmitControls
@@ -21,7 +21,7 @@ from airflow_provider_pika.paths import check_known_path
 from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import check_known_endpoint, known_now
-from airflow_provider_pika.waiting import BACKSTOP
+from airflow_provider_pika.waiting import BACKSTOP, as_airflows_timeout, limit_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -61,7 +61,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
     :param on_clear: "reuse" submits only what failed or is missing; "resubmit" all of it.
     :param poll_interval: seconds between two looks at a request; None: where they matter.
     :param timeout: seconds that one attempt takes; then it fails, and a retry goes on. None: Airflow's
-        ``[sensors] default_timeout``, 7 days.
+        ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` does the same, as
+        ``AirflowTaskTimeout``.
     :param cancel_on_kill: cancel what is unfinished when a person kills the task.
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
     """
@@ -123,7 +124,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
 
         with failing_when_a_submit_cannot_help():
             run = self._run(context, BatchState(_task_state(context)))
-            return self._go_on(context, run, run.begin(time.time() + self.timeout))
+            return self._go_on(context, run, run.begin(limit_of(self, context["ti"])))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take over from the trigger, and submit more, or conclude."""
@@ -199,7 +200,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         if error is None:
             return value  # type: ignore[no-any-return]
         context["ti"].xcom_push(key="manifest", value=value)
-        raise error
+        raise as_airflows_timeout(error) if isinstance(error, WaitTimeout) and carried.limit != "timeout" else error
 
     def _defer(self, run: BatchRun, carried: Carried, seen: Mapping[str, Any]) -> NoReturn:
         from airflow_provider_pika.triggers.batch import PikaBatchTrigger

@@ -22,7 +22,7 @@ from airflow_provider_pika.operators.inputs import (
 )
 from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.task_state import records_of
-from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
+from airflow_provider_pika.waiting import WaitsForVideo, as_airflows_timeout, deferral_timed_out, limit_of
 from airflow_provider_pika.xcoms import pull_request_id, push_request, push_request_id
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param end_from_trigger: end in the triggerer when the video is there, which saves a worker's start, but tells no
         listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
-        ``[sensors] default_timeout``, 7 days.
+        ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
+        ``AirflowTaskTimeout``, and cancels nothing.
     :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits. While it is deferred,
         from Airflow 3.3 on.
     :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
@@ -149,7 +150,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
                     self._killing.fire(self.log)
                 if not self.wait_for_completion:
                     return request_id
-                ending = self._wait(queue, request_id)
+                ending = self._wait(context, queue, request_id)
             return self._finish(context, ending)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -193,11 +194,11 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         if self._killing.fired:
             raise TryLater("The task was told to stop, so nothing more is submitted.")
 
-    def _wait(self, queue: FalQueue, request_id: str) -> Ending:
-        from airflow_provider_pika.fal.polling import Wait
+    def _wait(self, context: Context, queue: FalQueue, request_id: str) -> Ending:
         from airflow_provider_pika.fal.progress import Progress
 
-        wait = Wait(request_id, time.time() + self.timeout, self.poll_interval, self.timeout)
+        limit = limit_of(self, context["ti"])
+        wait = self._begin_wait(request_id, limit if self.deferrable else limit.before_the_alarm())
         return self._watch(queue, wait, Progress(), self._pause)
 
     def _pause(self, step: LookAgain, progress: Progress, queue_url: str) -> None:
@@ -215,11 +216,15 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         from airflow_provider_pika.fal.resuming import say_how_to_go_on
 
         cancelled = isinstance(ending, Failed) and isinstance(ending.error, GenerationCancelled)
-        if cancelled and not self._killing.fired and self._was_taken_up(context):
+        if cancelled and self._may_submit_again(context) and self._was_taken_up(context):
             return self.execute(context)  # type: ignore[no-any-return]
         if isinstance(ending, Failed):
             say_how_to_go_on(ending.error)
         return super()._finish(context, ending)
+
+    def _may_submit_again(self, context: Context) -> bool:
+        """Tell whether this attempt may pay for another request: it has time to wait for it, and was not stopped."""
+        return not self._killing.fired and time.time() < limit_of(self, context["ti"]).deadline
 
     def _was_taken_up(self, context: Context) -> bool:
         record = records_of(context).read()
@@ -229,13 +234,14 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         record = records_of(context).read()
         return (record and record.request_id) or pull_request_id(context)
 
-    def _time_is_up(self, late: TooLate) -> Exception:
+    def _time_is_up(self, late: TooLate) -> BaseException:
         next_try = (
             "A retry submits a new one, once it has stopped."
             if late.cancelled
             else "A retry waits for the same one, and submits nothing, where Airflow keeps the task's state (3.3)."
         )
-        return WaitTimeout(late.message, consequence=f"{late.consequence} {next_try}", request_id=late.request_id)
+        error = WaitTimeout(late.message, consequence=f"{late.consequence} {next_try}", request_id=late.request_id)
+        return error if late.limit == "timeout" else as_airflows_timeout(error)
 
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.template_fields}

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
 )
 
+from airflow_provider_pika.exceptions import WaitTimeout
 from airflow_provider_pika.failures import failing_when_a_look_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
@@ -26,7 +27,7 @@ from airflow_provider_pika.operators.inputs import seconds_of
 from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.templates import check_known_endpoint, known_now
-from airflow_provider_pika.waiting import WaitsForVideo, deferral_timed_out
+from airflow_provider_pika.waiting import Limit, WaitsForVideo, as_airflows_timeout, deferral_timed_out, limit_of
 from airflow_provider_pika.xcoms import push_request_id
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param deferrable: wait in the triggerer, without a worker slot; False: as ``mode`` says.
     :param timeout: seconds from the first look until ``AirflowSensorTimeout``, after one last look; Airflow's default
-        is ``[sensors] default_timeout``, 7 days.
+        is ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
+        ``AirflowTaskTimeout``; in reschedule mode it limits each look, as in all sensors.
     :param soft_fail: skip the task on a timeout, or on what Airflow would fail at once.
     :param cancel_on_kill: cancel the request when a person marks the task failed, succeeded or skipped; while it is
         deferred, from Airflow 3.3 on, and not between two looks in reschedule mode. A clear cancels nothing.
@@ -108,7 +110,6 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait as configured, and give the video."""
-        from airflow_provider_pika.fal.polling import Wait
         from airflow_provider_pika.fal.progress import Progress
         from airflow_provider_pika.hooks.pika import PikaHook
 
@@ -119,7 +120,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         told = self._memory(context)
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
             counts = {name: told.get(name, 0) for name in ("failures", "doubts")}
-            wait = Wait(self.request_id, self._deadline(context), self.poll_interval, self.timeout, **counts)
+            wait = self._begin_wait(self.request_id, self._limit(context), **counts)
             with PikaHook(self.pika_conn_id).get_conn() as queue:
                 self._cancel_if_killed(context, queue, self.request_id, or_cleared=False)
                 ending = self._watch(queue, wait, Progress(told), pause)
@@ -165,9 +166,13 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         except Exception:
             self.log.warning("What was logged before is not known; lines may be logged again", exc_info=True)
 
-    def _deadline(self, context: Context) -> float:
-        start = context["ti"].get_first_reschedule_date(context) if self._rescheduling else None
-        return (start.timestamp() if start else time.time()) + self.timeout
+    def _limit(self, context: Context) -> Limit:
+        if not self._rescheduling:
+            limit = limit_of(self, context["ti"])
+            return limit if self.deferrable else limit.before_the_alarm()
+        # Airflow counts execution_timeout in each worker, and not between two of them, in this mode by design
+        start = context["ti"].get_first_reschedule_date(context)
+        return Limit((start.timestamp() if start else time.time()) + self.timeout, self.timeout, "timeout")
 
     def _pause(self, context: Context, step: LookAgain, progress: Progress, queue_url: str) -> None:
         if self.deferrable:
@@ -178,7 +183,10 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
             raise AirflowRescheduleException(pendulum.now("UTC").add(seconds=step.after))
         time.sleep(step.after)
 
-    def _time_is_up(self, late: TooLate) -> Exception:
+    def _time_is_up(self, late: TooLate) -> BaseException:
+        if late.limit != "timeout":
+            consequence = f"{late.consequence} A retry looks at the same request again, and submits nothing."
+            return as_airflows_timeout(WaitTimeout(late.message, consequence=consequence, request_id=late.request_id))
         next_time = (
             "Clear the task that submitted it to get a new one."
             if late.cancelled

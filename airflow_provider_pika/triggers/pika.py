@@ -40,6 +40,7 @@ class PikaVideoTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks; None: where they matter (``fal/pacing.py``).
     :param deadline: unix seconds; it stands still when the triggerer is restarted.
     :param timeout: seconds that lie before the deadline, for the message.
+    :param limit: which of the task's limits they are, "timeout" or "execution_timeout".
     :param told: what the worker has told of the wait before it deferred (``Progress.memory``).
     :param seen: what its looks have shown (``Sightings.as_json``).
     :param resolution: of the clip, as far as the task knows; clips of one resolution and duration take about as long.
@@ -47,7 +48,8 @@ class PikaVideoTrigger(BaseTrigger):
     :param stream: follow fal's status stream; where that fails, the wait goes on by polling.
     :param end_from_trigger: end the task here when the video is there; anything else is for the worker.
     :param cancel_on_kill: cancel the request when the task is killed (Airflow 3.3 and newer tell the trigger).
-    :param cancel_on_clear: cancel it when the task is cleared, if it still waits in fal's queue.
+    :param cancel_on_clear: cancel it when the task is cleared, if it still waits in fal's queue, and Airflow shows that
+        it was cleared; else its next try does.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class PikaVideoTrigger(BaseTrigger):
         poll_interval: float | None,
         deadline: float,
         timeout: float,
+        limit: str = "timeout",
         told: Mapping[str, Any] | None = None,
         seen: Mapping[str, Any] | None = None,
         resolution: str | None = None,
@@ -77,6 +80,7 @@ class PikaVideoTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.timeout = timeout
+        self.limit = limit
         self.told = told
         self.seen = seen
         self.resolution = resolution
@@ -131,7 +135,7 @@ class PikaVideoTrigger(BaseTrigger):
                 self.log.log(line.level, str(line))
 
         seen = Sightings.from_json(self.seen)
-        wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout, seen=seen)
+        wait = Wait(self.request_id, self.deadline, self.poll_interval, self.timeout, seen=seen, limit=self.limit)
         kind = Kind(self.queue_url, self.endpoint, self.resolution, self.duration)
         async with connected(self.pika_conn_id, self.queue_url, self.deadline, self.log) as queue:
             return await Watch(queue, kind, tell, stream=self.stream).until_it_ends(wait)
@@ -222,7 +226,7 @@ def strict_event(event: dict[str, Any], instead: Callable[[PikaError], dict[str,
 def read_event(event: Mapping[str, Any] | None) -> tuple[Ending, list[str]]:
     """Read the ending and the tail of the story out of an event; what is none of ours is a failure, never success."""
     from airflow_provider_pika.fal.models import Video
-    from airflow_provider_pika.fal.polling import Done, Failed, TooLate
+    from airflow_provider_pika.fal.polling import TIMEOUT, Done, Failed, TooLate
 
     try:
         fields = dict(event or {})
@@ -233,7 +237,9 @@ def read_event(event: Mapping[str, Any] | None) -> tuple[Ending, list[str]]:
             case "failed":
                 return Failed(PikaError.from_json(fields["error"])), tail
             case "too late":
-                return TooLate(str(fields["request_id"]), str(fields["message"]), bool(fields["completed"])), tail
+                request_id, message, completed = (fields[name] for name in ("request_id", "message", "completed"))
+                limit = str(fields.get("limit", TIMEOUT))  # earlier versions knew no other
+                return TooLate(str(request_id), str(message), bool(completed), limit=limit), tail
     except (KeyError, TypeError, ValueError):
         pass
     return Failed(UnexpectedAnswer(f"The trigger sent an event that is not known here: {event!r}.")), []

@@ -32,8 +32,16 @@ class TaskInstance:
     task_id = "task"
     map_index = -1
 
-    def __init__(self, first_reschedule: datetime | None = None, *, try_number: int = 1, max_tries: int = 2) -> None:
+    def __init__(
+        self,
+        first_reschedule: datetime | None = None,
+        *,
+        try_number: int = 1,
+        max_tries: int = 2,
+        start_date: datetime | None = None,
+    ) -> None:
         self.first_reschedule = first_reschedule
+        self.start_date = start_date
         self.try_number = try_number
         self.max_tries = max_tries
         self.xcoms: dict[str, Any] = {}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +14,8 @@ from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.fal.polling import Failed
 from airflow_provider_pika.triggers.pika import to_event
-from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
-from tests.support.running_airflow import RunningAirflow, running_airflow, until
+from tests.support.running_airflow import RunningAirflow, until
 from tests.support.versions import KEEPS_TASK_STATE
 from tests.system.conftest import KEY
 
@@ -44,23 +41,6 @@ with create_session() as session:
 """
 
 
-@pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator with one runner, so that a request waits in the queue behind one that never ends."""
-    folder = tmp_path_factory.mktemp("busy")
-    more = ["--render", "off"]
-    with RunningEmulator.start(folder, runners=1, generation_time="1", keys=[KEY], extra=more) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory, busy: RunningEmulator) -> Iterator[RunningAirflow]:
-    dags = Path(__file__).parent / "dags"
-    settings = pika_connection(busy.queue_url, KEY)
-    with running_airflow(AirflowHome(tmp_path_factory.mktemp("deferred"), dags, settings)) as running:
-        yield running
-
-
 def test_an_execution_timeout_ends_a_wait_as_airflow_ends_a_task_and_nothing_is_paid_again(
     airflow: RunningAirflow, busy: RunningEmulator
 ) -> None:
@@ -75,7 +55,7 @@ def test_an_execution_timeout_ends_a_wait_as_airflow_ends_a_task_and_nothing_is_
         for log in airflow.logs("out_of_time", run_id, task_id):
             assert "AirflowTaskTimeout" in log, task_id
             assert "execution_timeout of 15 seconds" in log, task_id
-    assert busy.counts()["submit"]["accepted"] == len(tasks)
+    assert busy.counts()["submit"]["accepted"] == len(tasks)  # nobody else uses this emulator
     assert busy.counts()["cancel"] == 0
 
 

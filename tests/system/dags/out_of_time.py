@@ -10,7 +10,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 
-RETRIED = {"retries": 1, "retry_delay": timedelta(seconds=1)}
+RETRIED = {"retries": 1, "retry_delay": timedelta(seconds=1), "pika_conn_id": "busy"}
 
 with DAG(
     "out_of_time",
@@ -26,5 +26,8 @@ with DAG(
     PikaVideoSensor(task_id="sensor", request_id=submit.output)
     PikaTextToVideoBatchOperator(task_id="batch", inputs=["in a batch [[never_finish]]"])
 
-with DAG("interfered_with", schedule=None, catchup=False, default_args=RETRIED, params={"prompt": ""}):
+# the retry comes so late that the triggerer asks about a task that is neither deferred nor ended
+LATE = {**RETRIED, "retry_delay": timedelta(seconds=15)}
+
+with DAG("interfered_with", schedule=None, catchup=False, default_args=LATE, params={"prompt": ""}):
     PikaTextToVideoOperator(task_id="clip", prompt="{{ params.prompt }}", wait_for_completion=True)

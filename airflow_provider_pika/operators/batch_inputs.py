@@ -10,7 +10,7 @@ from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import TextToVideoInput
 from airflow_provider_pika.operators.inputs import check_lengths, extra_arguments_of, most_of
 from airflow_provider_pika.strict_json import shown
-from airflow_provider_pika.templates import holds_templates, known_now, read_text
+from airflow_provider_pika.templates import has_braces, holds_templates, known_now, read_text
 
 #: Wrong inputs that an error describes; of the others it gives the places.
 _DESCRIBED = 20
@@ -65,7 +65,9 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
     return checked
 
 
-def check_known_batch(inputs: Any, defaults: Any, manifest_path: Any, is_template: Callable[[str], bool]) -> None:
+def check_known_batch(
+    inputs: Any, defaults: Any, manifest_path: Any, is_template: Callable[[str], bool] = has_braces
+) -> None:
     """Refuse what is wrong already when the Dag is parsed; what holds templates is checked when the task runs.
 
     :param is_template: tells a template of the Dag (``templates.template_test_of``).

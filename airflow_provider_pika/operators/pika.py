@@ -71,7 +71,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     :param prompt: what the video shows.
     :param resolution: "480p", "720p" or "1080p".
-    :param duration: seconds, 5 or 10; as a number or as text.
+    :param duration: seconds, 5 or 10; as a number of any kind or as text.
     :param negative_prompt: what the video shall not show.
     :param seed: an integer, for a video that can be made again; None draws one, and logs it.
     :param endpoint: another Pika model at fal that takes the same input.
@@ -81,7 +81,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param on_unknown_submit: when fal may have accepted a submit and the request is not to be found: "fail" without a
         retry, so that a person decides, or "resubmit", which may pay twice.
     :param on_clear: a person who clears the task wants a new clip, "resubmit", or the one there is, "reuse".
-    :param wait_for_completion: wait for the video, and return it.
+    :param wait_for_completion: wait for the video, and return it; a template of it renders "true" or "false".
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds between two looks; None: where they matter, by what such clips have taken lately.
     :param stream: follow fal's status stream while deferred, instead of polling.
@@ -89,9 +89,10 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
         ``[sensors] default_timeout``, 7 days.
-    :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits. While it is deferred,
-        from Airflow 3.3 on.
-    :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
+    :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits; may be a template. While
+        it is deferred, from Airflow 3.3 on.
+    :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept; may be a
+        template.
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
     """
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from functools import cache
-from numbers import Integral, Real
+from numbers import Integral, Rational, Real
 from typing import Any, NamedTuple, Self, TypeVar
 
 from airflow_provider_pika.exceptions import InvalidInput
@@ -55,9 +55,8 @@ def python_number(value: Any) -> int | float:
     if isinstance(value, Integral):
         return int(value)
     number: Any = value
-    if not isinstance(number, float) and abs(number) <= LARGEST_INTEGER and number == int(number):
-        return int(number)
-    return float(number)
+    exact = isinstance(number, Decimal | Rational)  # a float of it may be another number
+    return int(number) if exact and abs(number) <= LARGEST_INTEGER and number == int(number) else float(number)
 
 
 def _integer(value: Any) -> int:

@@ -68,12 +68,13 @@ def check_known_path(
 ) -> None:
     """Refuse a path when the Dag is parsed; of a template, only a ".." in the text around its expressions.
 
-    :param is_template: as ``template_test_of`` returns it.
+    :param is_template: as ``template_test_of`` returns it. With brackets of a Dag's own, the text around expressions is
+        checked when they are rendered.
     :raises InvalidInput: as :func:`checked_path`.
     """
     if known_now({name: path}, is_template):
         checked_path(path, name, suffix=suffix, consequence=consequence)
-    elif isinstance(path, str) and _leads_upwards(_EXPRESSION.sub("x", path)):
+    elif isinstance(path, str) and has_braces(path) and _leads_upwards(_EXPRESSION.sub("x", path)):
         raise _refused(name, path, _UPWARDS, consequence)
 
 

@@ -80,7 +80,7 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
 
     @cached_property
     def _decorators_own(self) -> dict[str, Any]:
-        # as they were before the function's took their place: an attempt that replaces its request calls it again
+        # as they were before the function's took their place: an attempt may call it again
         return {name: getattr(self, name) for name in INPUTS}
 
 

@@ -196,7 +196,10 @@ def seconds_of(name: str, value: timedelta | float) -> float:
     :raises ValueError: they are none, or less.
     """
     try:
-        seconds = value.total_seconds() if isinstance(value, timedelta) else float(python_number(value))
+        if isinstance(value, timedelta):
+            seconds = value.total_seconds()
+        else:
+            seconds = float(value if isinstance(value, str) else python_number(value))
     except (ValueError, ArithmeticError):
         seconds = 0.0
     if not 0 < seconds < _MOST_SECONDS:

@@ -74,6 +74,7 @@ BRACKETS = {
     "block": ({"block_start_string": "<%", "block_end_string": "%>"}, "<% if 1 %>x<% endif %>"),
     "dollar": ({"variable_start_string": "${", "variable_end_string": "}"}, "${ params.value }"),
     "one": ({"variable_start_string": "~", "variable_end_string": "~"}, "~ params.value ~"),
+    "upwards": ({"variable_start_string": "[[", "variable_end_string": "]]"}, "/[[ '../x'[3:] ]]"),
     "line": ({"line_statement_prefix": "#"}, "# if 1\nx\n# endif"),
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from airflow_provider_pika.operators.inputs import switch_of
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
+from tests.support.numbers import NumpyInteger
 from tests.support.rendering import rendered
 
 REQUEST_ID = "019e1951-c778-7120-9c82-16efcf40ec82"
@@ -134,3 +137,15 @@ def test_a_sensor_in_reschedule_mode_that_stays_deferrable_warns() -> None:
         warnings.simplefilter("error")
         WAYS["sensor"](mode="reschedule", deferrable=False)
         WAYS["sensor"]()
+
+
+@pytest.mark.parametrize("wrong", [True, "soon", 0, -1, float("nan"), [5], "{{ params.seconds }}"], ids=repr)
+@pytest.mark.parametrize("name", ["timeout", "poll_interval"])
+def test_seconds_that_are_none_are_refused_when_the_dag_is_parsed(name: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name}=.* is not allowed: it takes seconds"):
+        WAYS["operator"](**{name: wrong})
+
+
+@pytest.mark.parametrize("seconds", [30, 30.0, "30", timedelta(seconds=30), NumpyInteger(30), Decimal(30)], ids=repr)
+def test_seconds_may_be_a_number_of_any_kind(seconds: Any) -> None:
+    assert WAYS["operator"](timeout=seconds).timeout == 30.0

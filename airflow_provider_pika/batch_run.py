@@ -36,6 +36,7 @@ from airflow_provider_pika.topping_up import TopUp
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.resuming import Wanted
+    from airflow_provider_pika.terms import BatchTerms
     from airflow_provider_pika.waiting import Limit
 
 #: What a manifest that cannot be written means, before anything is submitted, and at the end.
@@ -97,6 +98,7 @@ class BatchRun:
 
     :param state: what Airflow keeps of the items.
     :param inputs: the endpoint's input for each.
+    :param terms: what the batch goes by beside its inputs.
     :param wanted: what is wanted of each, but for its input.
     :param fail_on: "any", "all", or the share of failed clips above which the batch fails.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
@@ -104,11 +106,11 @@ class BatchRun:
 
     state: BatchState
     inputs: list[dict[str, Any]]
+    terms: BatchTerms
     wanted: Wanted
     account: Account
     max_in_flight: int
     fail_on: str | float
-    manifest_path: str | None
     tell: Callable[[str], object]
     check: Callable[[], object]
     #: Where the item of each input is kept.
@@ -132,14 +134,14 @@ class BatchRun:
         :param limit: when it ends.
         :raises PikaError: before anything is submitted.
         """
-        batch_manifest.check_place(len(self.inputs), self.manifest_path)
+        batch_manifest.check_place(len(self.inputs), self.terms.manifest_path)
         nothing = Tally.of((), time.time())
         carried = Carried(
             nothing, limit.deadline, self.account.queue_url, self.digest, timeout=limit.seconds, limit=limit.name
         )
         carried = self._find_the_items(carried)
-        if self.manifest_path:
-            batch_manifest.write(self.manifest_path, self._items(), _NOT_BEGUN)
+        if self.terms.manifest_path:
+            batch_manifest.write(self.terms.manifest_path, self._items(), _NOT_BEGUN)
         return carried
 
     def go_on(self, carried: Carried, ended: Sequence[int]) -> Carried:
@@ -158,7 +160,7 @@ class BatchRun:
             return replace(carried, tally=self._tally_with(carried.tally, ended))
         carried = self._find_the_items(carried)
         try:
-            batch_manifest.check_place(len(self.inputs), self.manifest_path)
+            batch_manifest.check_place(len(self.inputs), self.terms.manifest_path)
         except InvalidInput as error:  # what is in flight is paid for, and waited for
             return replace(carried, stopped=carried.stopped or error)
         return carried
@@ -255,14 +257,14 @@ class BatchRun:
         if carried.tally.total <= batch_manifest.INLINE:
             lines = [batch_manifest.line_of(index, item) for index, item in enumerate(self._items())]
         counts = {"total": carried.tally.total, "done": carried.tally.done, "failed": carried.tally.failed}
-        manifest = None if unwritten else self.manifest_path
+        manifest = None if unwritten else self.terms.manifest_path
         return {**counts, "clips": lines, "manifest": manifest}, self._verdict(carried) or unwritten
 
     def _write_the_last_manifest(self) -> PikaError | None:
         """Return what stood against it: that must not hide how the clips ended."""
-        if self.manifest_path:
+        if self.terms.manifest_path:
             try:
-                batch_manifest.write(self.manifest_path, self._items(), _KEPT)
+                batch_manifest.write(self.terms.manifest_path, self._items(), _KEPT)
             except (PathTaken, RecordUnavailable) as error:
                 self.tell(str(error))
                 return error

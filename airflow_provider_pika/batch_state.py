@@ -11,8 +11,8 @@ from airflow_provider_pika.fal.batch import Item
 from airflow_provider_pika.fal.record import Record
 from airflow_provider_pika.strict_json import for_airflow, shown
 
-#: Items in one value of the task's state, which may have 64 KiB: an item with its video or its error takes 0.6 to 0.9,
-#: less what all of its page have in common.
+#: Items in one value of the task's state: an item with its video or its error takes 0.6 to 0.9 KiB, less what all of
+#: its page have in common. Airflow 3.3 keeps a value of more than 64 KiB, and warns of it (max_value_storage_bytes).
 PAGE = 50
 
 #: Seconds that a save waits for what others change meanwhile: each costs Airflow's API some 10 ms.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.ids import unquoted
-from airflow_provider_pika.templates import known_now
+from airflow_provider_pika.templates import has_braces, known_now
 
 #: The path of a clip's metadata file is that of the clip, with this.
 SIDECAR = ".json"
@@ -58,14 +58,23 @@ def checked_path(path: Any, name: str = "path", *, suffix: str = "", consequence
     return text
 
 
-def check_known_path(path: Any, name: str = "path", *, suffix: str = "", consequence: str | None = NOT_LOST) -> None:
+def check_known_path(
+    path: Any,
+    name: str = "path",
+    *,
+    suffix: str = "",
+    consequence: str | None = NOT_LOST,
+    is_template: Callable[[str], bool] = has_braces,
+) -> None:
     """Refuse a path when the Dag is parsed; of a template, only a ".." in the text around its expressions.
 
+    :param is_template: as ``template_test_of`` returns it. With brackets of a Dag's own, the text around expressions is
+        checked when they are rendered.
     :raises InvalidInput: as :func:`checked_path`.
     """
-    if known_now({name: path}):
+    if known_now({name: path}, is_template):
         checked_path(path, name, suffix=suffix, consequence=consequence)
-    elif isinstance(path, str) and _leads_upwards(_EXPRESSION.sub("x", path)):
+    elif isinstance(path, str) and has_braces(path) and _leads_upwards(_EXPRESSION.sub("x", path)):
         raise _refused(name, path, _UPWARDS, consequence)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -19,20 +20,53 @@ if TYPE_CHECKING:
     Templated: TypeAlias = T | XComArg
 
 
-def known_now(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give those of ``values`` that are final, so neither a Jinja template nor an XCom that is still to come."""
-    return {name: value for name, value in values.items() if not _comes_later(value)}
+#: Jinja's options for what a template begins with, and what Airflow has for them unless a Dag says otherwise.
+_OPENERS = {
+    "variable_start_string": "{{",
+    "block_start_string": "{%",
+    "comment_start_string": "{#",
+    "line_statement_prefix": None,
+    "line_comment_prefix": None,
+}
+
+#: What may begin a template of a Dag that is not known yet.
+_MAY_OPEN = re.compile(r"[\[{(<$%#@]{2}")
 
 
-def _comes_later(value: Any) -> bool:
+def has_braces(text: str) -> bool:
+    return "{{" in text or "{%" in text
+
+
+def template_test_of(task: Any) -> Callable[[str], bool]:
+    """Return what tells whether a text is a template of the task's Dag, which may have brackets of its own.
+
+    Where the task has no Dag yet, a text that may be one in some Dag counts: it is checked when the task runs.
+    """
+    dag = task.get_dag()
+    if dag is None:
+        return lambda text: _MAY_OPEN.search(text) is not None
+    options = dag.jinja_environment_kwargs or {}
+    openers = [opener for name, usual in _OPENERS.items() if (opener := options.get(name, usual))]
+    return lambda text: any(opener in text for opener in openers)
+
+
+def known_now(values: Mapping[str, Any], is_template: Callable[[str], bool] = has_braces) -> dict[str, Any]:
+    """Give those of ``values`` that are final, so neither a Jinja template nor an XCom that is still to come.
+
+    :param is_template: as :func:`template_test_of` returns it.
+    """
+    return {name: value for name, value in values.items() if not _comes_later(value, is_template)}
+
+
+def _comes_later(value: Any, is_template: Callable[[str], bool] = has_braces) -> bool:
     if isinstance(value, str):
-        return "{{" in value or "{%" in value
+        return is_template(value)
     return hasattr(value, "resolve")  # XComArg and the other lazy arguments of Airflow's SDK
 
 
-def holds_templates(value: Any) -> bool:
+def holds_templates(value: Any, is_template: Callable[[str], bool] = has_braces) -> bool:
     """Tell whether something in a value, however deep, is still to come."""
-    return any(map(_comes_later, leaves_of(value)))
+    return any(_comes_later(leaf, is_template) for leaf in leaves_of(value))
 
 
 def holds_braces(value: Any) -> bool:
@@ -76,10 +110,10 @@ def read_text(value: Any) -> Any:
     return value
 
 
-def check_known_endpoint(endpoint: str) -> None:
+def check_known_endpoint(endpoint: str, is_template: Callable[[str], bool] = has_braces) -> None:
     """Refuse an endpoint's id that is known now and cannot be one.
 
     :raises InvalidInput: as ``app_of``.
     """
-    if known_now({"endpoint": endpoint}):
+    if known_now({"endpoint": endpoint}, is_template):
         app_of(endpoint)

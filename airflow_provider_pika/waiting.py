@@ -15,6 +15,7 @@ from airflow_provider_pika.cancelling import CancelOnKill, Target
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.hooks import LONGEST_CALL
 from airflow_provider_pika.strict_json import for_airflow
+from airflow_provider_pika.terms import Terms
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -98,26 +99,42 @@ class WaitsForVideo:
     :param poll_interval: seconds between two looks; None: where they matter (``fal/pacing.py``).
     :param stream: follow fal's status stream while the task is deferred.
     :param end_from_trigger: end the task in the triggerer when the video is there.
-    :param cancel_on_kill: cancel the request when a person kills the task.
-    :param cancel_on_timeout: cancel the request when it is not there in time.
     """
 
     log: Any
     defer: Any
-    endpoint: str
-    pika_conn_id: str
     poll_interval: float | None
     stream: bool
     end_from_trigger: bool
     timeout: float
     execution_timeout: timedelta | None
-    cancel_on_kill: bool
-    cancel_on_timeout: bool
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Take over from the trigger, and give the video; repeat the end of its log, since that is often lost."""
+    #: What an operator's terms are carried as.
+    _kind_of_terms: type[Terms] = Terms
+
+    @property
+    def _terms(self) -> Terms:
+        """What the wait goes by, checked: no argument is read in its place."""
+        return self.__dict__.get("_agreed_terms") or self._agree(self._check_terms())
+
+    def _agree(self, terms: Terms) -> Terms:
+        self.__dict__["_agreed_terms"] = terms
+        return terms
+
+    @abstractmethod
+    def _check_terms(self) -> Terms:
+        """Check the rendered arguments, as far as a wait needs them."""
+
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
+    ) -> dict[str, Any]:
+        """Take over from the trigger, and give the video; repeat the end of its log, since that is often lost.
+
+        :param terms: what the worker checked that deferred; a version before this one carried none.
+        """
         from airflow_provider_pika.triggers.pika import read_event
 
+        self._agree(self._kind_of_terms.read(terms) or Terms.read(terms) or self._check_terms())
         self._keep_the_key_out_of_the_log()
         ending, tail = read_event(event)
         for line in tail:
@@ -129,7 +146,7 @@ class WaitsForVideo:
         from airflow_provider_pika.hooks.pika import PikaHook
 
         try:
-            PikaHook(self.pika_conn_id).mask_key()
+            PikaHook(self._terms.pika_conn_id).mask_key()
         except Exception as error:  # the clip is there, and nothing of it needs the key
             self.log.info("The key could not be read, to be masked in this log: %s", type(error).__name__)
 
@@ -144,8 +161,8 @@ class WaitsForVideo:
 
     def _cancel_if_killed(self, context: Context, queue: FalQueue, request_id: str, *, or_cleared: bool) -> None:
         """Have ``on_kill`` cancel the request from now on."""
-        if self.cancel_on_kill:
-            target = Target(queue.account, self.endpoint, lambda: [request_id], context["ti"], or_cleared)
+        if self._terms.cancel_on_kill:
+            target = Target(queue.account, self._terms.endpoint, lambda: [request_id], context["ti"], or_cleared)
             self._killing.arm(target)
 
     def _watch(
@@ -164,7 +181,7 @@ class WaitsForVideo:
         from airflow_provider_pika.fal.polling import LookAgain, decide
 
         while True:
-            look = queue.look(self.endpoint, wait.request_id)
+            look = queue.look(self._terms.endpoint, wait.request_id)
             step = decide(wait, look, time.time())
             for line in progress.news(look, step):
                 self.log.log(line.level, str(line))
@@ -185,15 +202,15 @@ class WaitsForVideo:
         interval = self.poll_interval
         return Wait(request_id, limit.deadline, interval, limit.seconds, failures, doubts, limit=limit.name)
 
-    def _defer_wait(self, step: LookAgain, progress: Progress, queue_url: str, *, cancel_on_clear: bool) -> NoReturn:
+    def _defer_wait(self, step: LookAgain, progress: Progress, queue_url: str) -> NoReturn:
         from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 
-        deadline = step.wait.deadline
+        deadline, terms = step.wait.deadline, self._terms
         self.defer(
             trigger=PikaVideoTrigger(
                 request_id=step.wait.request_id,
-                endpoint=self.endpoint,
-                pika_conn_id=self.pika_conn_id,
+                endpoint=terms.endpoint,
+                pika_conn_id=terms.pika_conn_id,
                 queue_url=queue_url,
                 poll_interval=self.poll_interval,
                 deadline=deadline,
@@ -203,18 +220,15 @@ class WaitsForVideo:
                 seen=step.wait.seen.as_json(),
                 stream=self.stream,
                 end_from_trigger=self._may_end_from_trigger(),
-                **self._clip(),
-                cancel_on_kill=self.cancel_on_kill,
-                cancel_on_clear=cancel_on_clear,
+                **terms.clip,
+                cancel_on_kill=terms.cancel_on_kill,
+                cancel_on_clear=terms.cancel_on_clear,
             ),
             method_name="execute_complete",
+            kwargs={"terms": terms.carried()},
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
         )
         raise AssertionError("defer raises")
-
-    def _clip(self) -> dict[str, Any]:
-        """Give ``resolution`` and ``duration`` of the clip, as far as this task knows them."""
-        return {}
 
     def _may_end_from_trigger(self) -> bool:
         """Tell whether the task can end in the triggerer: it asks for nothing that only its end in a worker brings."""
@@ -234,7 +248,7 @@ class WaitsForVideo:
         """Make the task's return value of a wait's ending, or raise what it failed with."""
         from airflow_provider_pika.fal.polling import TIMEOUT, Done, Failed
 
-        if not isinstance(ending, Done | Failed) and self.cancel_on_timeout and ending.limit == TIMEOUT:
+        if not isinstance(ending, Done | Failed) and self._terms.cancel_on_timeout and ending.limit == TIMEOUT:
             ending = self._cancel_late(ending)
         match ending:
             case Done(video):
@@ -254,8 +268,9 @@ class WaitsForVideo:
         from airflow_provider_pika.fal.polling import Done, Failed, TooLate, Wait, decide
         from airflow_provider_pika.hooks.pika import PikaHook
 
-        with PikaHook(self.pika_conn_id).get_conn() as queue:
-            step = decide(Wait(request_id, 0.0, 1.0, self.timeout), queue.look(self.endpoint, request_id), time.time())
+        with PikaHook(self._terms.pika_conn_id).get_conn() as queue:
+            look = queue.look(self._terms.endpoint, request_id)
+            step = decide(Wait(request_id, 0.0, 1.0, self.timeout), look, time.time())
         if isinstance(step, Done | Failed):
             return step
         message = f"Request {request_id} did not end in time: Airflow ended the wait ({reason})."
@@ -268,10 +283,10 @@ class WaitsForVideo:
         from airflow_provider_pika.hooks.pika import PikaHook
 
         try:
-            with PikaHook(self.pika_conn_id).get_conn() as queue:
-                if queue.cancel(self.endpoint, late.request_id):
+            with PikaHook(self._terms.pika_conn_id).get_conn() as queue:
+                if queue.cancel(self._terms.endpoint, late.request_id):
                     return replace(late, cancelled=True)
-                outcome = queue.look(self.endpoint, late.request_id).outcome
+                outcome = queue.look(self._terms.endpoint, late.request_id).outcome
         except PikaError as error:
             self.log.warning("Request %s was not cancelled: %s", late.request_id, error)
             return late

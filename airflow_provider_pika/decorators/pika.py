@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import DecoratedOperator, determine_kwargs, task_decorator_factory
 
 from airflow_provider_pika.decorators.returned import INPUTS, Returned, inputs_of, no_prompt
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.pika_error import LONGEST_MESSAGE
 from airflow_provider_pika.strict_json import one_line
@@ -18,13 +17,15 @@ from airflow_provider_pika.templates import holds_templates
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
+    from airflow_provider_pika.terms import ClipTerms
+
 _RETURNED: Any = Returned()
 
 
 class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperator):
     """``PikaTextToVideoOperator``, whose inputs a function returns when the task is executed.
 
-    Only ``execute`` calls the function: a task that is resumed after a deferral knows its request, and needs no inputs.
+    Only ``execute`` calls the function: a task that is resumed after a deferral has its inputs from there.
 
     :param python_callable: returns a prompt, or a dict of inputs.
     :param op_args: its arguments; a template.
@@ -51,11 +52,10 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
     ) -> None:
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, prompt=prompt, **kwargs)
 
-    def execute(self, context: Context) -> Any:
-        """Call the function, and go on as the operator does with what it returned."""
-        with failing_when_a_submit_cannot_help():
-            self._take(self._call(context))
-        return super().execute(context)
+    def _ask(self, context: Context) -> ClipTerms:
+        """Call the function, and check what it returned with the rest."""
+        self._take(self._call(context))
+        return super()._ask(context)
 
     def _call(self, context: Context) -> Any:
         # a dict of its own, since an argument may be named like what the operator needs of the context
@@ -80,7 +80,7 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
 
     @cached_property
     def _decorators_own(self) -> dict[str, Any]:
-        # as they were before the function's took their place: an attempt that replaces its request calls it again
+        # as they were before the function's took their place: an attempt may call it again
         return {name: getattr(self, name) for name in INPUTS}
 
 

@@ -9,7 +9,9 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from decimal import Decimal
 from functools import cache
+from numbers import Integral, Rational, Real
 from typing import Any, NamedTuple, Self, TypeVar
 
 from airflow_provider_pika.exceptions import InvalidInput
@@ -19,11 +21,14 @@ T = TypeVar("T")
 
 _NUMBER = re.compile(r"\s*-?\d+(\.\d+)?\s*", re.ASCII)
 
+#: The largest number up to which a float holds every integer: beyond it, it may not be the one that was written.
+_LARGEST_EXACT = 2**53
+
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or clean_text(value, len(value)) != value:
         raise ValueError(value)  # NUL and half a surrogate pair come back in fal's log, and no database takes them
-    return value
+    return str.__str__(value)  # a subclass, numpy's or an enum's, may have a text of its own
 
 
 def _words(value: Any) -> str:
@@ -37,14 +42,29 @@ def _number(value: Any) -> int | float:
     """Take "5" for 5, since a rendered template is text; but True for no number."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value) if "." in value else int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    return python_number(value)
+
+
+def python_number(value: Any) -> int | float:
+    """Return numpy's, Decimal's or another kind's number as Python's own.
+
+    :raises ValueError: it is none. An array and pandas' ``NA`` are none, whatever they convert to; nor is a bool.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
         raise ValueError(value)
-    return value
+    if isinstance(value, Integral):
+        return int(value)
+    number: Any = value
+    exact = isinstance(number, Decimal | Rational)  # a float of it may be another number
+    return int(number) if exact and abs(number) <= LARGEST_INTEGER and number == int(number) else float(number)
 
 
 def _integer(value: Any) -> int:
+    """Take 5.0 for 5, since JSON and pandas make floats of integers."""
     number = _number(value)
-    if not isinstance(number, int) or abs(number) > LARGEST_INTEGER:
+    if isinstance(number, float) and not (number.is_integer() and abs(number) <= _LARGEST_EXACT):
+        raise ValueError(value)
+    if abs(number) > LARGEST_INTEGER:
         raise ValueError(value)
     return int(number)
 
@@ -61,7 +81,12 @@ def _patience(value: Any) -> float:
 
 
 def _one_of(*choices: T) -> Callable[[Any], T]:
-    return lambda value: choices[choices.index(value)]
+    def read(value: Any) -> T:
+        if not isinstance(value, str | int | float):  # an array is equal to what it holds
+            raise ValueError(value)
+        return choices[choices.index(value)]
+
+    return read
 
 
 def _or_none(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
@@ -189,7 +214,7 @@ def _read(request: type[_Request], values: Mapping[str, Any], *, whole: bool = F
         if name in values:
             try:
                 read[name] = rule.read(values[name])
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, ArithmeticError):
                 wrong.append(f"{name}={shown(values[name])} is not allowed: it takes {rule.allowed}")
         elif whole and rule.required:
             wrong.append(f"{name} is missing: it takes {rule.allowed}")

@@ -61,7 +61,7 @@ class Record(BaseModel):
         return record
 
     def as_json(self) -> dict[str, Any]:
-        """Give the record as a JSON object, below 64 KiB, the most that a value of Airflow's task state may have."""
+        """Return the record as a JSON object, below the 64 KiB above which Airflow warns of a task's state."""
         return self.model_dump()
 
     def accepted(self, request_id: str, **changes: Any) -> Self:

@@ -13,14 +13,21 @@ from airflow_provider_pika.cancelling import CancelOnKill, Target
 from airflow_provider_pika.exceptions import InvalidInput, TryLater, WaitTimeout
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.inputs import SubmitControls
+from airflow_provider_pika.fal.inputs import SubmitControls, python_number
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.batch_inputs import batch_inputs_of, check_known_batch
-from airflow_provider_pika.operators.inputs import check_choices, seconds_of, timeout_of, wanted_of
-from airflow_provider_pika.paths import check_known_path
+from airflow_provider_pika.operators.inputs import (
+    check_known_terms,
+    seconds_of,
+    submit_terms_of,
+    timeout_of,
+    wanted_of,
+)
+from airflow_provider_pika.paths import check_known_path, checked_path
 from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.templates import check_known_endpoint, known_now
+from airflow_provider_pika.templates import known_now, template_test_of
+from airflow_provider_pika.terms import BatchTerms
 from airflow_provider_pika.waiting import BACKSTOP, as_airflows_timeout, limit_of
 
 if TYPE_CHECKING:
@@ -33,6 +40,19 @@ if TYPE_CHECKING:
 
 #: Requests in flight: their ids stand in the trigger's row, for which MySQL has 64 KiB.
 MOST_IN_FLIGHT = 1000
+
+
+#: What the batch goes by beside its inputs; a subclass's template_fields may hold more, or less.
+_OF_TERMS = (
+    "manifest_path",
+    "endpoint",
+    "start_timeout",
+    "priority",
+    "on_unknown_submit",
+    "on_clear",
+    "cancel_on_kill",
+    "pika_conn_id",
+)
 
 
 class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
@@ -67,17 +87,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
     """
 
-    template_fields: Sequence[str] = (
-        "inputs",
-        "defaults",
-        "manifest_path",
-        "endpoint",
-        "start_timeout",
-        "priority",
-        "on_unknown_submit",
-        "on_clear",
-        "pika_conn_id",
-    )
+    template_fields: Sequence[str] = ("inputs", "defaults", *_OF_TERMS)
     template_fields_renderers = {"inputs": "json", "defaults": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
 
@@ -96,15 +106,15 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         on_clear: str = "reuse",
         poll_interval: timedelta | float | None = None,
         timeout: timedelta | float | None = None,
-        cancel_on_kill: bool = True,
+        cancel_on_kill: Templated[bool | str] = True,
         pika_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.inputs = inputs
         self.defaults = defaults
-        self.max_in_flight = max_in_flight
-        self.fail_on = fail_on
+        self.max_in_flight = _python(max_in_flight)
+        self.fail_on = _python(fail_on)
         self.manifest_path = manifest_path
         self.endpoint = endpoint
         self.start_timeout = start_timeout
@@ -123,11 +133,16 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.batch_state import BatchState
 
         with failing_when_a_submit_cannot_help():
-            run = self._run(context, BatchState(_task_state(context)))
+            run = self._run(context, BatchState(_task_state(context)), self._check_terms())
             return self._go_on(context, run, run.begin(limit_of(self, context["ti"])))
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Take over from the trigger, and submit more, or conclude."""
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
+    ) -> dict[str, Any]:
+        """Take over from the trigger, and submit more, or conclude.
+
+        :param terms: what the worker checked that deferred; a version before this one carried none.
+        """
         from airflow_provider_pika.batch_run import take_in
         from airflow_provider_pika.batch_state import BatchState
         from airflow_provider_pika.triggers.batch import read_batch_event
@@ -136,7 +151,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
             handed = read_batch_event(event)
             state = BatchState(_task_state(context))
             carried, ended = take_in(state, handed.carried, handed.endings, context["ti"].try_number)
-            run = self._run(context, state)
+            run = self._run(context, state, BatchTerms.read(terms) or self._check_terms())
             carried = run.go_on(carried, ended)
             if handed.trouble:  # not deferred again: it would break again, and Airflow's retries have pauses
                 raise handed.trouble
@@ -151,21 +166,27 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         # made when it is needed: what a Dag file's operator holds is copied and serialized
         return self.__dict__.setdefault("_cancel_on_kill", CancelOnKill())  # type: ignore[no-any-return]
 
-    def _run(self, context: Context, state: BatchState) -> BatchRun:
+    def _check_terms(self) -> BatchTerms:
+        values = self._values()
+        path = values["manifest_path"]
+        path = checked_path(path, "manifest_path", consequence=None) if path else None
+        return BatchTerms(manifest_path=path, **submit_terms_of(values))
+
+    def _run(self, context: Context, state: BatchState, terms: BatchTerms) -> BatchRun:
         from airflow_provider_pika.batch_run import BatchRun
         from airflow_provider_pika.hooks.pika import PikaHook
 
         inputs = batch_inputs_of(self.inputs, self.defaults)
-        with PikaHook(self.pika_conn_id).get_conn() as queue:
+        with PikaHook(terms.pika_conn_id).get_conn() as queue:
             account = queue.account
         run = BatchRun(
             state=state,
             inputs=inputs,
-            wanted=wanted_of(self._values(), context["ti"], account, {}),
+            terms=terms,
+            wanted=wanted_of(terms, context["ti"], account, {}),
             account=account,
             max_in_flight=self.max_in_flight,
             fail_on=self.fail_on,
-            manifest_path=self.manifest_path,
             tell=self.log.info,
             check=self._check_that_it_lives,
         )
@@ -173,8 +194,9 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         return run
 
     def _cancel_if_killed(self, context: Context, run: BatchRun) -> None:
-        if self.cancel_on_kill:
-            self._killing.arm(Target(run.account, self.endpoint, run.request_ids, context["ti"], cancel_on_clear=False))
+        if run.terms.cancel_on_kill:
+            endpoint = run.terms.endpoint
+            self._killing.arm(Target(run.account, endpoint, run.request_ids, context["ti"], cancel_on_clear=False))
 
     def _check_that_it_lives(self) -> None:
         if self._killing.fired:
@@ -212,8 +234,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         self.defer(
             trigger=PikaBatchTrigger(
                 carried=carried.as_json(),
-                endpoint=self.endpoint,
-                pika_conn_id=self.pika_conn_id,
+                endpoint=run.terms.endpoint,
+                pika_conn_id=run.terms.pika_conn_id,
                 queue_url=run.account.queue_url,
                 max_in_flight=self.max_in_flight,
                 poll_interval=self.poll_interval,
@@ -221,31 +243,40 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
                 resolution=the_same("resolution"),
                 duration=the_same("duration"),
                 seen=dict(seen),
-                cancel_on_kill=self.cancel_on_kill,
+                cancel_on_kill=run.terms.cancel_on_kill,
             ),
             method_name="execute_complete",
+            kwargs={"terms": run.terms.carried()},
             timeout=timedelta(seconds=max(0.0, carried.deadline - time.time()) + BACKSTOP),
         )
         raise AssertionError("defer raises")
 
     def _check_what_is_known(self) -> None:
-        known = known_now(self._values())
-        check_known_batch(self.inputs, self.defaults, self.manifest_path)
+        is_template = template_test_of(self)
+        known = known_now(self._values(), is_template)
+        check_known_batch(self.inputs, self.defaults, self.manifest_path, is_template)
         SubmitControls.check_known({name: known[name] for name in SubmitControls.names() if name in known})
-        check_choices(known)
-        check_known_endpoint(self.endpoint)
+        check_known_terms(self._values(), is_template)
         if self.manifest_path:
-            check_known_path(self.manifest_path, "manifest_path", consequence=None)
-        if not isinstance(self.max_in_flight, int) or not 1 <= self.max_in_flight <= MOST_IN_FLIGHT:
+            check_known_path(self.manifest_path, "manifest_path", consequence=None, is_template=is_template)
+        if type(self.max_in_flight) is not int or not 1 <= self.max_in_flight <= MOST_IN_FLIGHT:
             raise InvalidInput(f"max_in_flight={self.max_in_flight!r} is not allowed: it takes 1 to {MOST_IN_FLIGHT}.")
         share = isinstance(self.fail_on, int | float) and not isinstance(self.fail_on, bool) and 0 <= self.fail_on < 1
-        if self.fail_on not in ("any", "all") and not share:
+        if not share and not (isinstance(self.fail_on, str) and self.fail_on in ("any", "all")):
             raise InvalidInput(
                 f"fail_on={self.fail_on!r} is not allowed: it takes 'any', 'all', or a share, 0 to below 1."
             )
 
     def _values(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.template_fields}
+        return {name: getattr(self, name) for name in _OF_TERMS}
+
+
+def _python(number: Any) -> Any:
+    """Return a number as Python's own, and what is none as it is: it is refused then."""
+    try:
+        return python_number(number)
+    except (ValueError, ArithmeticError):
+        return number
 
 
 def _task_state(context: Context) -> Any:

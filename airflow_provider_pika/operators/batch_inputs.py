@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_pika.batch_manifest import check_total
@@ -10,7 +10,7 @@ from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import TextToVideoInput
 from airflow_provider_pika.operators.inputs import check_lengths, extra_arguments_of, most_of
 from airflow_provider_pika.strict_json import shown
-from airflow_provider_pika.templates import holds_templates, known_now, read_text
+from airflow_provider_pika.templates import has_braces, holds_templates, known_now, read_text
 
 #: Wrong inputs that an error describes; of the others it gives the places.
 _DESCRIBED = 20
@@ -65,14 +65,17 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
     return checked
 
 
-def check_known_batch(inputs: Any, defaults: Any, manifest_path: Any) -> None:
+def check_known_batch(
+    inputs: Any, defaults: Any, manifest_path: Any, is_template: Callable[[str], bool] = has_braces
+) -> None:
     """Refuse what is wrong already when the Dag is parsed; what holds templates is checked when the task runs.
 
+    :param is_template: tells a template of the Dag (``templates.template_test_of``).
     :raises InvalidInput: as :func:`batch_inputs_of`, and for a list that is too long to go without a manifest.
     """
-    if known_now({"inputs": inputs}):
+    if known_now({"inputs": inputs}, is_template):
         check_total(len(_list_of(inputs)), manifest_path)
-    if not holds_templates([inputs, defaults]):
+    if not holds_templates([inputs, defaults], is_template):
         batch_inputs_of(inputs, defaults)
 
 

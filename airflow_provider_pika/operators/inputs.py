@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import InvalidInput
-from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput
+from airflow_provider_pika.fal.ids import app_of
+from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput, python_number
 from airflow_provider_pika.get_provider_info import LIMITS
 from airflow_provider_pika.strict_json import is_strict, shown
 from airflow_provider_pika.templates import check_known_endpoint, holds_templates, known_now
+from airflow_provider_pika.terms import ClipTerms, SubmitTerms
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
@@ -21,21 +24,101 @@ _MOST_SECONDS = 1e9
 
 _CHOICES = {"on_unknown_submit": ("fail", "resubmit"), "on_clear": ("resubmit", "reuse")}
 
+#: Switches that may be templates, and the texts that a template of one renders, in any case.
+_SWITCHES = ("wait_for_completion", "cancel_on_kill", "cancel_on_timeout")
+_RENDERED = {"true": True, "false": False}
 
-def check_what_is_known(values: Mapping[str, Any]) -> None:
+
+def check_what_is_known(values: Mapping[str, Any], is_template: Callable[[str], bool]) -> None:
     """Refuse those of an operator's arguments that are wrong already when the Dag is parsed.
 
+    :param is_template: tells a template of the Dag (``templates.template_test_of``).
     :raises InvalidInput: naming the arguments.
     """
-    known = known_now(values)
+    known = known_now(values, is_template)
     for request in (TextToVideoInput, SubmitControls):
         request.check_known({name: known[name] for name in request.names() if name in known})
     check_lengths(known)
     if "extra_arguments" in known:
-        check = _check_extra_arguments if holds_templates(known["extra_arguments"]) else extra_arguments_of
+        later = holds_templates(known["extra_arguments"], is_template)
+        check = _check_extra_arguments if later else extra_arguments_of
         check(known["extra_arguments"])
+    check_known_terms(values, is_template)
+
+
+def check_known_terms(values: Mapping[str, Any], is_template: Callable[[str], bool]) -> None:
+    """Refuse what a task cannot go by, as far as it is known when the Dag is parsed.
+
+    :param values: those that the task has of an endpoint, choices and switches.
+    :raises InvalidInput: naming the argument.
+    """
+    known = known_now(values, is_template)
     check_choices(known)
-    check_known_endpoint(values["endpoint"])
+    for name in _SWITCHES:
+        if name in known:
+            switch_of(name, known[name])
+    check_known_endpoint(values["endpoint"], is_template)
+
+
+def switch_of(name: str, value: Any) -> bool:
+    """Return a switch, which a template may have rendered to "true" or "false", in any case.
+
+    :raises InvalidInput: it is neither, nor True or False.
+    """
+    if isinstance(value, bool):
+        return value
+    read = _RENDERED.get(value.strip().lower()) if isinstance(value, str) else None
+    if read is None:
+        raise InvalidInput(
+            f"{name}={shown(value)} is not allowed: it takes True or False, or a template that renders 'true' or "
+            "'false'."
+        )
+    return read
+
+
+def check_switches(task: Any, *names: str) -> None:
+    """Refuse a switch that is no template, and anything but True or False: every text would count as True.
+
+    :raises InvalidInput: naming it.
+    """
+    for name in names:
+        if not isinstance(value := getattr(task, name), bool):
+            raise InvalidInput(f"{name}={shown(value)} is not allowed: it takes True or False, and no template.")
+
+
+def terms_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a wait goes by, of an operator's rendered arguments.
+
+    :raises InvalidInput: naming the argument.
+    """
+    app_of(values["endpoint"])
+    conn_id = values["pika_conn_id"]
+    if not isinstance(conn_id, str) or not conn_id.strip():
+        raise InvalidInput(f"pika_conn_id={shown(conn_id)} is not allowed: it takes the id of a connection.")
+    return {
+        "endpoint": str.__str__(values["endpoint"]),
+        "pika_conn_id": str.__str__(conn_id),
+        **{name: switch_of(name, values[name]) for name in _SWITCHES if name in values},
+    }
+
+
+def submit_terms_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a submit goes by, beside its input.
+
+    :raises InvalidInput: naming every wrong value and what is allowed.
+    """
+    check_choices(values)
+    controls = SubmitControls.checked({name: values[name] for name in SubmitControls.names()})
+    choices = {name: str.__str__(values[name]) for name in _CHOICES}
+    return {**terms_of(values), **vars(controls), **choices}
+
+
+def clip_terms_of(values: Mapping[str, Any]) -> ClipTerms:
+    """Return what a task goes by that asks for one clip.
+
+    :raises InvalidInput: naming every wrong value and what is allowed.
+    """
+    return ClipTerms(arguments=arguments_of(values), **submit_terms_of(values))
 
 
 def arguments_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,13 +155,18 @@ def most_of(limit: str) -> int:
 
 
 def extra_arguments_of(extra: Any) -> dict[str, Any]:
-    """Give inputs that the operator has no parameter for.
+    """Give inputs that the operator has no parameter for, as values of Python's own: a copy, which nobody else changes.
 
     :raises InvalidInput: it has one for them, or they are no JSON.
     """
     _check_extra_arguments(extra)
-    values: dict[str, Any] = dict(extra or {})
-    if not is_strict(values):
+    try:
+        values: dict[str, Any] = {} if _is_nothing(extra) else _plain(extra)
+        json.dumps(values, sort_keys=True)  # as a record's fingerprint needs it
+        strict = is_strict(values)
+    except (TypeError, ValueError, ArithmeticError, RecursionError):
+        strict = False
+    if not strict:
         raise InvalidInput(
             f"extra_arguments={shown(extra)} is not allowed: it takes JSON, with finite numbers of 64 bits, and "
             "texts without NUL or half a surrogate pair."
@@ -86,12 +174,20 @@ def extra_arguments_of(extra: Any) -> dict[str, Any]:
     return values
 
 
-def controls_of(values: Mapping[str, Any]) -> SubmitControls:
-    """Give fal's controls of the submit.
+def _plain(value: Any) -> Any:
+    """Return a JSON value without numpy's numbers, subclasses of texts and the like; what is none stays as it is.
 
-    :raises InvalidInput: naming every wrong value and what is allowed.
+    Integral floats stay floats: a record's fingerprint must stay what it was.
     """
-    return SubmitControls.checked({name: values[name] for name in SubmitControls.names()})
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return python_number(value)
 
 
 def seconds_of(name: str, value: timedelta | float) -> float:
@@ -99,7 +195,13 @@ def seconds_of(name: str, value: timedelta | float) -> float:
 
     :raises ValueError: they are none, or less.
     """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    try:
+        if isinstance(value, timedelta):
+            seconds = value.total_seconds()
+        else:
+            seconds = float(value if isinstance(value, str) else python_number(value))
+    except (ValueError, ArithmeticError):
+        seconds = 0.0
     if not 0 < seconds < _MOST_SECONDS:
         raise ValueError(f"{name}={value} is not allowed: it takes seconds, more than 0.")
     return seconds
@@ -115,23 +217,19 @@ def timeout_of(value: timedelta | float | None) -> float:
     return seconds_of("timeout", conf.getfloat("sensors", "default_timeout") if value is None else value)
 
 
-def wanted_of(values: Mapping[str, Any], ti: Any, account: Account, arguments: Mapping[str, Any]) -> Wanted:
-    """Give what an attempt of a task wants.
-
-    :raises InvalidInput: naming every wrong value and what is allowed.
-    """
+def wanted_of(terms: SubmitTerms, ti: Any, account: Account, arguments: Mapping[str, Any]) -> Wanted:
+    """Give what an attempt of a task wants."""
     from airflow_provider_pika.fal.resuming import Wanted
 
-    check_choices(values)
     return Wanted(
-        endpoint=values["endpoint"],
+        endpoint=terms.endpoint,
         arguments=arguments,
-        controls=controls_of(values),
+        controls=terms.controls,
         queue_url=account.queue_url,
         generation=ti.max_tries,  # a clear changes it, a retry never does (airflow-facts.md, section 3.3)
         attempt=ti.try_number,
-        on_unknown_submit=values["on_unknown_submit"],
-        on_clear=values["on_clear"],
+        on_unknown_submit=terms.on_unknown_submit,
+        on_clear=terms.on_clear,
     )
 
 
@@ -141,13 +239,19 @@ def check_choices(values: Mapping[str, Any]) -> None:
     :raises InvalidInput: naming them.
     """
     for name in _CHOICES.keys() & values.keys():
-        if values[name] not in _CHOICES[name]:
+        if not isinstance(values[name], str) or values[name] not in _CHOICES[name]:
             allowed = " or ".join(map(repr, _CHOICES[name]))
             raise InvalidInput(f"{name}={shown(values[name])} is not allowed: it takes {allowed}.")
 
 
+def _is_nothing(extra: Any) -> bool:
+    return extra is None or (isinstance(extra, Mapping | str | list | tuple | int) and not extra)
+
+
 def _check_extra_arguments(extra: Any) -> None:
-    if not isinstance(extra or {}, Mapping) or (extra or {}).keys() & set(TextToVideoInput.names()):
+    if _is_nothing(extra):
+        return
+    if not isinstance(extra, Mapping) or extra.keys() & set(TextToVideoInput.names()):
         raise InvalidInput(
             f"extra_arguments={shown(extra)} is not allowed: it takes a dict of inputs that the operator has no "
             "parameter for."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,18 @@ from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.inputs import (
-    arguments_of,
+    check_switches,
     check_what_is_known,
+    clip_terms_of,
     seconds_of,
+    terms_of,
     timeout_of,
     wanted_of,
 )
 from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.task_state import records_of
+from airflow_provider_pika.templates import template_test_of
+from airflow_provider_pika.terms import ClipTerms, Terms
 from airflow_provider_pika.waiting import WaitsForVideo, as_airflows_timeout, deferral_timed_out, limit_of
 from airflow_provider_pika.xcoms import pull_request_id, push_request, push_request_id
 
@@ -32,6 +37,26 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate
     from airflow_provider_pika.fal.progress import Progress
     from airflow_provider_pika.templates import Templated
+
+
+#: The arguments that may be templates. A subclass may add to its template_fields, or drop some: these stay.
+_TEMPLATES = (
+    "prompt",
+    "resolution",
+    "duration",
+    "negative_prompt",
+    "seed",
+    "endpoint",
+    "extra_arguments",
+    "start_timeout",
+    "priority",
+    "on_unknown_submit",
+    "on_clear",
+    "wait_for_completion",
+    "cancel_on_kill",
+    "cancel_on_timeout",
+    "pika_conn_id",
+)
 
 
 class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
@@ -46,7 +71,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     :param prompt: what the video shows.
     :param resolution: "480p", "720p" or "1080p".
-    :param duration: seconds, 5 or 10; as a number or as text.
+    :param duration: seconds, 5 or 10; as a number of any kind or as text.
     :param negative_prompt: what the video shall not show.
     :param seed: an integer, for a video that can be made again; None draws one, and logs it.
     :param endpoint: another Pika model at fal that takes the same input.
@@ -56,7 +81,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param on_unknown_submit: when fal may have accepted a submit and the request is not to be found: "fail" without a
         retry, so that a person decides, or "resubmit", which may pay twice.
     :param on_clear: a person who clears the task wants a new clip, "resubmit", or the one there is, "reuse".
-    :param wait_for_completion: wait for the video, and return it.
+    :param wait_for_completion: wait for the video, and return it; a template of it renders "true" or "false".
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds between two looks; None: where they matter, by what such clips have taken lately.
     :param stream: follow fal's status stream while deferred, instead of polling.
@@ -65,28 +90,17 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
         ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
         ``AirflowTaskTimeout``, and cancels nothing.
-    :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits. While it is deferred,
-        from Airflow 3.3 on.
-    :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
+    :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits; may be a template. While
+        it is deferred, from Airflow 3.3 on.
+    :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept; may be a
+        template.
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
     """
 
-    template_fields: Sequence[str] = (
-        "prompt",
-        "resolution",
-        "duration",
-        "negative_prompt",
-        "seed",
-        "endpoint",
-        "extra_arguments",
-        "start_timeout",
-        "priority",
-        "on_unknown_submit",
-        "on_clear",
-        "pika_conn_id",
-    )
+    template_fields: Sequence[str] = _TEMPLATES
     template_fields_renderers = {"extra_arguments": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
+    _kind_of_terms = ClipTerms
 
     def __init__(
         self,
@@ -102,14 +116,14 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         priority: str | None = None,
         on_unknown_submit: str = "fail",
         on_clear: str = "resubmit",
-        wait_for_completion: bool = False,
+        wait_for_completion: Templated[bool | str] = False,
         deferrable: bool = True,
         poll_interval: timedelta | float | None = None,
         stream: bool = False,
         end_from_trigger: bool = False,
         timeout: timedelta | float | None = None,
-        cancel_on_kill: bool | None = None,
-        cancel_on_timeout: bool = False,
+        cancel_on_kill: Templated[bool | str | None] = None,
+        cancel_on_timeout: Templated[bool | str] = False,
         pika_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -131,32 +145,24 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         self.stream = stream
         self.end_from_trigger = end_from_trigger
         self.timeout = timeout_of(timeout)
-        self.cancel_on_kill = wait_for_completion if cancel_on_kill is None else cancel_on_kill
+        self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.pika_conn_id = pika_conn_id
         with failing_when_a_submit_cannot_help():
-            check_what_is_known(self._values())
+            check_switches(self, "deferrable", "stream", "end_from_trigger")
+            check_what_is_known(self._values(), template_test_of(self))
 
     def execute(self, context: Context) -> Any:
         """Give the request id, or the video; submit only where no earlier attempt's request can bring it."""
-        from airflow_provider_pika.hooks.pika import PikaHook
-
         with failing_when_a_submit_cannot_help():
-            arguments = arguments_of(self._values())  # before anything is asked of Airflow or fal
-            with PikaHook(self.pika_conn_id).get_conn() as queue:
-                request_id = self._obtain(context, queue, arguments)
-                self._cancel_if_killed(context, queue, request_id, or_cleared=self.on_clear == "resubmit")
-                if self._killing.fired:  # while it submitted
-                    self._killing.fire(self.log)
-                if not self.wait_for_completion:
-                    return request_id
-                ending = self._wait(context, queue, request_id)
-            return self._finish(context, ending)
+            return self._generate(context, self._ask(context))
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
+    ) -> dict[str, Any]:
         """Take over from the trigger, and give the video."""
         with failing_when_a_submit_cannot_help():
-            return super().execute_complete(context, event)
+            return super().execute_complete(context, event, terms)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
@@ -165,9 +171,36 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         if reason is None or request_id is None:
             return super().resume_execution(next_method, next_kwargs, context)
         with failing_when_a_submit_cannot_help():
+            # Airflow has dropped what the deferral carried: the record has the endpoint, the rest is checked anew
+            record = records_of(context).read()
+            terms = self._check_terms()
+            self._agree(replace(terms, endpoint=record.endpoint) if record else terms)
             return self._finish(context, self._last_look(request_id, reason))
 
-    def _obtain(self, context: Context, queue: FalQueue, arguments: Mapping[str, Any]) -> str:
+    def _ask(self, context: Context) -> ClipTerms:
+        """Check everything, before anything is asked of Airflow or fal."""
+        return clip_terms_of(self._values())
+
+    def _check_terms(self) -> Terms:
+        """Check what a wait needs. The input is not looked at: who waits has a request already."""
+        values = terms_of(self._values())
+        return Terms(**{field.name: values[field.name] for field in fields(Terms)})
+
+    def _generate(self, context: Context, terms: ClipTerms) -> Any:
+        from airflow_provider_pika.hooks.pika import PikaHook
+
+        self._agree(terms)
+        with PikaHook(terms.pika_conn_id).get_conn() as queue:
+            request_id = self._obtain(context, queue, terms)
+            self._cancel_if_killed(context, queue, request_id, or_cleared=terms.cancel_on_clear)
+            if self._killing.fired:  # while it submitted
+                self._killing.fire(self.log)
+            if not terms.wait_for_completion:
+                return request_id
+            ending = self._wait(context, queue, request_id)
+        return self._finish(context, ending)
+
+    def _obtain(self, context: Context, queue: FalQueue, terms: ClipTerms) -> str:
         from airflow_provider_pika.fal.submission import Submission
 
         records = records_of(context)
@@ -177,17 +210,17 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             )
         if (before := records.read()) and before.request_id:  # for a clean-up branch, whatever comes now
             push_request_id(context, before.request_id, self.log)
-        wanted = wanted_of(self._values(), context["ti"], queue.account, arguments)
+        wanted = wanted_of(terms, context["ti"], queue.account, terms.arguments)
         submission = Submission(wanted, records, queue.account.platform_url, self.log.info, self._stop_if_killed)
         try:
             record = queue.hold(submission.obtain())
         except AirflowTaskTimeout as error:  # Airflow retries after its execution_timeout
             begun = None if records.survives else records.read()
             if begun and begun.state == "intent":
-                raise SubmitUnknown(f"The submit to {self.endpoint} was cut off: {error}.") from None
+                raise SubmitUnknown(f"The submit to {terms.endpoint} was cut off: {error}.") from None
             raise
         push_request_id(context, str(record.request_id), self.log)
-        push_request(context, record.asked(wanted.endpoint, arguments), self.log)
+        push_request(context, record.asked(terms.endpoint, terms.arguments), self.log)
         return str(record.request_id)
 
     def _stop_if_killed(self) -> None:
@@ -203,12 +236,8 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     def _pause(self, step: LookAgain, progress: Progress, queue_url: str) -> None:
         if self.deferrable:
-            cancel_on_clear = self.cancel_on_kill and self.on_clear == "resubmit"
-            self._defer_wait(step, progress, queue_url, cancel_on_clear=cancel_on_clear)
+            self._defer_wait(step, progress, queue_url)
         time.sleep(step.after)
-
-    def _clip(self) -> dict[str, Any]:
-        return {"resolution": self.resolution, "duration": int(str(self.duration))}
 
     def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
         """Conclude; but replace a request of an earlier attempt that was about to be cancelled when it was taken up."""
@@ -217,7 +246,8 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
         cancelled = isinstance(ending, Failed) and isinstance(ending.error, GenerationCancelled)
         if cancelled and self._may_submit_again(context) and self._was_taken_up(context):
-            return self.execute(context)  # type: ignore[no-any-return]
+            terms = self._terms if isinstance(self._terms, ClipTerms) else self._ask(context)
+            return self._generate(context, terms)  # type: ignore[no-any-return]
         if isinstance(ending, Failed):
             say_how_to_go_on(ending.error)
         return super()._finish(context, ending)
@@ -244,4 +274,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         return error if late.limit == "timeout" else as_airflows_timeout(error)
 
     def _values(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.template_fields}
+        values = {name: getattr(self, name) for name in _TEMPLATES}
+        if self.cancel_on_kill is None:  # if it waits
+            values["cancel_on_kill"] = self.wait_for_completion
+        return values

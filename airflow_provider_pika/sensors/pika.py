@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,10 +24,11 @@ from airflow_provider_pika.failures import failing_when_a_look_cannot_help
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators.inputs import seconds_of
+from airflow_provider_pika.operators.inputs import check_known_terms, check_switches, seconds_of, terms_of
 from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.templates import check_known_endpoint, known_now
+from airflow_provider_pika.templates import known_now, template_test_of
+from airflow_provider_pika.terms import WatchTerms
 from airflow_provider_pika.waiting import Limit, WaitsForVideo, as_airflows_timeout, deferral_timed_out, limit_of
 from airflow_provider_pika.xcoms import push_request_id
 
@@ -72,8 +74,9 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
     """
 
-    template_fields: Sequence[str] = ("request_id", "endpoint", "pika_conn_id")
+    template_fields: Sequence[str] = ("request_id", "endpoint", "cancel_on_kill", "cancel_on_timeout", "pika_conn_id")
     ui_color = "#d9c2f0"
+    _kind_of_terms = WatchTerms
 
     def __init__(
         self,
@@ -86,8 +89,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         stream: bool = False,
         end_from_trigger: bool = False,
         deferrable: bool = True,
-        cancel_on_kill: bool = False,
-        cancel_on_timeout: bool = False,
+        cancel_on_kill: Templated[bool | str] = False,
+        cancel_on_timeout: Templated[bool | str] = False,
         **kwargs: Any,
     ) -> None:
         # poke_interval is named here so that Airflow's default_args reach it, too
@@ -99,7 +102,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         if self.poke_interval <= 0:
             raise ValueError(f"poll_interval={self.poke_interval} is not allowed: it takes seconds, more than 0.")
         seconds_of("timeout", self.timeout)
-        self.request_id = cast(str, request_id)  # rendered before execute
+        self.request_id = request_id
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
         self.deferrable = deferrable
@@ -107,6 +110,30 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         self.cancel_on_timeout = cancel_on_timeout
         with failing_when_a_look_cannot_help():
             self._check_what_is_known()
+        if deferrable and self.reschedule:
+            warnings.warn(
+                f"{self.task_id}: mode='reschedule' has no effect on a PikaVideoSensor that is deferrable, which takes "
+                "no worker slot. Remove it, or set deferrable=False.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def _check_terms(self) -> WatchTerms:
+        check_request_id(self.request_id)
+        return WatchTerms(request_id=str.__str__(cast(str, self.request_id)), **terms_of(self._values()))
+
+    def _agree_anew(self) -> WatchTerms:
+        terms = self._check_terms()
+        self._agree(terms)
+        return terms
+
+    @property
+    def _request_id(self) -> str:
+        return cast(WatchTerms, self._terms).request_id
+
+    def _values(self) -> dict[str, Any]:
+        names = ("request_id", "endpoint", "cancel_on_kill", "cancel_on_timeout", "pika_conn_id")
+        return {name: getattr(self, name) for name in names}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait as configured, and give the video."""
@@ -117,26 +144,29 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
             self._remember(context, step, progress)
             self._pause(context, step, progress, queue_url)
 
-        told = self._memory(context)
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
+            request_id = self._agree_anew().request_id
+            told = self._memory(context)
             counts = {name: told.get(name, 0) for name in ("failures", "doubts")}
-            wait = self._begin_wait(self.request_id, self._limit(context), **counts)
-            with PikaHook(self.pika_conn_id).get_conn() as queue:
-                self._cancel_if_killed(context, queue, self.request_id, or_cleared=False)
+            wait = self._begin_wait(request_id, self._limit(context), **counts)
+            with PikaHook(self._terms.pika_conn_id).get_conn() as queue:
+                self._cancel_if_killed(context, queue, request_id, or_cleared=False)
                 ending = self._watch(queue, wait, Progress(told), pause)
             return self._finish(context, ending)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
+    ) -> dict[str, Any]:
         """Take over from the trigger, and give the video."""
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
-            return super().execute_complete(context, event)
+            return super().execute_complete(context, event, terms)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
         if not (reason := deferral_timed_out(next_method, next_kwargs)):
             return super().resume_execution(next_method, next_kwargs, context)
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
-            return self._finish(context, self._last_look(self.request_id, reason))
+            return self._finish(context, self._last_look(self._agree_anew().request_id, reason))
 
     @property
     def _rescheduling(self) -> bool:
@@ -147,7 +177,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         store: Any = context.get("task_state_store") if self._rescheduling else None
         with self._cosmetic():
             told = store.get(_PROGRESS_KEY) if store else None
-            return told if told and told["request_id"] == self.request_id else {}
+            return told if told and told["request_id"] == self._request_id else {}
         return {}
 
     def _remember(self, context: Context, step: LookAgain, progress: Progress) -> None:
@@ -155,7 +185,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         with self._cosmetic():
             if store:
                 counts = {"failures": step.wait.failures, "doubts": step.wait.doubts}
-                state = {"request_id": self.request_id, **counts, **progress.memory()}
+                state = {"request_id": self._request_id, **counts, **progress.memory()}
                 store.set(_PROGRESS_KEY, for_airflow(state))
 
     @contextmanager
@@ -176,9 +206,9 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
     def _pause(self, context: Context, step: LookAgain, progress: Progress, queue_url: str) -> None:
         if self.deferrable:
-            if self.cancel_on_kill:
-                push_request_id(context, self.request_id, self.log)
-            self._defer_wait(step, progress, queue_url, cancel_on_clear=False)
+            if self._terms.cancel_on_kill:
+                push_request_id(context, self._request_id, self.log)
+            self._defer_wait(step, progress, queue_url)
         if self._rescheduling:
             raise AirflowRescheduleException(pendulum.now("UTC").add(seconds=step.after))
         time.sleep(step.after)
@@ -196,9 +226,11 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         return AirflowSensorTimeout(f"{late.message} {late.consequence} {next_time}")
 
     def _check_what_is_known(self) -> None:
-        if known_now({"request_id": self.request_id}):
+        is_template = template_test_of(self)
+        check_switches(self, "deferrable", "stream", "end_from_trigger")
+        if known_now({"request_id": self.request_id}, is_template):
             check_request_id(self.request_id)
-        check_known_endpoint(self.endpoint)
+        check_known_terms(self._values(), is_template)
 
     @contextmanager
     def _failing_as_a_sensor_does(self) -> Iterator[None]:

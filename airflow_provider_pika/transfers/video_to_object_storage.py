@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -12,12 +13,12 @@ from airflow_provider_pika.exceptions import InvalidInput, PikaError
 from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
 from airflow_provider_pika.fal.ids import is_base_name, is_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators.inputs import seconds_of
+from airflow_provider_pika.operators.inputs import check_switches, seconds_of
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.paths import NOT_LOST, SIDECAR, check_known_path, checked_path
 from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.templates import read_text
+from airflow_provider_pika.templates import read_text, template_test_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -109,12 +110,10 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
 
         :raises InvalidInput: naming the argument.
         """
-        for name in ("overwrite", "must_fit"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidInput(f"{name}={getattr(self, name)!r} is not allowed: it takes True or False.")
-        if not isinstance(self.max_bytes, int) or self.max_bytes < 1:
+        check_switches(self, "overwrite", "must_fit")
+        if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, Integral) or self.max_bytes < 1:
             raise InvalidInput(f"max_bytes={self.max_bytes!r} is not allowed: it takes bytes, more than 0.")
-        check_known_path(self.path, suffix=SIDECAR)
+        check_known_path(self.path, suffix=SIDECAR, is_template=template_test_of(self))
         if submitter := _submits_only(self.video):
             raise InvalidInput(
                 f"video={submitter}.output is not allowed: that is a request id. Set wait_for_completion=True there, "
@@ -140,7 +139,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
             place=place,
             sidecar=Place(place.path + SIDECAR, self.conn_id),
             trust=hook.trust(),
-            limits=Limits(self.timeout, self.stall_timeout, self.max_bytes),
+            limits=Limits(self.timeout, self.stall_timeout, int(self.max_bytes)),
             told=lambda: self._told(context, hook, video),
             overwrite=self.overwrite,
             must_fit=self.must_fit,
@@ -213,5 +212,6 @@ def _submits_only(video: Any) -> str | None:
     mapped = getattr(source, "expand_input", None)
     if mapped is not None and (not isinstance(mapped.value, Mapping) or "wait_for_completion" in mapped.value):
         return None  # each of the mapped tasks has its own word on it
-    arguments = getattr(source, "partial_kwargs", vars(source))
-    return None if arguments.get("wait_for_completion", False) else str(source.task_id)
+    waits = getattr(source, "partial_kwargs", vars(source)).get("wait_for_completion", False)
+    text = waits.strip().lower() if isinstance(waits, str) else None
+    return str(source.task_id) if waits is False or text == "false" else None  # a template may render either

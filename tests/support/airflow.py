@@ -76,7 +76,8 @@ def run_to_the_end(task: Any, event: dict[str, Any] | None = None, **more: Any) 
         try:
             return resume(here, **arguments)
         except TaskDeferred as deferred:
-            resume, arguments = getattr(task, deferred.method_name), {"event": event_of(deferred.trigger)}
+            carried = json.loads(json.dumps(deferred.kwargs or {}))
+            resume, arguments = getattr(task, deferred.method_name), {**carried, "event": event_of(deferred.trigger)}
 
 
 def event_of(trigger: BaseTrigger) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput
+from tests.support.numbers import FIVES, NO_NUMBERS, NumpyText, Resolution
 
 
 def test_the_defaults_are_the_endpoints_own() -> None:
@@ -31,6 +34,33 @@ def test_a_seed_may_be_the_text_that_a_template_makes(given_value: object, sent:
     assert TextToVideoInput.checked({"prompt": "a", "seed": given_value}).arguments().get("seed") == sent
 
 
+@pytest.mark.parametrize("five", FIVES, ids=repr)
+def test_a_number_of_any_kind_is_the_integer_it_is(five: object) -> None:
+    arguments = TextToVideoInput.checked({"prompt": "a", "duration": five, "seed": five}).arguments()
+    assert (arguments["duration"], arguments["seed"]) == (5, 5)
+    assert {type(arguments["duration"]), type(arguments["seed"])} == {int}
+    assert type(SubmitControls.checked({"start_timeout": five}).start_timeout) is float
+
+
+@pytest.mark.parametrize("wrong", NO_NUMBERS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", ["duration", "seed"])
+def test_what_is_no_number_is_refused_by_its_type(name: str, wrong: object) -> None:
+    with pytest.raises(InvalidInput, match=f"{name}="):
+        TextToVideoInput.checked({"prompt": "a", name: wrong})
+
+
+@pytest.mark.parametrize("given_value", [2**63 - 1, Decimal(2**63 - 1), str(2**63 - 1)], ids=repr)
+def test_a_large_integer_keeps_every_digit(given_value: object) -> None:
+    assert TextToVideoInput.checked({"prompt": "a", "seed": given_value}).seed == 2**63 - 1
+
+
+@pytest.mark.parametrize("text", [NumpyText("480p"), Resolution.LOW], ids=repr)
+def test_a_text_of_another_class_is_the_text_it_holds(text: object) -> None:
+    checked = TextToVideoInput.checked({"prompt": text, "negative_prompt": text, "resolution": text})
+    assert {type(value) for value in (checked.prompt, checked.negative_prompt, checked.resolution)} == {str}
+    assert checked.prompt == checked.resolution == "480p"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "allowed"),
     [
@@ -51,6 +81,9 @@ def test_a_seed_may_be_the_text_that_a_template_makes(given_value: object, sent:
         ("seed", True, "an integer"),
         ("seed", "seven", "an integer"),
         ("seed", "9" * 5000, "an integer"),
+        ("seed", 1e17, "an integer"),
+        ("seed", 2**63, "an integer"),
+        ("seed", Decimal(2**63), "an integer"),
         ("aspect_ratio", "16:9", "no such input"),
     ],
 )

@@ -109,7 +109,7 @@ def test_nothing_is_told_twice_by_the_next_process() -> None:
 def test_the_memory_is_small_however_long_the_log() -> None:
     progress = Progress()
     progress.news(running(*((str(number), "x" * 1000) for number in range(5000))), AGAIN)
-    assert len(json.dumps(progress.memory())) < 60_000  # Airflow's limit is 65,535 bytes
+    assert len(json.dumps(progress.memory())) < 60_000  # Airflow warns above 65,535 bytes
 
 
 def foreign(code: int = 403) -> LookAgain:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import DecoratedOperator, determine_kwargs, task_decorator_factory
 
 from airflow_provider_pika.decorators.returned import INPUTS, Returned, inputs_of, no_prompt
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.pika_error import LONGEST_MESSAGE
 from airflow_provider_pika.strict_json import one_line
@@ -51,6 +51,7 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
     ) -> None:
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, prompt=prompt, **kwargs)
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> Any:
         """Call the function, and go on as the operator does with what it returned."""
         with failing_when_a_submit_cannot_help():

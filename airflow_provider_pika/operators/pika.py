@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, TryLater, WaitTimeout
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.inputs import (
@@ -136,11 +136,13 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         with failing_when_a_submit_cannot_help():
             check_what_is_known(self._values())
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> Any:
         """Give the request id, or the video; submit only where no earlier attempt's request can bring it."""
         from airflow_provider_pika.hooks.pika import PikaHook
 
         with failing_when_a_submit_cannot_help():
+            self._refuse_nothing()
             arguments = arguments_of(self._values())  # before anything is asked of Airflow or fal
             with PikaHook(self.pika_conn_id).get_conn() as queue:
                 request_id = self._obtain(context, queue, arguments)
@@ -152,11 +154,13 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
                 ending = self._wait(queue, request_id)
             return self._finish(context, ending)
 
+    @tells_why_it_fails
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take over from the trigger, and give the video."""
         with failing_when_a_submit_cannot_help():
             return super().execute_complete(context, event)
 
+    @tells_why_it_fails
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
         reason = deferral_timed_out(next_method, next_kwargs)

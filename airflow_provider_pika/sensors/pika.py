@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
 )
 
-from airflow_provider_pika.failures import failing_when_a_look_cannot_help
+from airflow_provider_pika.failures import failing_when_a_look_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
@@ -106,6 +106,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         with failing_when_a_look_cannot_help():
             self._check_what_is_known()
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait as configured, and give the video."""
         from airflow_provider_pika.fal.polling import Wait
@@ -118,6 +119,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
         told = self._memory(context)
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
+            self._refuse_nothing()
             counts = {name: told.get(name, 0) for name in ("failures", "doubts")}
             wait = Wait(self.request_id, self._deadline(context), self.poll_interval, self.timeout, **counts)
             with PikaHook(self.pika_conn_id).get_conn() as queue:
@@ -125,11 +127,13 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
                 ending = self._watch(queue, wait, Progress(told), pause)
             return self._finish(context, ending)
 
+    @tells_why_it_fails
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Take over from the trigger, and give the video."""
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
             return super().execute_complete(context, event)
 
+    @tells_why_it_fails
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
         if not (reason := deferral_timed_out(next_method, next_kwargs)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_pika.exceptions import InvalidInput, PikaError
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal.ids import is_base_name, is_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.inputs import seconds_of
@@ -86,6 +86,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         with failing_when_a_submit_cannot_help():
             self._check_what_is_known()
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:
         """Save the video, unless it has been; give what is there."""
         from airflow_provider_pika import lineage
@@ -93,6 +94,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.story import saved_by
 
         with failing_when_a_submit_cannot_help():
+            self._refuse_nothing(consequence=NOT_LOST)
             hook = PikaHook(self.pika_conn_id)
             landing = self._landing(context, hook)
             story = landing.recognised() or landing.land(lambda: saved_by(context["ti"]))

@@ -61,8 +61,8 @@ def judging(env: Environment, found: Callable[[Nothing], object]) -> Environment
             values = (value,)
         told = False
         for one in values:
-            if is_nothing(one) and not (finalize and not is_nothing(finalize(context, one))):
-                why = one._undefined_message if isinstance(one, Undefined) else f"it is {one!r}"
+            if is_nothing(seen := finalize(context, one) if finalize else one):
+                why = seen._undefined_message if isinstance(seen, Undefined) else f"it is {seen!r}"
                 found(Nothing(expression, why, isinstance(one, StrictUndefined)))
                 told = True
         return "" if told and isinstance(value, Undefined) else value
@@ -171,7 +171,7 @@ class _Judged(NodeTransformer):
 
     def _judged(self, node: nodes.Expr, *, each: bool = False) -> nodes.Expr:
         """Return a node that judges what another one brings; ``each``: what is in it becomes a text, one by one."""
-        if isinstance(node, nodes.Const) and node.value is not None:
+        if isinstance(node, nodes.Const) and node.value is not None and not self._env.finalize:
             return node
         arguments: list[nodes.Expr] = [nodes.Const(known, lineno=node.lineno) for known in (self._expression, each)]
         return nodes.Filter(node, _JUDGE, arguments, [], None, None, lineno=node.lineno)

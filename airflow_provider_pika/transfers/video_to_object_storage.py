@@ -43,7 +43,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     its extra.
 
     :param video: what the sensor returned, or the operator that waits: a JSON object with ``url`` and ``request_id``.
-    :param path: where to: ``s3://bucket/{{ ds }}.mp4``, ``gs://...``, ``file:///...``, an absolute path. In its
+    :param path: where to: ``s3://bucket/{{ run_id }}.mp4``, ``gs://...``, ``file:///...``, an absolute path. In its
         template, ``{{ task.video.request_id }}`` is the request's id.
     :param conn_id: the storage's own connection; None: the one in the path (``s3://conn@bucket/...``), or its default.
     :param overwrite: replace a file of another request at the path, which is refused otherwise.

@@ -292,6 +292,8 @@ def test_a_retry_begins_without_the_error_of_the_attempt_before(
     failing.SEEN.clear()
     run: Any = failing.dag.test()
     assert str(run.state) == "success"
+    [request] = emulator.requests("a fox in the second attempt")
+    assert request["input"]["negative_prompt"] == f"the morning of {run.run_after:%Y-%m-%d}"
     [told, in_the_second_attempt, after] = failing.SEEN
     assert told["class"] == "ValueError"
     assert (in_the_second_attempt, after) == (None, None)

@@ -30,7 +30,13 @@ def after(ti: Any) -> None:
 
 
 with DAG("failing", schedule=None) as dag:
-    again: Any = {"retries": 1, "retry_delay": timedelta(0), "on_retry_callback": before_the_retry}
+    day = "the morning of {{ dag_run.run_after | ds }}"
+    again: Any = {
+        "negative_prompt": day,
+        "retries": 1,
+        "retry_delay": timedelta(0),
+        "on_retry_callback": before_the_retry,
+    }
     clip: Any = pika_text_to_video_task(task_id="clip", **again)(written)
     last: Any = after
     clip() >> last()

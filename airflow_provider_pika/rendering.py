@@ -148,9 +148,10 @@ class RendersNoData(_Operator):
         a_text = value is None and isinstance(content, str) and found is not None and len(found) == before
         return "None" if a_text else value
 
-    def _refuse_nothing(self, consequence: str | None = None) -> None:
+    def _refuse_nothing(self, *fields: str, consequence: str | None = None) -> None:
         """Refuse a field in whose template something came to nothing, unless it has been given another value since.
 
+        :param fields: those to judge; none: all.
         :param consequence: what that means for a clip.
         :raises InvalidInput: naming the fields, and their expressions.
         """
@@ -158,7 +159,7 @@ class RendersNoData(_Operator):
         wrong = [
             f"{field} has nothing for {each.expression or 'a part of its template'} ({each.why})"
             for field, (value, found) in noted.items()
-            if getattr(self, field) is value
+            if (field in fields or not fields) and getattr(self, field) is value
             for each in found
         ]
         if wrong:

@@ -94,7 +94,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.story import saved_by
 
         with failing_when_a_submit_cannot_help():
-            self._refuse_nothing(consequence=NOT_LOST)
+            self._refuse_nothing("video", consequence=NOT_LOST)
             hook = PikaHook(self.pika_conn_id)
             landing = self._landing(context, hook)
             story = landing.recognised() or landing.land(lambda: saved_by(context["ti"]))
@@ -136,6 +136,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.storage import Place
 
         video = video_of(self.video, str(self.path))
+        self._refuse_nothing(consequence=NOT_LOST)  # after the video, of which the path may be made
         place = Place(checked_path(self.path, suffix=SIDECAR), self.conn_id)
         return Landing(
             video=video,

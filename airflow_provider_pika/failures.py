@@ -1,13 +1,31 @@
-"""What Airflow does with our errors: fail the task for good, or retry it as usual."""
+"""What Airflow does with our errors: fail the task for good, or retry it as usual; and what other tasks are told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.exceptions import AirflowRescheduleException  # the one path that 3.1 and 3.3 share
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from .exceptions import GenerationFailed, PikaError, UnknownStatus
+from .pika_error import LONGEST_MESSAGE, LONGEST_NAME
+from .strict_json import one_line
+from .xcoms import push_error
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Where a task keeps the error that other tasks have been told of: it passes through several of the task's methods.
+_TOLD = "_told_error"
 
 
 @contextmanager
@@ -36,3 +54,74 @@ def failing_when_a_look_cannot_help() -> Iterator[None]:
         if not isinstance(error.__cause__, UnknownStatus):
             raise
         raise AirflowFailException(f"{error} Clearing this task looks again, and submits nothing.") from error.__cause__
+
+
+def tells_why_it_fails(method: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a method that a worker begins with: when it fails, push the XCom ``pika_error`` for the next tasks.
+
+    The method takes ``context``. A skip is pushed where a failure is its cause (``soft_fail``).
+    """
+    signature = inspect.signature(method)
+
+    @wraps(method)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except AirflowRescheduleException:
+            raise
+        except (Exception, AirflowTaskTimeout) as error:  # which is a BaseException
+            with suppress(Exception):  # the task fails with its own error, whatever becomes of this
+                given = signature.bind(*args, **kwargs).arguments
+                _tell(given["self"], given["context"], error)
+            raise
+
+    return telling
+
+
+def _tell(task: Any, context: Any, error: BaseException) -> None:
+    if (why := _why(error)) and vars(task).get(_TOLD) is not error:
+        vars(task)[_TOLD] = error
+        push_error(context, _in_short(error, why, task), task.log)
+
+
+def _why(error: BaseException) -> BaseException | None:
+    """Return the error of ours in which a failure began, else the failure itself; None for a skip without one."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, PikaError):
+        cause = cause.__cause__
+    return cause or (error.__cause__ if isinstance(error, AirflowSkipException) else error)
+
+
+def _in_short(error: BaseException, why: BaseException, task: Any) -> dict[str, Any]:
+    """Return what the next tasks are told: JSON of bounded size."""
+    ours = isinstance(why, PikaError)
+    return {
+        "class": one_line(type(why).__name__, LONGEST_NAME),
+        "error_type": why.error_type if isinstance(why, PikaError) else None,
+        "retry_helps": why.retry_helps if isinstance(why, PikaError) else _passes(why),
+        "request_id": (why.request_id if isinstance(why, PikaError) else None) or _request_of(task),
+        "message": one_line(str(error) if ours else _masked(str(why)), LONGEST_MESSAGE),
+    }
+
+
+def _passes(error: BaseException) -> bool | None:
+    """Tell whether an error of Airflow's own may pass; None for what nobody knows."""
+    if isinstance(error, AirflowFailException):
+        return False
+    return True if isinstance(error, AirflowSensorTimeout | AirflowTaskTimeout) else None
+
+
+def _request_of(task: Any) -> str | None:
+    """Return the request that a task was given, where it is given one."""
+    video = getattr(task, "video", None)
+    given = video.get("request_id") if isinstance(video, Mapping) else getattr(task, "request_id", None)
+    return one_line(given, LONGEST_NAME) if isinstance(given, str) else None
+
+
+def _masked(text: str) -> str:
+    """Return the text of an error of somebody else's, with Airflow's secrets hidden as in a log."""
+    try:
+        from airflow.sdk._shared.secrets_masker import redact
+    except ImportError:  # it is Airflow's own, the same from 3.1.8 to 3.3.2
+        return ""
+    return str(redact(text))

@@ -1,5 +1,8 @@
 """Rendering of template fields: what the Dag's author wrote is a template, a value that came of data is text.
 
+What a template renders to nothing is never paid for, and names nothing: it is noted, and refused before anything is
+sent.
+
 Airflow (read and run on 3.1.8 and 3.3.2) renders no XCom, with one exception: it takes the rows of
 ``.expand_kwargs(xcom)`` for text of the Dag file. With ``{{ conn.pika_default.password }}`` in a row, the key would be
 sent to fal as a prompt.
@@ -12,8 +15,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.templates import holds_braces, leaves_of
 
 if TYPE_CHECKING:
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
     from jinja2 import Environment
+
+    from airflow_provider_pika.expressions import Nothing
 
     _Operator = BaseOperator
 else:
@@ -35,14 +41,30 @@ _OF_AIRFLOW = frozenset({"task_id", "dag", "task_group", "start_date", "end_date
 #: The arguments of a decorated function, and how their names begin among those of its task.
 _OF_FUNCTION, _PREFIX = "op_kwargs", "op_kwargs."
 
+#: Fields for which None means something, so that a template may render it: all others need a value.
+_MAY_BE_NONE = frozenset({"seed", "start_timeout", "priority", "conn_id", "cancel_on_kill"})
+
+#: Fields of a decorated function, which takes whatever they render.
+_OF_ITS_AUTHOR = frozenset({"op_args", "op_kwargs", "templates_dict"})
+
+#: Expressions that an error names.
+_NAMED = 5
+
+#: Where a task keeps the expressions that came to nothing: of the field that is rendered now, and of each field, with
+#: what it rendered.
+_FOUND, _CAME_TO_NOTHING = "_found_nothing", "_came_to_nothing"
+
 _WITHOUT_TEXT = (type(None), bool, int, float, date, timedelta)
 
 
 class RendersNoData(_Operator):
     """Renders no value of a mapped task that came of data; to be mixed into an operator, before Airflow's class.
 
-    Where a field holds ``{{`` or ``{%`` once it is rendered, the log says that it is used as it is.
+    Where a field holds ``{{`` or ``{%`` once it is rendered, the log says that it is used as it is. What a template
+    renders to nothing is for :meth:`_refuse_nothing`, since a task that is resumed needs most of its fields no more.
     """
+
+    _may_be_none: ClassVar[frozenset[str]] = _MAY_BE_NONE
 
     def __new__(cls, *_: Any, **arguments: Any) -> Self:
         """Keep the arguments of a mapped task: once ``__init__`` has run, nobody can tell where a value came from."""
@@ -61,7 +83,7 @@ class RendersNoData(_Operator):
         arguments = self.__dict__.pop(_ARGUMENTS, None)
         row = None if arguments is None else _Row.of(self, arguments, context["ti"].map_index, jinja_env)
         if row is None or not row.data:
-            super()._do_render_template_fields(self, template_fields, context, jinja_env, seen_oids)
+            self._render_and_judge(template_fields, context, jinja_env, seen_oids)
         else:
             self._render_templates_of(row, template_fields, context, jinja_env)
         self._warn_of_braces(template_fields)
@@ -77,12 +99,85 @@ class RendersNoData(_Operator):
             field for field in template_fields if field == _OF_FUNCTION or row.is_template(field, getattr(self, field))
         ]
         # Airflow's own set of ids would stop more than data: Python has one object for every "5".
-        super()._do_render_template_fields(self, fields, context, jinja_env, set())
+        self._render_and_judge(fields, context, jinja_env, set())
         if given:
             setattr(self, _OF_FUNCTION, {**given, **getattr(self, _OF_FUNCTION)})
 
-    def _warn_of_braces(self, template_fields: Iterable[str]) -> None:
+    def _render_and_judge(
+        self, template_fields: Iterable[str], context: Context, jinja_env: Environment, seen_oids: set[int]
+    ) -> None:
+        """Render each field as Airflow does, and note what in it came to nothing."""
+        from airflow_provider_pika.expressions import is_nothing, judging, reads_as_nothing
+
+        found, ours = list["Nothing"](), self._judged_fields()
+        judged = judging(jinja_env, found.append)
+        noted = self.__dict__[_CAME_TO_NOTHING] = dict[str, tuple[Any, tuple["Nothing", ...]]]()
         for field in template_fields:
+            if field not in ours:
+                super()._do_render_template_fields(self, [field], context, jinja_env, seen_oids)
+                continue
+            found.clear()
+            self._render_judged(field, context, judged, seen_oids, found)
+            value = getattr(self, field)
+            nothing = is_nothing(value) or (isinstance(value, str) and reads_as_nothing(value))
+            if nothing and field in self._may_be_none and not any(each.strict for each in found):
+                setattr(self, field, None if found else value)
+            elif found:
+                noted[field] = value, tuple(dict.fromkeys(found))
+
+    def _render_judged(
+        self, field: str, context: Context, judged: Environment, seen_oids: set[int], found: list[Nothing]
+    ) -> None:
+        from jinja2 import UndefinedError
+
+        from airflow_provider_pika.expressions import Nothing
+
+        self.__dict__[_FOUND] = found
+        try:
+            super()._do_render_template_fields(self, [field], context, judged, seen_oids)
+        except UndefinedError as error:  # {{ ti.xcom_pull('none').prompt }}
+            found.append(Nothing("", str(error), strict=True))
+        finally:
+            del self.__dict__[_FOUND]
+
+    def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render a text, or what holds texts; "None" stays a text where Airflow renders native objects."""
+        found: list[Nothing] | None = self.__dict__.get(_FOUND)
+        before = len(found or ())
+        value = super().render_template(content, *args, **kwargs)
+        a_text = value is None and isinstance(content, str) and found is not None and len(found) == before
+        return "None" if a_text else value
+
+    def _refuse_nothing(self, *fields: str, consequence: str | None = None) -> None:
+        """Refuse a field in whose template something came to nothing, unless it has been given another value since.
+
+        :param fields: those to judge; none: all.
+        :param consequence: what that means for a clip.
+        :raises InvalidInput: naming the fields, and their expressions.
+        """
+        noted: dict[str, tuple[Any, tuple[Nothing, ...]]] = self.__dict__.get(_CAME_TO_NOTHING, {})
+        wrong = [
+            f"{field} has nothing for {each.expression or 'a part of its template'} ({each.why})"
+            for field, (value, found) in noted.items()
+            if (field in fields or not fields) and getattr(self, field) is value
+            for each in found
+        ]
+        if wrong:
+            more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+            raise InvalidInput(
+                f"{'; '.join(wrong[:_NAMED])}{more}. See to it that the expression has a value, or write what to use "
+                "without one: {{ ... or 'a text' }}.",
+                consequence=consequence,
+            )
+
+    def _judged_fields(self) -> Set[str]:
+        """Return the fields of this provider's own; what a user's subclass adds may be nothing."""
+        ours = [each for each in type(self).__mro__ if each.__module__.startswith(__package__)]
+        fields = {field for each in ours for field in vars(each).get("template_fields", ())}
+        return fields - _OF_ITS_AUTHOR
+
+    def _warn_of_braces(self, template_fields: Iterable[str]) -> None:
+        for field in [each for each in template_fields if each not in self.__dict__.get(_CAME_TO_NOTHING, {})]:
             value = getattr(self, field)
             named = value if field == _OF_FUNCTION else {field: value}
             for name in [name for name, each in named.items() if holds_braces(each)]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
 from airflow_provider_pika.strict_json import for_airflow
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ REQUEST_ID = "request_id"
 #: The key of what was asked for: ``request_id``, ``endpoint``, ``input`` (with the seed), ``submitted_at`` (ISO 8601).
 REQUEST = "pika_request"
 
+#: The key of why an attempt failed: ``class``, ``error_type``, ``retry_helps``, ``request_id``, ``message``.
+ERROR = "pika_error"
+
 
 def push_request_id(context: Context, request_id: str, log: Any) -> None:
     """Push the id; a request that was paid for must not be lost because that fails."""
@@ -25,6 +30,11 @@ def push_request_id(context: Context, request_id: str, log: Any) -> None:
 def push_request(context: Context, request: Mapping[str, Any], log: Any) -> None:
     """Push what was asked for, for the story of the file; that must cost nothing, either."""
     _push(context, REQUEST, dict(request), log)
+
+
+def push_error(context: Context, error: Mapping[str, Any], log: Any) -> None:
+    """Push why the task fails; it must fail with that, and not with this."""
+    _push(context, ERROR, dict(error), log)
 
 
 def pull_request(context: Context, task_ids: Iterable[str], request_id: str) -> Mapping[str, Any]:
@@ -44,7 +54,7 @@ def pull_request(context: Context, task_ids: Iterable[str], request_id: str) -> 
 def _push(context: Context, key: str, value: Any, log: Any) -> None:
     try:
         context["ti"].xcom_push(key=key, value=for_airflow(value))
-    except Exception:
+    except (Exception, AirflowTaskTimeout):  # which is a BaseException
         log.warning("The XCom %r could not be pushed; it would be %s", key, value, exc_info=True)
 
 

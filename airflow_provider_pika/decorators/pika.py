@@ -71,8 +71,8 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
         self.log.info("%s() returned: %s", function, one_line(repr(given), LONGEST_MESSAGE))
         if holds_templates(given):
             self.log.warning(
-                "It is no template: what is in braces is sent as it is. Have %s() take what it needs, ds say, as an "
-                "argument.",
+                "It is no template: what is in braces is sent as it is. Have %s() take what it needs, params say, as "
+                "an argument.",
                 function,
             )
         for name, value in inputs.items():

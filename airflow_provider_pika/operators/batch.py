@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_pika.cancelling import CancelOnKill, Target
 from airflow_provider_pika.exceptions import InvalidInput, TryLater, WaitTimeout
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.inputs import SubmitControls, python_number
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
@@ -128,6 +128,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         with failing_when_a_submit_cannot_help():
             self._check_what_is_known()
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin an attempt: check everything, then take up what there is, and submit."""
         from airflow_provider_pika.batch_state import BatchState
@@ -136,6 +137,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
             run = self._run(context, BatchState(_task_state(context)), self._check_terms())
             return self._go_on(context, run, run.begin(limit_of(self, context["ti"])))
 
+    @tells_why_it_fails
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
     ) -> dict[str, Any]:
@@ -157,6 +159,11 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
                 raise handed.trouble
             return self._go_on(context, run, carried, handed.seen)
 
+    @tells_why_it_fails
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, or fail where Airflow itself ended it."""
+        return super().resume_execution(next_method, next_kwargs, context)
+
     def on_kill(self) -> None:
         """Submit no more, and cancel what is unfinished, within seconds. Airflow calls this in a signal handler."""
         self._killing.fire(self.log)
@@ -176,6 +183,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.batch_run import BatchRun
         from airflow_provider_pika.hooks.pika import PikaHook
 
+        self._refuse_nothing()
         inputs = batch_inputs_of(self.inputs, self.defaults)
         with PikaHook(terms.pika_conn_id).get_conn() as queue:
             account = queue.account

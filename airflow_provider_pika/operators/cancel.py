@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_pika.exceptions import UnknownRequest
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.rendering import RendersNoData
@@ -35,6 +35,7 @@ class PikaCancelOperator(RendersNoData, BaseOperator):
 
     template_fields: Sequence[str] = ("request_id", "endpoint", "pika_conn_id")
     ui_color = "#efe3fa"
+    _may_be_none = frozenset({"request_id"})  # there is nothing to cancel
 
     def __init__(
         self,
@@ -49,10 +50,13 @@ class PikaCancelOperator(RendersNoData, BaseOperator):
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> str:
         """Cancel, and give fal's word."""
         from airflow_provider_pika.hooks.pika import PikaHook
 
+        with failing_when_a_submit_cannot_help():
+            self._refuse_nothing()
         if self.request_id in (None, "", "None"):
             raise AirflowSkipException("There is no request id, so nothing is cancelled.")
         with failing_when_a_submit_cannot_help():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, TryLater, WaitTimeout
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.inputs import (
@@ -152,11 +152,13 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             check_switches(self, "deferrable", "stream", "end_from_trigger")
             check_what_is_known(self._values(), template_test_of(self))
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> Any:
         """Give the request id, or the video; submit only where no earlier attempt's request can bring it."""
         with failing_when_a_submit_cannot_help():
             return self._generate(context, self._ask(context))
 
+    @tells_why_it_fails
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
     ) -> dict[str, Any]:
@@ -164,6 +166,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         with failing_when_a_submit_cannot_help():
             return super().execute_complete(context, event, terms)
 
+    @tells_why_it_fails
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
         reason = deferral_timed_out(next_method, next_kwargs)
@@ -179,6 +182,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     def _ask(self, context: Context) -> ClipTerms:
         """Check everything, before anything is asked of Airflow or fal."""
+        self._refuse_nothing()
         return clip_terms_of(self._values())
 
     def _check_terms(self) -> Terms:

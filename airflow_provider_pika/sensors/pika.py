@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_pika.exceptions import WaitTimeout
-from airflow_provider_pika.failures import failing_when_a_look_cannot_help
+from airflow_provider_pika.failures import failing_when_a_look_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
@@ -135,6 +135,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         names = ("request_id", "endpoint", "cancel_on_kill", "cancel_on_timeout", "pika_conn_id")
         return {name: getattr(self, name) for name in names}
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait as configured, and give the video."""
         from airflow_provider_pika.fal.progress import Progress
@@ -145,6 +146,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
             self._pause(context, step, progress, queue_url)
 
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
+            self._refuse_nothing()
             request_id = self._agree_anew().request_id
             told = self._memory(context)
             counts = {name: told.get(name, 0) for name in ("failures", "doubts")}
@@ -154,6 +156,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
                 ending = self._watch(queue, wait, Progress(told), pause)
             return self._finish(context, ending)
 
+    @tells_why_it_fails
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
     ) -> dict[str, Any]:
@@ -161,6 +164,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
             return super().execute_complete(context, event, terms)
 
+    @tells_why_it_fails
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
         if not (reason := deferral_timed_out(next_method, next_kwargs)):

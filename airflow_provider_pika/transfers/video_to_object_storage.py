@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_pika.exceptions import InvalidInput, PikaError
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help
+from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal.ids import is_base_name, is_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.inputs import check_switches, seconds_of
@@ -44,7 +44,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     its extra.
 
     :param video: what the sensor returned, or the operator that waits: a JSON object with ``url`` and ``request_id``.
-    :param path: where to: ``s3://bucket/{{ ds }}.mp4``, ``gs://...``, ``file:///...``, an absolute path. In its
+    :param path: where to: ``s3://bucket/{{ run_id }}.mp4``, ``gs://...``, ``file:///...``, an absolute path. In its
         template, ``{{ task.video.request_id }}`` is the request's id.
     :param conn_id: the storage's own connection; None: the one in the path (``s3://conn@bucket/...``), or its default.
     :param overwrite: replace a file of another request at the path, which is refused otherwise.
@@ -87,6 +87,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         with failing_when_a_submit_cannot_help():
             self._check_what_is_known()
 
+    @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:
         """Save the video, unless it has been; give what is there."""
         from airflow_provider_pika import lineage
@@ -94,6 +95,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.story import saved_by
 
         with failing_when_a_submit_cannot_help():
+            self._refuse_nothing("video", consequence=NOT_LOST)
             hook = PikaHook(self.pika_conn_id)
             landing = self._landing(context, hook)
             story = landing.recognised() or landing.land(lambda: saved_by(context["ti"]))
@@ -133,6 +135,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.storage import Place
 
         video = video_of(self.video, str(self.path))
+        self._refuse_nothing(consequence=NOT_LOST)  # after the video, of which the path may be made
         place = Place(checked_path(self.path, suffix=SIDECAR), self.conn_id)
         return Landing(
             video=video,

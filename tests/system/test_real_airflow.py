@@ -62,18 +62,26 @@ def test_a_computed_prompt_becomes_a_video(airflow: RunningAirflow, emulator: Ru
     assert request["input"]["seed"] == 7
 
 
-def test_a_refused_prompt_fails_at_once_and_the_dag_goes_on_without_that_clip(
-    airflow: RunningAirflow, tmp_path: Path
-) -> None:
+def test_a_refused_prompt_fails_at_once_and_the_dag_makes_another_clip(airflow: RunningAirflow, tmp_path: Path) -> None:
     run_id = run(airflow, REFUSED, folder=str(tmp_path))
     tasks = airflow.tasks(REFUSED, run_id)
-    assert (tasks["video_refused"]["state"], tasks["video_refused"]["try_number"]) == ("failed", 1)
-    assert tasks["video_refused"]["max_tries"] == 3
-    assert airflow.xcom(REFUSED, run_id, "publish") == [airflow.xcom(REFUSED, run_id, "save_boat")["path"]]
-    log = airflow.log(REFUSED, run_id, "video_refused")
+    assert (tasks["first"]["state"], tasks["first"]["try_number"], tasks["first"]["max_tries"]) == ("failed", 1, 3)
+    saved = airflow.xcom(REFUSED, run_id, "save")
+    assert saved["request_id"] == airflow.xcom(REFUSED, run_id, "another_prompt")["request_id"]
+    log = airflow.log(REFUSED, run_id, "first")
     assert "content_policy_violation" in log
     assert "Change the prompt" in log
-    assert "No clip from video_refused, refused: " in airflow.log(REFUSED, run_id, "report_missing")
+    assert "No clip: " in airflow.log(REFUSED, run_id, "fall_back")
+
+
+def test_an_exhausted_balance_makes_no_other_clip(
+    airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    unpaid = "A boat that nobody pays"
+    run_id = airflow.start_run(REFUSED, prompt="A fox [[locked]]", instead=unpaid, folder=str(tmp_path))
+    assert airflow.end_of_run(REFUSED, run_id) == "failed"
+    assert airflow.tasks(REFUSED, run_id)["another_prompt"]["state"] == "skipped"
+    assert emulator.requests(unpaid) == []
 
 
 def test_a_clean_up_branch_cancels_what_nobody_waits_for_any_more(

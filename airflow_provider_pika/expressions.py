@@ -1,0 +1,193 @@
+"""Which expressions of a template come to nothing: judged before Jinja makes a text such as "None" of them.
+
+Jinja's ``finalize`` sees what stands in ``{{ }}``, but not what ``~``, a filter of texts or ``format`` have made a text
+of before. So each of these operands is judged, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Undefined, nodes, pass_context
+from jinja2.runtime import Context
+from jinja2.visitor import NodeTransformer
+
+#: The filter that an operand is passed through.
+_JUDGE = "airflow_provider_pika.judge"
+
+#: Jinja's filters that make a text of whatever they get; and methods that a template calls on a text.
+_OF_TEXT = frozenset(
+    {"capitalize", "center", "e", "escape", "forceescape", "format", "indent", "join", "lower", "pprint", "replace"}
+    | {"safe", "string", "striptags", "title", "trim", "truncate", "upper", "urlencode", "urlize", "wordcount"}
+    | {"wordwrap"}
+)
+_METHODS = frozenset({"format", "join"})
+
+#: What pandas has for a value that is missing, and is no float.
+_MISSING = frozenset({"NaTType", "NAType"})
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """An expression that came to nothing.
+
+    :param expression: as its author wrote it, brackets included; "" where that is not known.
+    :param why: what it came to.
+    :param strict: the Dag wants undefined variables to be errors (``template_undefined``, Airflow's default).
+    """
+
+    expression: str
+    why: str
+    strict: bool = False
+
+
+def judging(env: Environment, found: Callable[[Nothing], object]) -> Environment:
+    """Return an environment that renders as ``env`` does, and tells of each expression that comes to nothing.
+
+    What a ``finalize`` of the Dag's own makes of a value is judged, not the value. An undefined variable becomes an
+    empty text, since it was told of.
+    """
+    judged = env.overlay()
+    finalize = env.finalize and _with_context(env.finalize)
+
+    @pass_context
+    def judge(context: Context, value: Any, expression: str, each: bool = False) -> Any:
+        if each and isinstance(value, Iterable) and not isinstance(value, str | Mapping | Undefined):
+            value = value if isinstance(value, tuple) else list(value)
+            values = value
+        else:
+            values = (value,)
+        told = False
+        for one in values:
+            if is_nothing(seen := finalize(context, one) if finalize else one):
+                why = seen._undefined_message if isinstance(seen, Undefined) else f"it is {seen!r}"
+                found(Nothing(expression, why, isinstance(one, StrictUndefined)))
+                told = True
+        return "" if told and isinstance(value, Undefined) else value
+
+    def parse(source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = type(env)._parse(judged, source, name, filename)
+        _Judged(judged, source).visit(tree)
+        tree.set_environment(judged)
+        return tree
+
+    judged.filters = {**env.filters, _JUDGE: judge}
+    judged._parse = parse  # type: ignore[method-assign]
+    return judged
+
+
+def is_nothing(value: Any) -> bool:
+    """Tell whether a value is none: None, undefined, not a number, or outputs of other tasks without one among them."""
+    if value is None or isinstance(value, Undefined) or type(value).__name__ in _MISSING:
+        return True
+    if isinstance(value, list | tuple):
+        return bool(value) and all(each is None for each in value)
+    if isinstance(value, Sequence) and type(value).__module__.startswith("airflow.sdk."):
+        return all(each is None for each in value)  # of a mapped task
+    return not hasattr(value, "__len__") and _is_not_a_number(value)
+
+
+def reads_as_nothing(text: str) -> bool:
+    """Tell whether a text is what Jinja makes of one such value, and nothing else."""
+    return text.strip().lower() in ("", "none", "nan", "nat", "<na>")
+
+
+def _is_not_a_number(value: Any) -> bool:
+    try:
+        return bool(value != value)  # floats, numpy's and Decimal's
+    except Exception:
+        return False
+
+
+def _with_context(finalize: Callable[..., Any]) -> Callable[[Context, Any], Any]:
+    """Return a Dag's own ``finalize`` with Jinja's context as its first argument, whatever it takes itself."""
+    takes = getattr(getattr(finalize, "jinja_pass_arg", None), "name", None)
+    first: dict[str | None, Callable[[Context], tuple[Any, ...]]] = {
+        "context": lambda context: (context,),
+        "eval_context": lambda context: (context.eval_ctx,),
+        "environment": lambda context: (context.environment,),
+    }
+    before = first.get(takes, lambda _: ())
+    return lambda context, value: finalize(*before(context), value)  # type: ignore[no-untyped-call]
+
+
+class _Judged(NodeTransformer):
+    """Puts the filter around each operand that becomes a text.
+
+    Jinja's own names of nodes name the methods.
+    """
+
+    def __init__(self, env: Environment, source: str) -> None:
+        self._env = env
+        self._source = source
+        self._written: Iterator[str] | None = None
+        self._expression = ""
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Node:  # noqa: N802
+        for place, child in enumerate(node.nodes):
+            if not isinstance(child, nodes.TemplateData):
+                self._expression = self._next_expression()
+                node.nodes[place] = self._judged(self.visit(child))
+                self._expression = ""
+        return node
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.expr2 is None:  # Jinja renders it as an empty text, and so its author wrote one
+            node.expr2 = nodes.Const("", lineno=node.lineno)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.nodes = [self._judged(each) for each in node.nodes]
+        return node
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.name in _OF_TEXT:
+            node.node = node.node and self._judged(node.node, each=node.name == "join")
+            if node.name == "format":
+                self._judge_arguments(node)
+        return node
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if isinstance(node.node, nodes.Getattr) and node.node.attr in _METHODS:
+            self._judge_arguments(node, each=node.node.attr == "join")
+        return node
+
+    def visit_Mod(self, node: nodes.Mod) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.right = self._judged(node.right, each=True)  # "%s %s" % (value, value)
+        return node
+
+    def _judge_arguments(self, node: nodes.Call | nodes.Filter, *, each: bool = False) -> None:
+        node.args = [self._judged(argument, each=each) for argument in node.args]
+        for keyword in node.kwargs:
+            if isinstance(keyword, nodes.Keyword):
+                keyword.value = self._judged(keyword.value)
+
+    def _judged(self, node: nodes.Expr, *, each: bool = False) -> nodes.Expr:
+        """Return a node that judges what another one brings; ``each``: what is in it becomes a text, one by one."""
+        if isinstance(node, nodes.Const) and node.value is not None and not self._env.finalize:
+            return node
+        arguments: list[nodes.Expr] = [nodes.Const(known, lineno=node.lineno) for known in (self._expression, each)]
+        return nodes.Filter(node, _JUDGE, arguments, [], None, None, lineno=node.lineno)
+
+    def _next_expression(self) -> str:
+        if self._written is None:
+            self._written = _expressions_of(self._env, self._source)
+        return next(self._written, "")
+
+
+def _expressions_of(env: Environment, source: str) -> Iterator[str]:
+    """Yield the expressions of a template, as they are written."""
+    begun: list[str] = []
+    for _, kind, text in env.lex(source):
+        if kind == "variable_begin" or begun:
+            begun.append(text)
+        if kind == "variable_end":
+            yield "".join(begun).strip()
+            begun = []

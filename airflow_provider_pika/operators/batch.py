@@ -134,6 +134,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.batch_state import BatchState
 
         with failing_when_a_submit_cannot_help():
+            self._refuse_nothing()
             run = self._run(context, BatchState(_task_state(context)), self._check_terms())
             return self._go_on(context, run, run.begin(limit_of(self, context["ti"])))
 
@@ -183,7 +184,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.batch_run import BatchRun
         from airflow_provider_pika.hooks.pika import PikaHook
 
-        self._refuse_nothing()
+        self._refuse_nothing("inputs", "defaults")  # which are read anew on each resume
         inputs = batch_inputs_of(self.inputs, self.defaults)
         with PikaHook(terms.pika_conn_id).get_conn() as queue:
             account = queue.account

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.emulator import RunningEmulator
 
+pytestmark = pytest.mark.drawn
+
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 #: Where Airflow finds the Dag: ``dag.test`` parses it anew.

@@ -11,7 +11,8 @@ CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 
 # What knows no Airflow is tested once: on another Airflow it is the same code.
 KNOWS_NO_AIRFLOW := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py \
-	integration/emulator integration/test_hostile_sizes.py integration/test_media_fuzz.py integration/test_proxies.py
+	$(addprefix integration/,emulator test_foreign_urls.py test_gateways.py test_hostile_answers.py \
+	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
 ONCE := $(if $(filter 3.3.2,$(AIRFLOW)),,$(KNOWS_NO_AIRFLOW:%=--ignore=tests/%))
 
 # What is typed reaches the program as it is: make would expand every `$` in it, and run a `$(shell ...)`. Only blanks at
@@ -66,7 +67,10 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-unit integration system: $(READY) ## Run one kind of tests
+unit integration: $(READY) ## Run one kind of tests
+	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(ONCE)
+
+system: $(READY) ## Run the tests on real Airflow processes
 	@$(BIN)/python -m pytest -q tests/$@ $(ONCE)
 
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips

@@ -1,6 +1,6 @@
 """What can go wrong, as one small tree; every class says whether asking again can help.
 
-None of these is an Airflow exception: ``fal/`` raises them, and ``fal/`` knows no Airflow. ``failures.py`` decides
+None of these is an Airflow exception: ``fal/`` raises them, and ``fal/`` knows no Airflow. ``task/errors.py`` decides
 what Airflow does with one. fal's error model is fal-protocol.md, section 4.
 """
 

@@ -20,7 +20,7 @@ from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
-from airflow_provider_pika.paths import SIDECAR
+from airflow_provider_pika.task.paths import SIDECAR
 from dev.airflow_home import HOMES, AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 

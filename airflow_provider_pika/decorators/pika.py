@@ -12,12 +12,12 @@ from airflow_provider_pika.decorators.returned import INPUTS, Returned, inputs_o
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.pika_error import LONGEST_MESSAGE
 from airflow_provider_pika.strict_json import one_line
-from airflow_provider_pika.templates import holds_templates
+from airflow_provider_pika.task.templates import holds_templates
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
-    from airflow_provider_pika.terms import ClipTerms
+    from airflow_provider_pika.task.terms import ClipTerms
 
 _RETURNED: Any = Returned()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import TextToVideoInput
-from airflow_provider_pika.operators.inputs import extra_arguments_of
+from airflow_provider_pika.task.arguments import extra_arguments_of
 
 #: What a function may give: the endpoint's inputs, and what another model takes besides.
 INPUTS = (*TextToVideoInput.names(), "extra_arguments")
@@ -18,7 +18,7 @@ _MAY_RETURN = f"It may return a prompt, or a dict with any of {', '.join(INPUTS)
 class Returned:
     """Stands where a prompt would, as long as the function that returns it has not run.
 
-    ``resolve`` makes it one of the values that come later (``templates.py``): Airflow renders it to itself.
+    ``resolve`` makes it one of the values that come later (``task/templates.py``): Airflow renders it to itself.
     """
 
     def resolve(self, context: Any) -> Returned:

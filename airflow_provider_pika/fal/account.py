@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from .http_answer import STATUS_BYTES, Answer
-from .redaction import Redactor, redactor_of
+from airflow_provider_pika.fal.http_answer import STATUS_BYTES, Answer
+from airflow_provider_pika.fal.redaction import Redactor, redactor_of
 
 #: fal's own queue, its stand-in, and the platform that has the request history of both (fal-protocol.md, 1.1).
 QUEUE_URL = "https://queue.fal.run"

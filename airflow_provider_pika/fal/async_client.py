@@ -15,18 +15,17 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
-
-from . import calls
-from .account import Account
-from .calls import Call
-from .conversation import Conversation, ahold
-from .http_answer import Answer, most_bytes
-from .inputs import SubmitControls
-from .looking import look
-from .models import QueueStatus, Video
-from .network import never_sent, proxy_to, trusted
-from .polling import Look
-from .submitting import submit
+from airflow_provider_pika.fal import requests
+from airflow_provider_pika.fal.account import Account
+from airflow_provider_pika.fal.http_answer import Answer, most_bytes
+from airflow_provider_pika.fal.inputs import SubmitControls
+from airflow_provider_pika.fal.lookup import look
+from airflow_provider_pika.fal.models import QueueStatus, Video
+from airflow_provider_pika.fal.network import never_sent, proxy_to, trusted
+from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.requests import Call
+from airflow_provider_pika.fal.sansio import Conversation, ahold
+from airflow_provider_pika.fal.submitting import submit
 
 #: Calls under way at once; with answers after 0.1 to 0.2 s, hundreds of calls a second.
 CONNECTIONS = 32
@@ -92,15 +91,15 @@ class AsyncFalQueue:
 
     async def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
         """See :meth:`FalQueue.status`."""
-        return await self._send(calls.status(endpoint, request_id, logs))
+        return await self._send(requests.status(endpoint, request_id, logs))
 
     async def result(self, endpoint: str, request_id: str) -> Video:
         """See :meth:`FalQueue.result`."""
-        return await self._send(calls.result(endpoint, request_id))
+        return await self._send(requests.result(endpoint, request_id))
 
     async def cancel(self, endpoint: str, request_id: str) -> bool:
         """See :meth:`FalQueue.cancel`."""
-        return await self._send(calls.cancel(endpoint, request_id))
+        return await self._send(requests.cancel(endpoint, request_id))
 
     async def look(self, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Look:
         """See :meth:`FalQueue.look`; ``seen`` is the request's status, if that is known already."""
@@ -113,7 +112,7 @@ class AsyncFalQueue:
 
         :raises PikaError: it was refused, or it broke.
         """
-        call = calls.status_stream(endpoint, request_id)
+        call = requests.status_stream(endpoint, request_id)
         try:
             # its connection is held for as long as the request takes: it must not take one from the calls
             async with self._request(call, connections=0, answer_within=None) as response:

@@ -2,7 +2,7 @@
 
 Not fal_client's own submit: it repeats the POST up to ten times when a reply is lost, and each may be charged; nor its
 request handles: they repeat a read for up to 20 minutes out of our sight, and break on a key that an answer lacks
-(fal-protocol.md, 8.2 and 8.3). What is sent stands in ``calls.py``, what an answer means in ``answers.py``.
+(fal-protocol.md, 8.2 and 8.3). What is sent stands in ``requests.py``, what an answer means in ``responses.py``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from typing import Any, TypeVar
 import httpx
 
 from airflow_provider_pika.exceptions import PikaError
-
-from . import calls
-from .account import Account
-from .calls import Call
-from .conversation import Conversation, hold
-from .http_answer import most_bytes
-from .inputs import SubmitControls
-from .looking import Remembered, look, remember
-from .models import QueueStatus, Video
-from .network import Watchdog, httpx_transport, never_sent, trusted
-from .polling import Look
-from .submitting import submit
+from airflow_provider_pika.fal import requests
+from airflow_provider_pika.fal.account import Account
+from airflow_provider_pika.fal.http_answer import most_bytes
+from airflow_provider_pika.fal.inputs import SubmitControls
+from airflow_provider_pika.fal.lookup import Remembered, look, remember
+from airflow_provider_pika.fal.models import QueueStatus, Video
+from airflow_provider_pika.fal.network import Watchdog, httpx_transport, never_sent, trusted
+from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.requests import Call
+from airflow_provider_pika.fal.sansio import Conversation, hold
+from airflow_provider_pika.fal.submitting import submit
 
 T = TypeVar("T")
 
@@ -82,15 +81,15 @@ class FalQueue:
 
     def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
         """Tell where a request stands."""
-        return self._send(calls.status(endpoint, request_id, logs))
+        return self._send(requests.status(endpoint, request_id, logs))
 
     def result(self, endpoint: str, request_id: str) -> Video:
         """Give the video of a completed request, or raise the way it failed."""
-        return self._send(calls.result(endpoint, request_id))
+        return self._send(requests.result(endpoint, request_id))
 
     def cancel(self, endpoint: str, request_id: str) -> bool:
         """Ask fal to cancel; False if the request had completed before."""
-        return self._send(calls.cancel(endpoint, request_id))
+        return self._send(requests.cancel(endpoint, request_id))
 
     def look(self, endpoint: str, request_id: str) -> Look:
         """Look once at a request, and how it ended if it did. Never raises ``PikaError``."""

@@ -1,4 +1,4 @@
-"""An HTTP answer, cleaned and bounded where it becomes ours, and what it says in words; ``answers.py`` has its meaning.
+"""An HTTP answer, cleaned and bounded where it becomes ours, and what it says in words; ``responses.py`` has its meaning.
 
 What came is not trusted: not its text, its numbers, its size, or its silence about the key that it was sent.
 """
@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from airflow_provider_pika.fal.redaction import Redactor
 from airflow_provider_pika.strict_json import clean_json, clean_text, one_line
-
-from .redaction import Redactor
 
 #: Bytes of an answer that are read, after decompression. A status with 1,000 lines of log has some 0.2 MB, a result of
 #: Pika 1 KB; a page of the history has the inputs and outputs of 100 requests.

@@ -16,9 +16,8 @@ from pydantic import (
     WrapValidator,
 )
 
+from airflow_provider_pika.fal.ids import REQUEST_ID, base_name
 from airflow_provider_pika.strict_json import LARGEST_INTEGER
-
-from .ids import REQUEST_ID, base_name
 
 
 class _Reply(BaseModel):

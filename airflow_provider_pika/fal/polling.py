@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 import pendulum
 
 from airflow_provider_pika.exceptions import DoubtfulAnswer, GenerationFailed, PikaError
-
-from . import pacing
-from .answers import believed
-from .expecting import UNKNOWN, Expectation
-from .models import QueueStatus, Video
-from .pacing import Sightings
+from airflow_provider_pika.fal import poll_interval
+from airflow_provider_pika.fal.expecting import UNKNOWN, Expectation
+from airflow_provider_pika.fal.models import QueueStatus, Video
+from airflow_provider_pika.fal.poll_interval import Sightings
+from airflow_provider_pika.fal.responses import believed
 
 #: The limits of a task that a deadline may come from, by the names that users set them by.
 TIMEOUT = "timeout"
@@ -49,7 +48,7 @@ class Wait:
     """A wait for one request, as far as it has come.
 
     :param deadline: unix seconds.
-    :param poll_interval: seconds between two looks; None: where they matter, as ``pacing.py`` has it.
+    :param poll_interval: seconds between two looks; None: where they matter, as ``poll_interval.py`` has it.
     :param timeout: seconds that lie before the deadline, as the user set them.
     :param failures: looks in a row that brought nothing.
     :param doubts: refusals among them that may have been fal's.
@@ -70,7 +69,7 @@ class Wait:
         """Give the seconds until a wait that another process has begun is looked at here for the first time."""
         if self.seen.last is None:
             return 0.0
-        pause = self.poll_interval or pacing.pause(self.seen, expected, self.request_id)
+        pause = self.poll_interval or poll_interval.pause(self.seen, expected, self.request_id)
         due = min(self.seen.last + pause, self.deadline) - now
         return min(max(0.0, due), pause)  # another machine's clock may be ahead
 
@@ -155,7 +154,7 @@ def decide(wait: Wait, look: Look, now: float, expected: Expectation = UNKNOWN) 
 
 def _pause(wait: Wait, trouble: PikaError | None, expected: Expectation) -> float:
     if trouble is None:
-        return wait.poll_interval or pacing.pause(wait.seen, expected, wait.request_id)
+        return wait.poll_interval or poll_interval.pause(wait.seen, expected, wait.request_id)
     interval = wait.poll_interval or SHORTEST_BACKOFF
     backoff = min(interval * 2.0 ** min(wait.failures, 10), LONGEST_BACKOFF)
     return max(backoff, interval, min(trouble.retry_after or 0.0, LONGEST_RETRY_AFTER))

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from airflow_provider_pika.exceptions import ForeignAnswer
+from airflow_provider_pika.fal.models import LogLine, QueueStatus
+from airflow_provider_pika.fal.polling import Ending, Look, LookAgain
 from airflow_provider_pika.strict_json import one_line
-
-from .models import LogLine, QueueStatus
-from .polling import Ending, Look, LookAgain
 
 #: How much of the story a worker repeats after a deferral: lines, and characters of one line.
 TAIL_LINES = 20

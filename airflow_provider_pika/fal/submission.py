@@ -7,13 +7,23 @@ import time
 from collections.abc import Callable
 
 from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, UnknownRequest
-
-from . import calls, looking
-from .conversation import Act, Conversation, Pause
-from .polling import Look
-from .record import Record, Records
-from .resuming import Inspect, Keep, Search, Step, Stop, Submit, Wanted, after_inspection, after_search, begin
-from .submitting import submit
+from airflow_provider_pika.fal import lookup, requests
+from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.record import Record, Records
+from airflow_provider_pika.fal.recovery import (
+    Inspect,
+    Keep,
+    Search,
+    Step,
+    Stop,
+    Submit,
+    Wanted,
+    after_inspection,
+    after_search,
+    begin,
+)
+from airflow_provider_pika.fal.sansio import Act, Conversation, Pause
+from airflow_provider_pika.fal.submitting import submit
 
 #: Seconds that the clocks here and at fal may differ when the history is searched.
 CLOCK_SKEW = 300.0
@@ -84,7 +94,7 @@ class Submission:
         record = step.record
         self._tell(f"{step.cause.message} Searching fal's request history for it.")
         since = record.intended_at - CLOCK_SKEW
-        found = yield from looking.search(
+        found = yield from lookup.search(
             self._platform_url, record.endpoint, record.with_seed(self._wanted.arguments), since
         )
         follows = after_search(step, found, self._wanted, may_submit=self._submits < MOST_SUBMITS)
@@ -101,9 +111,9 @@ class Submission:
         return step
 
     def _look(self, record: Record) -> Conversation[Look]:
-        for pause in (0.0, *looking.SEARCH_PAUSES):  # the history may show only later what the queue knows no more
+        for pause in (0.0, *lookup.SEARCH_PAUSES):  # the history may show only later what the queue knows no more
             yield Pause(pause)
-            seen = yield from looking.look(self._platform_url, record.endpoint, str(record.request_id))
+            seen = yield from lookup.look(self._platform_url, record.endpoint, str(record.request_id))
             if not isinstance(seen.outcome, UnknownRequest):
                 break
         return seen
@@ -154,9 +164,9 @@ class Submission:
     def _cancel_if_it_waits(self, record: Record) -> Conversation[None]:
         request_id = str(record.request_id)
         try:
-            seen = yield calls.status(record.endpoint, request_id, logs=False)
+            seen = yield requests.status(record.endpoint, request_id, logs=False)
             if seen.status == "IN_QUEUE":
-                yield calls.cancel(record.endpoint, request_id)
+                yield requests.cancel(record.endpoint, request_id)
                 self._tell(f"Cancelled request {request_id}, which was still in the queue.")
         except PikaError as error:
             self._tell(f"Request {request_id} was not cancelled: {error.message}")

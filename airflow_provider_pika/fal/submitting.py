@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_pika.exceptions import TryLater
-
-from . import calls
-from .conversation import Conversation, Pause
-from .inputs import SubmitControls
+from airflow_provider_pika.fal import requests
+from airflow_provider_pika.fal.inputs import SubmitControls
+from airflow_provider_pika.fal.sansio import Conversation, Pause
 
 #: Seconds before each repeat. Airflow's own retries come after these.
 REPEAT_AFTER = (1.0, 4.0)
@@ -36,7 +35,7 @@ def submit(
     while True:
         check()
         try:
-            request_id: str = yield calls.submit(endpoint, arguments, controls)
+            request_id: str = yield requests.submit(endpoint, arguments, controls)
         except TryLater as error:
             pause = pause_before_repeat(error, repeats)
             if pause is None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.inputs import SubmitControls
     from airflow_provider_pika.fal.models import QueueStatus, Video
-    from airflow_provider_pika.media.trust import Trust
+    from airflow_provider_pika.media.url_policy import Trust
 
 
 class PikaHook(BaseHook):
@@ -158,7 +158,7 @@ class PikaHook(BaseHook):
         :raises InvalidInput: the connection's address or one of its media hosts cannot be one.
         :raises AirflowNotFoundException: as :meth:`get_conn`.
         """
-        from airflow_provider_pika.media.trust import Trust
+        from airflow_provider_pika.media.url_policy import Trust
 
         try:
             connection = self.get_connection(self.pika_conn_id)

@@ -2,7 +2,7 @@
 
 Run as a script, with PyAV and nothing else of this package. A file may crash FFmpeg, or make it take all the memory and
 the time that there is. So this process gives up what it could do harm with before it opens the file: its limits
-hold for whatever the file makes of it. ``probing.py`` starts it, and believes it nothing.
+hold for whatever the file makes of it. ``verify.py`` starts it, and believes it nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fetch a file over HTTP, a piece at a time, and go on where it stopped; ``fetching.py`` says what the answers mean."""
+"""Fetch a file over HTTP, a piece at a time, and go on where it stopped; ``http_range.py`` says what the answers mean."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ import httpx
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, PikaError, UntrustedUrl
 from airflow_provider_pika.fal.network import httpx_transport, proxy_to, transport_trouble
-
-from .fetching import Elsewhere, Part, check_length, check_size, meaning, pause_after
-from .trust import Trust, shown
+from airflow_provider_pika.media.http_range import Elsewhere, Part, check_length, check_size, meaning, pause_after
+from airflow_provider_pika.media.url_policy import Trust, shown
 
 #: Redirects that are followed, one after the other.
 MOST_REDIRECTS = 5

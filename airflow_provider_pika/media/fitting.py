@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .mp4 import Clip
+from airflow_provider_pika.media.mp4 import Clip
 
 #: What the picture's short side is, by the request's ``resolution``; and its area, if it has 16 by 9 pixels.
 _SHORT_SIDE = {"480p": 480, "720p": 720, "1080p": 1080}

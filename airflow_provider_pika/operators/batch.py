@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_provider_pika.cancelling import CancelOnKill, Target
+from airflow_provider_pika.batch.inputs import batch_inputs_of, check_known_batch
 from airflow_provider_pika.exceptions import InvalidInput, TryLater, WaitTimeout
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.inputs import SubmitControls, python_number
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators.batch_inputs import batch_inputs_of, check_known_batch
-from airflow_provider_pika.operators.inputs import (
+from airflow_provider_pika.operators._wait import BACKSTOP, as_airflows_timeout, limit_of
+from airflow_provider_pika.strict_json import for_airflow
+from airflow_provider_pika.task.arguments import (
     check_known_terms,
     seconds_of,
     submit_terms_of,
     timeout_of,
     wanted_of,
 )
-from airflow_provider_pika.paths import check_known_path, checked_path
-from airflow_provider_pika.rendering import RendersNoData
-from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.templates import known_now, template_test_of
-from airflow_provider_pika.terms import BatchTerms
-from airflow_provider_pika.waiting import BACKSTOP, as_airflows_timeout, limit_of
+from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
+from airflow_provider_pika.task.kill import CancelOnKill, Target
+from airflow_provider_pika.task.paths import check_known_path, checked_path
+from airflow_provider_pika.task.rendering import RendersNoData
+from airflow_provider_pika.task.templates import known_now, template_test_of
+from airflow_provider_pika.task.terms import BatchTerms
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_pika.batch_run import BatchRun
-    from airflow_provider_pika.batch_state import BatchState
-    from airflow_provider_pika.fal.batch_progress import Carried
-    from airflow_provider_pika.templates import Templated
+    from airflow_provider_pika.batch.attempt import BatchRun
+    from airflow_provider_pika.batch.progress import Carried
+    from airflow_provider_pika.batch.state import BatchState
+    from airflow_provider_pika.task.templates import Templated
 
 #: Requests in flight: their ids stand in the trigger's row, for which MySQL has 64 KiB.
 MOST_IN_FLIGHT = 1000
@@ -131,7 +131,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
     @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin an attempt: check everything, then take up what there is, and submit."""
-        from airflow_provider_pika.batch_state import BatchState
+        from airflow_provider_pika.batch.state import BatchState
 
         with failing_when_a_submit_cannot_help():
             self._refuse_nothing()
@@ -146,8 +146,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
 
         :param terms: what the worker checked that deferred; a version before this one carried none.
         """
-        from airflow_provider_pika.batch_run import take_in
-        from airflow_provider_pika.batch_state import BatchState
+        from airflow_provider_pika.batch.attempt import take_in
+        from airflow_provider_pika.batch.state import BatchState
         from airflow_provider_pika.triggers.batch import read_batch_event
 
         with failing_when_a_submit_cannot_help():
@@ -181,7 +181,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         return BatchTerms(manifest_path=path, **submit_terms_of(values))
 
     def _run(self, context: Context, state: BatchState, terms: BatchTerms) -> BatchRun:
-        from airflow_provider_pika.batch_run import BatchRun
+        from airflow_provider_pika.batch.attempt import BatchRun
         from airflow_provider_pika.hooks.pika import PikaHook
 
         self._refuse_nothing("inputs", "defaults")  # which are read anew on each resume

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_pika.exceptions import UnknownRequest
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.rendering import RendersNoData
+from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
+from airflow_provider_pika.task.rendering import RendersNoData
 
 if TYPE_CHECKING:
     from typing import Any
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_pika.templates import Templated
+    from airflow_provider_pika.task.templates import Templated
 
 
 class PikaCancelOperator(RendersNoData, BaseOperator):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, TryLater, WaitTimeout
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators.inputs import (
+from airflow_provider_pika.operators._wait import WaitsForVideo, as_airflows_timeout, deferral_timed_out, limit_of
+from airflow_provider_pika.task.arguments import (
     check_switches,
     check_what_is_known,
     clip_terms_of,
@@ -23,12 +23,12 @@ from airflow_provider_pika.operators.inputs import (
     timeout_of,
     wanted_of,
 )
-from airflow_provider_pika.rendering import RendersNoData
-from airflow_provider_pika.task_state import records_of
-from airflow_provider_pika.templates import template_test_of
-from airflow_provider_pika.terms import ClipTerms, Terms
-from airflow_provider_pika.waiting import WaitsForVideo, as_airflows_timeout, deferral_timed_out, limit_of
-from airflow_provider_pika.xcoms import pull_request_id, push_request, push_request_id
+from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
+from airflow_provider_pika.task.rendering import RendersNoData
+from airflow_provider_pika.task.state import records_of
+from airflow_provider_pika.task.templates import template_test_of
+from airflow_provider_pika.task.terms import ClipTerms, Terms
+from airflow_provider_pika.task.xcom import pull_request_id, push_request, push_request_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate
     from airflow_provider_pika.fal.progress import Progress
-    from airflow_provider_pika.templates import Templated
+    from airflow_provider_pika.task.templates import Templated
 
 
 #: The arguments that may be templates. A subclass may add to its template_fields, or drop some: these stay.
@@ -246,7 +246,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
         """Conclude; but replace a request of an earlier attempt that was about to be cancelled when it was taken up."""
         from airflow_provider_pika.fal.polling import Failed
-        from airflow_provider_pika.fal.resuming import say_how_to_go_on
+        from airflow_provider_pika.fal.recovery import say_how_to_go_on
 
         cancelled = isinstance(ending, Failed) and isinstance(ending.error, GenerationCancelled)
         if cancelled and self._may_submit_again(context) and self._was_taken_up(context):

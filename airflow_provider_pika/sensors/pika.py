@@ -20,24 +20,30 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_pika.exceptions import WaitTimeout
-from airflow_provider_pika.failures import failing_when_a_look_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators.inputs import check_known_terms, check_switches, seconds_of, terms_of
-from airflow_provider_pika.rendering import RendersNoData
+from airflow_provider_pika.operators._wait import (
+    Limit,
+    WaitsForVideo,
+    as_airflows_timeout,
+    deferral_timed_out,
+    limit_of,
+)
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.templates import known_now, template_test_of
-from airflow_provider_pika.terms import WatchTerms
-from airflow_provider_pika.waiting import Limit, WaitsForVideo, as_airflows_timeout, deferral_timed_out, limit_of
-from airflow_provider_pika.xcoms import push_request_id
+from airflow_provider_pika.task.arguments import check_known_terms, check_switches, seconds_of, terms_of
+from airflow_provider_pika.task.errors import failing_when_a_look_cannot_help, tells_why_it_fails
+from airflow_provider_pika.task.rendering import RendersNoData
+from airflow_provider_pika.task.templates import known_now, template_test_of
+from airflow_provider_pika.task.terms import WatchTerms
+from airflow_provider_pika.task.xcom import push_request_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_pika.fal.polling import LookAgain, TooLate
     from airflow_provider_pika.fal.progress import Progress
-    from airflow_provider_pika.templates import Templated
+    from airflow_provider_pika.task.templates import Templated
 
 #: Seconds between two looks in reschedule mode, as Airflow's own sensors have it.
 BETWEEN_WORKERS = 60.0

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_pika.exceptions import InvalidInput, PikaError
-from airflow_provider_pika.failures import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.fal.ids import is_base_name, is_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators.inputs import check_switches, seconds_of
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.paths import NOT_LOST, SIDECAR, check_known_path, checked_path
-from airflow_provider_pika.rendering import RendersNoData
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.templates import read_text, template_test_of
+from airflow_provider_pika.task.arguments import check_switches, seconds_of
+from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
+from airflow_provider_pika.task.paths import NOT_LOST, SIDECAR, check_known_path, checked_path
+from airflow_provider_pika.task.rendering import RendersNoData
+from airflow_provider_pika.task.templates import read_text, template_test_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_pika.landing import Landing
-    from airflow_provider_pika.storage import Place
-    from airflow_provider_pika.story import Story
-    from airflow_provider_pika.templates import Templated
+    from airflow_provider_pika.saving.metadata import Story
+    from airflow_provider_pika.saving.object_store import Place
+    from airflow_provider_pika.saving.save import Landing
+    from airflow_provider_pika.task.templates import Templated
 
 #: Seconds that each of the two calls about the request's story may take; where one fails, the story has gaps.
 STORY_WITHIN = 15.0
@@ -90,9 +90,9 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:
         """Save the video, unless it has been; give what is there."""
-        from airflow_provider_pika import lineage
         from airflow_provider_pika.hooks.pika import PikaHook
-        from airflow_provider_pika.story import saved_by
+        from airflow_provider_pika.saving import lineage
+        from airflow_provider_pika.saving.metadata import saved_by
 
         with failing_when_a_submit_cannot_help():
             self._refuse_nothing("video", consequence=NOT_LOST)
@@ -124,15 +124,15 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Give OpenLineage's provider the URL as input and the file as output; it asks only where it is installed."""
-        from airflow_provider_pika.lineage import openlineage_of
+        from airflow_provider_pika.saving.lineage import openlineage_of
 
         landed: tuple[Story, Place] | None = getattr(self, "_landed", None)
         return openlineage_of(*landed) if landed else None
 
     def _landing(self, context: Context, hook: Any) -> Landing:
-        from airflow_provider_pika.landing import Landing
         from airflow_provider_pika.media.download import Limits
-        from airflow_provider_pika.storage import Place
+        from airflow_provider_pika.saving.object_store import Place
+        from airflow_provider_pika.saving.save import Landing
 
         video = video_of(self.video, str(self.path))
         self._refuse_nothing(consequence=NOT_LOST)  # after the video, of which the path may be made
@@ -151,9 +151,9 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
 
     def _told(self, context: Context, hook: Any, video: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask the task that submitted, and fal, for the story; neither may cost the file."""
-        from airflow_provider_pika.fal.looking import Remembered
-        from airflow_provider_pika.story import told_by
-        from airflow_provider_pika.xcoms import pull_request
+        from airflow_provider_pika.fal.lookup import Remembered
+        from airflow_provider_pika.saving.metadata import told_by
+        from airflow_provider_pika.task.xcom import pull_request
 
         asked: Mapping[str, Any] = {}
         remembered = Remembered()

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_pika import fate
 from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
-from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.strict_json import for_airflow
+from airflow_provider_pika.task import fate
+from airflow_provider_pika.task.fate import Fate
 from airflow_provider_pika.triggers.connecting import connected
 from airflow_provider_pika.triggers.pika import CANCEL_WITHIN, Background, broken, read_event, strict_event, to_event
 from airflow_provider_pika.triggers.settling import settled
 
 if TYPE_CHECKING:
-    from airflow_provider_pika.fal.batch_progress import Carried
-    from airflow_provider_pika.fal.pacing import Sightings
+    from airflow_provider_pika.batch.progress import Carried
+    from airflow_provider_pika.fal.client_pool import SharedQueue
+    from airflow_provider_pika.fal.poll_interval import Sightings
     from airflow_provider_pika.fal.polling import Ending, Look, LookAgain
-    from airflow_provider_pika.fal.shared import SharedQueue
 
 #: Requests of which it hands over what was seen, and those that may be in flight beside them. More would be too much
 #: for Airflow's database, which may keep a trigger's arguments in 64 KiB (MySQL).
@@ -104,7 +104,7 @@ class PikaBatchTrigger(BaseTrigger):
             await Background.run(self._cancel_if_meant())
 
     async def _cancel_if_meant(self) -> None:
-        from airflow_provider_pika.fal.batch_progress import Carried
+        from airflow_provider_pika.batch.progress import Carried
 
         carried = Carried.from_json(self.carried)
         try:
@@ -126,7 +126,7 @@ class _Watching:
     """Watches the requests of one trigger."""
 
     def __init__(self, trigger: PikaBatchTrigger) -> None:
-        from airflow_provider_pika.fal.batch_progress import Carried, ids_by_name
+        from airflow_provider_pika.batch.progress import Carried, ids_by_name
         from airflow_provider_pika.fal.progress import Trouble
 
         self._trigger = trigger
@@ -156,9 +156,9 @@ class _Watching:
 
     async def _watch(self, queue: SharedQueue, request_id: str) -> None:
         from airflow_provider_pika.fal.expecting import Kind
-        from airflow_provider_pika.fal.pacing import Sightings
+        from airflow_provider_pika.fal.poll_interval import Sightings
         from airflow_provider_pika.fal.polling import Failed, LookAgain, Wait
-        from airflow_provider_pika.fal.watching import Watch
+        from airflow_provider_pika.fal.watcher import Watch
 
         trigger = self._trigger
 
@@ -178,7 +178,7 @@ class _Watching:
         await self._news.put((request_id, ending))
 
     def _note(self, request_id: str, ending: Ending) -> None:
-        from airflow_provider_pika.fal.batch import shortened
+        from airflow_provider_pika.batch.item import shortened
         from airflow_provider_pika.fal.polling import Failed
 
         if isinstance(ending, Failed):
@@ -188,7 +188,7 @@ class _Watching:
         self._first_ended = self._first_ended or time.monotonic()
 
     def _is_time(self) -> bool:
-        from airflow_provider_pika.fal.batch import is_time_to_top_up
+        from airflow_provider_pika.batch.item import is_time_to_top_up
 
         now = time.monotonic()
         queued = self.carried.tally.queued if self.carried.may_submit(time.time()) else 0
@@ -222,7 +222,7 @@ class _Watching:
 
 
 def _sightings(values: Sequence[Any]) -> Sightings:
-    from airflow_provider_pika.fal.pacing import Sightings
+    from airflow_provider_pika.fal.poll_interval import Sightings
 
     return Sightings(*values)
 
@@ -250,7 +250,7 @@ def read_batch_event(event: Mapping[str, Any] | None) -> BatchEvent:
 
     :raises PikaError: it is none of ours.
     """
-    from airflow_provider_pika.fal.batch_progress import Carried, ids_by_name
+    from airflow_provider_pika.batch.progress import Carried, ids_by_name
 
     try:
         fields = dict(event or {})

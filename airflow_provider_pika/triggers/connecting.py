@@ -12,7 +12,7 @@ from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.hooks.pika import PikaHook
 
 if TYPE_CHECKING:
-    from airflow_provider_pika.fal.shared import SharedQueue
+    from airflow_provider_pika.fal.client_pool import SharedQueue
 
 #: Seconds between two times that Airflow is asked for the connection.
 CONNECT_PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)
@@ -27,7 +27,7 @@ async def connected(pika_conn_id: str, queue_url: str, deadline: float, log: Any
     :raises OtherQueue: the connection leads elsewhere, over and over.
     :raises Exception: what reading the connection raised, over and over.
     """
-    from airflow_provider_pika.fal.shared import shared_queue
+    from airflow_provider_pika.fal.client_pool import shared_queue
 
     async with shared_queue(pika_conn_id, queue_url, PikaHook(pika_conn_id).aget_conn) as queue:
         for pause in (*CONNECT_PAUSES, None):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_pika import fate
 from airflow_provider_pika.exceptions import PikaError, TryLater, UnexpectedAnswer
-from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.strict_json import for_airflow
+from airflow_provider_pika.task import fate
+from airflow_provider_pika.task.fate import Fate
+from airflow_provider_pika.task.xcom import push_return_value
 from airflow_provider_pika.triggers.connecting import connected
 from airflow_provider_pika.triggers.settling import settled
-from airflow_provider_pika.xcoms import push_return_value
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.polling import Ending
@@ -37,7 +37,7 @@ class PikaVideoTrigger(BaseTrigger):
     :param endpoint: the endpoint it was submitted to.
     :param pika_conn_id: the connection's id.
     :param queue_url: where the worker looked first; if the connection leads elsewhere, the wait breaks off.
-    :param poll_interval: seconds between two looks; None: where they matter (``fal/pacing.py``).
+    :param poll_interval: seconds between two looks; None: where they matter (``fal/poll_interval.py``).
     :param deadline: unix seconds; it stands still when the triggerer is restarted.
     :param timeout: seconds that lie before the deadline, for the message.
     :param limit: which of the task's limits they are, "timeout" or "execution_timeout".
@@ -126,9 +126,9 @@ class PikaVideoTrigger(BaseTrigger):
 
     async def _wait(self, progress: Progress) -> Ending:
         from airflow_provider_pika.fal.expecting import Kind
-        from airflow_provider_pika.fal.pacing import Sightings
+        from airflow_provider_pika.fal.poll_interval import Sightings
         from airflow_provider_pika.fal.polling import Look, LookAgain, Wait
-        from airflow_provider_pika.fal.watching import Watch
+        from airflow_provider_pika.fal.watcher import Watch
 
         def tell(look: Look, step: LookAgain | Ending) -> None:
             for line in progress.news(look, step):

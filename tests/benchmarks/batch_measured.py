@@ -23,7 +23,7 @@ def _our_operator(queue_url: str) -> Submit:
     """Give the operator's ``execute``, from the check of the inputs until it defers; its task state is in memory."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
-    from airflow_provider_pika import batch_run, topping_up  # noqa: F401 (imported before the base line)
+    from airflow_provider_pika.batch import attempt, submitter  # noqa: F401 (imported before the base line)
     from airflow_provider_pika.fal import async_client  # noqa: F401
     from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
     from airflow_provider_pika.triggers import batch  # noqa: F401

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_pika.fal import batch, looking, submitting
+from airflow_provider_pika.batch import item
+from airflow_provider_pika.fal import lookup, submitting
 from airflow_provider_pika.triggers import connecting, settling
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
@@ -87,11 +88,11 @@ def s3(shared_s3: RunningS3, monkeypatch: pytest.MonkeyPatch) -> RunningS3:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a submit, a trigger and a batch wait for: three minutes of searching to half a second."""
-    pauses = ((looking, "SEARCH_PAUSES"), (submitting, "REPEAT_AFTER"), (connecting, "CONNECT_PAUSES"))
+    pauses = ((lookup, "SEARCH_PAUSES"), (submitting, "REPEAT_AFTER"), (connecting, "CONNECT_PAUSES"))
     for module, name in pauses:
         monkeypatch.setattr(module, name, tuple(seconds / 300 for seconds in getattr(module, name)))
     monkeypatch.setattr(settling, "SETTLED_AFTER", 0.0)
-    monkeypatch.setattr(batch, "TOP_UP_EVERY", 0.0)
+    monkeypatch.setattr(item, "TOP_UP_EVERY", 0.0)
 
 
 def connect(

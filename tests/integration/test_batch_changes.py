@@ -12,8 +12,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.batch_state import KEY as KEY_OF_PAGE
-from airflow_provider_pika.batch_state import PAGES
+from airflow_provider_pika.batch.state import KEY as KEY_OF_PAGE
+from airflow_provider_pika.batch.state import PAGES
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from tests.integration.conftest import KEY, connect
 from tests.support.airflow import event_of, run_to_the_end

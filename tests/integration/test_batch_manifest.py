@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_pika import batch_manifest
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal.batch import Item
+from airflow_provider_pika.batch import manifest
+from airflow_provider_pika.batch.item import Item
 from airflow_provider_pika.fal.models import Video
 from tests.support.airflow import event_of
 from tests.support.batch import BatchTask, accepted
@@ -84,7 +84,7 @@ def test_a_manifest_an_empty_file_or_none_is_replaced(
 
 
 def test_a_reader_never_sees_half_a_manifest(place: Path) -> None:
-    batch_manifest.write(str(place), [Item()] * 3, "")
+    manifest.write(str(place), [Item()] * 3, "")
     before = place.read_bytes()
 
     def items() -> Iterator[Item]:
@@ -93,17 +93,17 @@ def test_a_reader_never_sees_half_a_manifest(place: Path) -> None:
         raise KeyboardInterrupt  # the worker is stopped
 
     with pytest.raises(KeyboardInterrupt):
-        batch_manifest.write(str(place), items(), "")
+        manifest.write(str(place), items(), "")
     assert place.read_bytes() == before
     assert names_in(place.parent) == ["clips.jsonl"]
 
 
 def test_a_manifest_of_any_length_takes_no_memory(place: Path) -> None:
     video = Video(url="https://v3.fal.media/" + "x" * 500, request_id="r", endpoint="fal-ai/pika")
-    batch_manifest.write(str(place), [Item()], "")  # what is imported is
+    manifest.write(str(place), [Item()], "")  # what is imported is
     tracemalloc.start()
-    batch_manifest.write(str(place), (Item(outcome=video) for _ in range(20_000)), "")
-    batch_manifest.write(str(place), (Item(outcome=video) for _ in range(20_000)), "")  # over its own
+    manifest.write(str(place), (Item(outcome=video) for _ in range(20_000)), "")
+    manifest.write(str(place), (Item(outcome=video) for _ in range(20_000)), "")  # over its own
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert place.stat().st_size > 10_000_000

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika import fate
+from airflow_provider_pika.batch.progress import Carried, Tally
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.batch_progress import Carried, Tally
 from airflow_provider_pika.fal.polling import Done, Failed, TooLate
-from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.hooks.pika import PikaHook
+from airflow_provider_pika.task import fate
+from airflow_provider_pika.task.fate import Fate
 from airflow_provider_pika.triggers.batch import PikaBatchTrigger, read_batch_event
 from tests.integration.conftest import KEY
 from tests.support.airflow import event_of

@@ -18,16 +18,16 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika import fate
-from airflow_provider_pika.cancelling import CANCEL_WITHIN
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.polling import TooLate
-from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
-from airflow_provider_pika.task_state import KEY
+from airflow_provider_pika.task import fate
+from airflow_provider_pika.task.fate import Fate
+from airflow_provider_pika.task.kill import CANCEL_WITHIN
+from airflow_provider_pika.task.state import KEY
 from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.integration.conftest import connect
 from tests.support.airflow import StateStore, TaskInstance, context, run_to_the_end

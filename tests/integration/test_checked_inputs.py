@@ -18,7 +18,7 @@ from airflow_provider_pika.fal.polling import TooLate
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
-from airflow_provider_pika.task_state import KEY
+from airflow_provider_pika.task.state import KEY
 from airflow_provider_pika.triggers.pika import to_event
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
 from tests.support.batch import BatchTask

@@ -11,11 +11,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow.sdk import DAG
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika import fate
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fate import Fate
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.task import fate
+from airflow_provider_pika.task.fate import Fate
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
 from tests.support.emulator import RunningEmulator
 

@@ -15,12 +15,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_pika.batch.progress import Carried, Tally
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.account import Account
-from airflow_provider_pika.fal.batch_progress import Carried, Tally
 from airflow_provider_pika.fal.client import FalQueue
-from airflow_provider_pika.fal.looking import search
+from airflow_provider_pika.fal.lookup import search
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.triggers.batch import PikaBatchTrigger, read_batch_event

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, looking
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, lookup
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.async_client import EVENTS_APART, AsyncFalQueue
 from airflow_provider_pika.fal.client import FalQueue
-from airflow_provider_pika.fal.looking import search
+from airflow_provider_pika.fal.lookup import search
 from airflow_provider_pika.fal.progress import LINES_A_LOOK
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from tests.integration.conftest import KEY, connect
@@ -116,8 +116,8 @@ def test_an_answer_that_drips_ends_in_time(read: Read) -> None:
 def test_a_history_without_end_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"request_id": f"r{n}", "status_code": 200, "json_input": {"prompt": "x" * 20_000}} for n in range(100)]
     page = http({"items": rows, "next_cursor": "1", "has_more": True})
-    monkeypatch.setattr(looking, "SEARCH_PAUSES", ())
-    monkeypatch.setattr(looking, "MOST_PAGES", 5)
+    monkeypatch.setattr(lookup, "SEARCH_PAUSES", ())
+    monkeypatch.setattr(lookup, "MOST_PAGES", 5)
     with (
         HostileServer(lambda *_: [page]) as server,
         FalQueue(Account(f"Key {KEY}", server.url)) as queue,

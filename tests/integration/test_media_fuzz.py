@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.media.download import Download, Fetched, Limits
 from airflow_provider_pika.media.mp4 import Clip
-from airflow_provider_pika.media.probing import probe
-from airflow_provider_pika.media.trust import Trust
+from airflow_provider_pika.media.url_policy import Trust
+from airflow_provider_pika.media.verify import probe
 from tests.support.bombs import encoded
 
 LIMITS = Limits(seconds=1.0, stall=0.3, size=1 << 16)

@@ -23,7 +23,7 @@ from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators import pika as operators
-from airflow_provider_pika.task_state import KEY
+from airflow_provider_pika.task.state import KEY
 from tests.support.airflow import StateStore, TaskInstance, context
 from tests.support.hand_run_emulator import URL, VIDEO, HandRunEmulator
 

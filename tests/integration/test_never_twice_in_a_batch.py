@@ -21,14 +21,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from airflow_provider_pika import batch_state
+from airflow_provider_pika.batch import item, state
 from airflow_provider_pika.emulator import errors as fal_errors
 from airflow_provider_pika.emulator.records import Job, Outcome
 from airflow_provider_pika.exceptions import PikaError
-from airflow_provider_pika.fal import async_client, batch
+from airflow_provider_pika.fal import async_client
 from airflow_provider_pika.fal.account import Account
-from airflow_provider_pika.fal.calls import Call
 from airflow_provider_pika.fal.client import FalQueue
+from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from tests.support.airflow import StateStore, TaskInstance, context, event_of
@@ -117,9 +117,9 @@ class NeverTwiceInABatch(RuleBasedStateMachine):
         self.patch.setattr(PikaHook, "get_conn", lambda _: FalQueue(account, self.fal))
         self.patch.setattr(PikaHook, "aget_conn", queue)
         self.patch.setattr(time, "sleep", self.time_passes)
-        self.patch.setattr(batch_state, "PAGE", PAGE)
-        self.patch.setattr(batch_state, "GATHERED", 0)
-        self.patch.setattr(batch, "KEPT_FOR", 0.0)  # a worker is told of each ending
+        self.patch.setattr(state, "PAGE", PAGE)
+        self.patch.setattr(state, "GATHERED", 0)
+        self.patch.setattr(item, "KEPT_FOR", 0.0)  # a worker is told of each ending
 
     def teardown(self) -> None:
         try:

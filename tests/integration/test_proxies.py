@@ -21,7 +21,7 @@ from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.network import trusted
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.media.download import Download, Limits
-from airflow_provider_pika.media.trust import Trust
+from airflow_provider_pika.media.url_policy import Trust
 from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
 from tests.support.hostile import HostileServer, http

@@ -17,7 +17,7 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.task_state import KEY
+from airflow_provider_pika.task.state import KEY
 from tests.integration.conftest import connect
 from tests.support.airflow import StateStore, TaskInstance, run_to_the_end
 from tests.support.emulator import RunningEmulator

@@ -14,7 +14,7 @@ from airflow.sdk import DAG, Asset, AssetAlias
 
 from airflow_provider_pika import __version__
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal.looking import Remembered
+from airflow_provider_pika.fal.lookup import Remembered
 from airflow_provider_pika.fal.models import PastRequest
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
@@ -235,7 +235,9 @@ def test_no_story_of_another_file_stands_beside_a_new_one_even_for_a_moment(
 ) -> None:
     save(video, tmp_path / "fox.mp4")
     other, _ = generated("an owl")
-    monkeypatch.setattr("airflow_provider_pika.storage.Place.put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "airflow_provider_pika.saving.object_store.Place.put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):  # killed between the two
         save(other, tmp_path / "fox.mp4", overwrite=True)
     assert names_in(tmp_path) == ["fox.mp4"]
@@ -250,7 +252,9 @@ def test_a_stale_story_without_its_file_does_not_outlive_a_crash(
     path.unlink()
     other, _ = generated("an owl")
     with monkeypatch.context() as killed:
-        killed.setattr("airflow_provider_pika.storage.Place.put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr(
+            "airflow_provider_pika.saving.object_store.Place.put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             save(other, path)
     assert save(other, path)["request_id"] == other["request_id"]

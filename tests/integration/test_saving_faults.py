@@ -17,7 +17,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.media import fetching
+from airflow_provider_pika.media import http_range
 from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import Video, generated, names_in, save, story_beside
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.drawn
 
 @pytest.fixture(autouse=True)
 def quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "PAUSES", tuple(seconds / 100 for seconds in fetching.PAUSES))
+    monkeypatch.setattr(http_range, "PAUSES", tuple(seconds / 100 for seconds in http_range.PAUSES))
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_slow_download_says_how_far_it_is(
 ) -> None:
     monkeypatch.setattr("airflow_provider_pika.media.download.TELL_EVERY", 0.3)
     told: list[str] = []
-    monkeypatch.setattr("airflow_provider_pika.landing.Download", _telling(told))
+    monkeypatch.setattr("airflow_provider_pika.saving.save.Download", _telling(told))
     save(faulty("a fox [[slow_download bytes_per_second=200000]]"), tmp_path / "fox.mp4")
     # how large the clip is follows from its seed, which is drawn
     assert any(re.match(r"Fetched 0\.\d of 0\.\d MB \(\d+%\), [\d.]+ MB/s$", line) for line in told), told

@@ -17,9 +17,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal.looking import Remembered
+from airflow_provider_pika.fal.lookup import Remembered
 from airflow_provider_pika.fal.models import PastRequest
-from airflow_provider_pika.story import LONGEST
+from airflow_provider_pika.saving.metadata import LONGEST
 from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver, story_beside
@@ -252,7 +252,7 @@ def test_another_files_story_says_nothing_raw(video: Video, folder: Path) -> Non
 BOMB = """
 import json, resource, sys
 sys.path.insert(0, {root!r})
-from airflow_provider_pika.story import Story
+from airflow_provider_pika.saving.metadata import Story
 with open(sys.argv[1]) as file:
     told = file.read().rstrip()[:-1]
 text = (told + ', "input": {{"a": [' + '[{{}}],' * 2_800_000 + '0]}}}}').encode()

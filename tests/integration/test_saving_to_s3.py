@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from botocore.exceptions import ClientError
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.storage import Place
+from airflow_provider_pika.saving.object_store import Place
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
 from tests.support.saving import Video, generated, save
@@ -151,7 +151,7 @@ def test_a_store_that_does_not_move_onto_a_file_and_does_not_say_so_is_seen_thro
             if not Path(path2).exists():
                 super().mv(path1, path2, **options)
 
-    monkeypatch.setattr("airflow_provider_pika.storage.DISK", ("",))
+    monkeypatch.setattr("airflow_provider_pika.saving.object_store.DISK", ("",))
     attach("local", fs=Reluctant())
     first = save(video, f"local://{tmp_path}/fox.mp4")
     other, _ = generated("an owl")

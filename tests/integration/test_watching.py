@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from airflow_provider_pika.exceptions import InvalidKey, RateLimited, TryLater
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, shared
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, client_pool
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.async_client import AsyncFalQueue
+from airflow_provider_pika.fal.client_pool import SharedQueue, shared_queue
 from airflow_provider_pika.fal.expecting import Experience, Kind
 from airflow_provider_pika.fal.polling import Done, Ending, Failed, Look, LookAgain, TooLate, Wait
-from airflow_provider_pika.fal.shared import SharedQueue, shared_queue
-from airflow_provider_pika.fal.watching import Watch
+from airflow_provider_pika.fal.watcher import Watch
 from airflow_provider_pika.hooks.pika import PikaHook
 from tests.integration.conftest import KEY
 from tests.support.emulator import RunningEmulator
@@ -97,7 +97,7 @@ def test_another_event_loop_has_a_client_of_its_own_and_none_is_kept_for_a_loop_
         Watched(connection).all([request_id])
     assert connection.reads == 2
     gc.collect()
-    assert not any(shared._QUEUES.values())
+    assert not any(client_pool._QUEUES.values())
 
 
 def test_after_a_key_rotation_the_waits_go_on_with_the_new_key_and_read_it_once(
@@ -170,7 +170,7 @@ def test_a_connection_that_cannot_be_read_after_a_401_fails_nobody(connection: C
 def test_one_429_with_retry_after_slows_all_waits_of_the_connection(
     connection: Connection, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "COMING_BACK", 0.1)
+    monkeypatch.setattr(client_pool, "COMING_BACK", 0.1)
     request_ids = submitted([f"slowed {n} [[never_finish]]" for n in range(4)])
 
     async def slowed() -> list[int]:
@@ -240,7 +240,7 @@ def test_a_stream_that_is_refused_or_breaks_leaves_the_wait_to_polling(
 def test_a_stream_that_falls_silent_does_not_hide_the_end(
     connection: Connection, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_pika.fal.watching.SILENCE", 0.3)
+    monkeypatch.setattr("airflow_provider_pika.fal.watcher.SILENCE", 0.3)
     [request_id] = submitted(["a silent stream"])
     emulator.fault("stall", on="stream", times=1, seconds=60)
     [ending] = Watched(connection, stream=True).all([request_id])

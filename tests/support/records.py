@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_pika.fal.record import Record
-from airflow_provider_pika.fal.resuming import Wanted
+from airflow_provider_pika.fal.recovery import Wanted
 
 
 def submitted_for(wanted: Wanted) -> Record:

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, answers
-from airflow_provider_pika.fal.batch_progress import Tally
+from airflow_provider_pika.batch.progress import Tally
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, responses
 from airflow_provider_pika.fal.http_answer import Answer
 from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.saving.metadata import Story
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
-from airflow_provider_pika.story import Story
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from dev.airflow_home import ROOT, AirflowHome
 from tests.support.running_airflow import RunningAirflow
@@ -169,7 +169,7 @@ def test_the_message_shown_is_the_real_one() -> None:
     request_id = "019e1951-c778-7120-9c82-16efcf40ec82"
     answer = Answer.read(422, {}, json.dumps({"detail": detail}).encode())
     with pytest.raises(errors.ContentPolicyViolation) as refused:
-        answers.result(answer, TEXT_TO_VIDEO, request_id)
+        responses.result(answer, TEXT_TO_VIDEO, request_id)
     [shown] = [text for text in blocks("text") if "content_policy_violation" in text]
     assert " ".join(shown.split()) == str(refused.value)
 

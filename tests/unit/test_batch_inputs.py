@@ -12,9 +12,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk.definitions.xcom_arg import _ConcatResult, _MapResult
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 
+from airflow_provider_pika.batch.inputs import batch_inputs_of
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
-from airflow_provider_pika.operators.batch_inputs import batch_inputs_of
 
 
 def prompts_of(inputs: Any) -> list[str]:

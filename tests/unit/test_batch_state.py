@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.batch_state import PAGE, PAGES, BatchState
+from airflow_provider_pika.batch.item import Item
+from airflow_provider_pika.batch.state import PAGE, PAGES, BatchState
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.batch import Item
 from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.fal.record import Record
-from airflow_provider_pika.fal.resuming import Wanted
+from airflow_provider_pika.fal.recovery import Wanted
 from tests.support.airflow import StateStore
 from tests.support.records import submitted_for
 

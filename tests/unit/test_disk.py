@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_pika import disk
 from airflow_provider_pika.exceptions import PathTaken, StorageFailed
+from airflow_provider_pika.saving import disk
 
 CLIP = b"a clip" * 1000
 SHA256 = hashlib.sha256(CLIP).hexdigest()

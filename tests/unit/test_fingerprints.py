@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_pika.batch.inputs import batch_inputs_of
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.record import fingerprint
-from airflow_provider_pika.operators.batch_inputs import batch_inputs_of
-from airflow_provider_pika.operators.inputs import arguments_of
+from airflow_provider_pika.task.arguments import arguments_of
 
 PLAIN: dict[str, Any] = {
     "prompt": "a fox",

@@ -54,7 +54,7 @@ def test_the_lower_floor_works_without_airflow() -> None:
     code = (
         "import sys; sys.modules['airflow'] = None\n"
         "import airflow_provider_pika.fal.client, airflow_provider_pika.fal.progress\n"
-        "import airflow_provider_pika.media.download, airflow_provider_pika.media.probing; print('ok')"
+        "import airflow_provider_pika.media.download, airflow_provider_pika.media.verify; print('ok')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "ok\n", done.stderr

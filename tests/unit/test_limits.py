@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_pika.batch.inputs import batch_inputs_of
 from airflow_provider_pika.decorators.returned import inputs_of
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.get_provider_info import LIMITS, get_provider_info
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
-from airflow_provider_pika.operators.batch_inputs import batch_inputs_of
-from airflow_provider_pika.operators.inputs import arguments_of, most_of
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.templates import LONGEST_JSON, LONGEST_LITERAL, read_text
+from airflow_provider_pika.task.arguments import arguments_of, most_of
+from airflow_provider_pika.task.templates import LONGEST_JSON, LONGEST_LITERAL, read_text
 
 LONG = "x" * (int(LIMITS["max_prompt_length"]["default"]) + 1)
 MANY = ["a fox"] * (int(LIMITS["max_batch_size"]["default"]) + 1)

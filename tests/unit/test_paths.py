@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_pika.exceptions import InvalidInput
-from airflow_provider_pika.paths import MOST_BYTES, SIDECAR, check_known_path, checked_path
+from airflow_provider_pika.task.paths import MOST_BYTES, SIDECAR, check_known_path, checked_path
 
 UPWARDS = [
     "..",

@@ -14,9 +14,9 @@ from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
-from airflow_provider_pika.operators.inputs import switch_of
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.task.arguments import switch_of
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.support.numbers import NumpyInteger
 from tests.support.rendering import rendered

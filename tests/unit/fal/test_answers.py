@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, answers
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, responses
 from airflow_provider_pika.fal.http_answer import Answer
 from airflow_provider_pika.fal.models import QueueStatus, Video
 
@@ -33,7 +33,7 @@ def raised(read: Any, *arguments: Any) -> errors.PikaError:
 
 
 def test_an_accepted_submit_gives_the_request_id() -> None:
-    assert answers.submitted(answer(200, {"request_id": ID, "status": "IN_QUEUE"}), TEXT_TO_VIDEO) == ID
+    assert responses.submitted(answer(200, {"request_id": ID, "status": "IN_QUEUE"}), TEXT_TO_VIDEO) == ID
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_an_accepted_submit_gives_the_request_id() -> None:
     ],
 )
 def test_an_answer_that_may_follow_an_acceptance_is_unknown_and_never_retried(lost: Answer) -> None:
-    error = raised(answers.submitted, lost, TEXT_TO_VIDEO)
+    error = raised(responses.submitted, lost, TEXT_TO_VIDEO)
     assert type(error) is errors.SubmitUnknown
     assert not error.retry_helps
     assert "may be charged" in str(error)
@@ -99,25 +99,25 @@ def test_an_answer_that_may_follow_an_acceptance_is_unknown_and_never_retried(lo
 def test_a_refused_submit_says_whether_a_retry_helps(
     refusal: Answer, kind: type[errors.PikaError], retry_helps: bool
 ) -> None:
-    error = raised(answers.submitted, refusal, TEXT_TO_VIDEO)
+    error = raised(responses.submitted, refusal, TEXT_TO_VIDEO)
     assert type(error) is kind
     assert error.retry_helps is retry_helps
     assert kind is errors.UnknownEndpoint or "Nothing was accepted" in str(error)
 
 
 def test_a_refusal_that_passes_says_that_nothing_was_accepted() -> None:
-    error = raised(answers.submitted, answer(503, {"detail": "busy"}, x_fal_error_type="x"), TEXT_TO_VIDEO)
+    error = raised(responses.submitted, answer(503, {"detail": "busy"}, x_fal_error_type="x"), TEXT_TO_VIDEO)
     assert "Nothing was accepted; a retry submits again" in str(error)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("17", 17.0), ("soon", None), ("", None)])
 def test_retry_after_is_read_as_seconds(value: str, seconds: float | None) -> None:
-    assert raised(answers.submitted, answer(429, {}, retry_after=value), TEXT_TO_VIDEO).retry_after == seconds
+    assert raised(responses.submitted, answer(429, {}, retry_after=value), TEXT_TO_VIDEO).retry_after == seconds
 
 
 def test_retry_after_is_read_as_a_date_too() -> None:
     in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
-    error = raised(answers.submitted, answer(429, {}, retry_after=in_a_minute), TEXT_TO_VIDEO)
+    error = raised(responses.submitted, answer(429, {}, retry_after=in_a_minute), TEXT_TO_VIDEO)
     assert error.retry_after == pytest.approx(60, abs=10)
 
 
@@ -126,13 +126,13 @@ def test_retry_after_is_read_as_a_date_too() -> None:
 
 @pytest.mark.parametrize("code", [200, 202])
 def test_only_the_body_tells_a_status(code: int) -> None:
-    assert answers.status(answer(code, {"status": "IN_QUEUE", "queue_position": 2}), ID).queue_position == 2
+    assert responses.status(answer(code, {"status": "IN_QUEUE", "queue_position": 2}), ID).queue_position == 2
 
 
 @pytest.mark.parametrize("body", [{"status": None}, {}, [], "null", "<html>"])
 def test_a_status_that_cannot_be_read_is_looked_at_again(body: Any) -> None:
-    assert type(raised(answers.status, answer(200, body), ID)) is errors.ForeignAnswer
-    assert type(raised(answers.status, answer(200, body, x_fal_request_id=ID), ID)) is errors.UnexpectedAnswer
+    assert type(raised(responses.status, answer(200, body), ID)) is errors.ForeignAnswer
+    assert type(raised(responses.status, answer(200, body, x_fal_request_id=ID), ID)) is errors.UnexpectedAnswer
 
 
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "completed", "OK"])
@@ -142,7 +142,7 @@ def test_a_status_of_fals_that_is_not_known_fails_at_once_and_is_never_success(s
         answer(202, {"status": status, "response_url": "https://queue.fal.run/x"}),
         answer(200, {"status": status}, x_fal_request_id=ID),
     ):
-        error = raised(answers.status, said, ID)
+        error = raised(responses.status, said, ID)
         assert type(error) is errors.UnknownStatus
         assert not error.retry_helps
 
@@ -151,7 +151,7 @@ def test_a_status_of_fals_that_is_not_known_fails_at_once_and_is_never_success(s
     "body", [{"status": "ok"}, {"status": "error", "message": "log in"}, {"status": "FAILED", "request_id": "another"}]
 )
 def test_a_gateways_object_with_a_status_is_looked_at_again(body: Any) -> None:
-    error = raised(answers.status, answer(200, body), ID)
+    error = raised(responses.status, answer(200, body), ID)
     assert type(error) is errors.ForeignAnswer
     assert error.retry_helps
 
@@ -167,19 +167,19 @@ def test_a_gateways_object_with_a_status_is_looked_at_again(body: Any) -> None:
     ],
 )
 def test_no_cosmetic_field_of_a_status_fails_a_healthy_wait(odd: dict[str, Any]) -> None:
-    assert answers.status(answer(200, {"status": "IN_PROGRESS", **odd}), ID).status == "IN_PROGRESS"
+    assert responses.status(answer(200, {"status": "IN_PROGRESS", **odd}), ID).status == "IN_PROGRESS"
 
 
 def test_an_error_of_any_shape_in_a_completed_status_is_a_failure() -> None:
-    seen = answers.status(answer(200, {"status": "COMPLETED", "error": {"code": 7}}), ID)
-    outcome = answers.outcome(seen, VIDEO, ID)
+    seen = responses.status(answer(200, {"status": "COMPLETED", "error": {"code": 7}}), ID)
+    outcome = responses.outcome(seen, VIDEO, ID)
     assert isinstance(outcome, errors.GenerationFailed)
     assert '"code": 7' in str(outcome)
 
 
 def test_a_failed_look_says_that_the_request_goes_on() -> None:
     assert "The request itself goes on at fal" in str(
-        raised(answers.status, answer(403, {"detail": "User is locked."}), ID)
+        raised(responses.status, answer(403, {"detail": "User is locked."}), ID)
     )
 
 
@@ -200,7 +200,7 @@ def test_a_failed_look_says_that_the_request_goes_on() -> None:
 def test_a_failed_look_says_whether_another_one_helps(
     refusal: Answer, kind: type[errors.PikaError], retry_helps: bool
 ) -> None:
-    error = raised(answers.status, refusal, ID)
+    error = raised(responses.status, refusal, ID)
     assert (type(error), error.retry_helps, error.request_id) == (kind, retry_helps, ID)
 
 
@@ -235,9 +235,9 @@ def test_an_answer_that_is_not_fals_says_nothing_of_a_request(said: Answer, read
     if (read, said.status_code) == ("cancel", 204):  # any 2xx takes a cancellation, so an empty one does
         return
     calls = {
-        "status": lambda: answers.status(said, ID),
-        "result": lambda: answers.result(said, TEXT_TO_VIDEO, ID),
-        "cancel": lambda: answers.cancelled(said, ID),
+        "status": lambda: responses.status(said, ID),
+        "result": lambda: responses.result(said, TEXT_TO_VIDEO, ID),
+        "cancel": lambda: responses.cancelled(said, ID),
     }
     error = raised(calls[read])
     assert type(error) is errors.ForeignAnswer
@@ -257,16 +257,16 @@ DOUBTFUL = {
 
 @pytest.mark.parametrize(("code", "kind"), DOUBTFUL.items())
 def test_a_bare_detail_is_doubted_and_then_believed(code: int, kind: type[errors.PikaError]) -> None:
-    error = raised(answers.result, answer(code, {"detail": "No"}), TEXT_TO_VIDEO, ID)
+    error = raised(responses.result, answer(code, {"detail": "No"}), TEXT_TO_VIDEO, ID)
     assert type(error) is errors.DoubtfulAnswer
     assert error.retry_helps
-    fals = answers.believed(error)
+    fals = responses.believed(error)
     assert (type(fals), fals.request_id, fals.status_code) == (kind, ID, code)
 
 
 @pytest.mark.parametrize("code", [500, 502, 503, 504, 520, 599])
 def test_a_gateways_5xx_names_the_gateway(code: int) -> None:
-    error = raised(answers.status, answer(code, "<html>down</html>", server="nginx/1.25"), ID)
+    error = raised(responses.status, answer(code, "<html>down</html>", server="nginx/1.25"), ID)
     assert type(error) is errors.ServerUnavailable
     assert f"HTTP {code}, server nginx/1.25, '<html>down</html>'" in error.message
 
@@ -275,7 +275,7 @@ def test_a_gateways_5xx_names_the_gateway(code: int) -> None:
 
 
 def test_the_video_is_read_with_null_for_what_fal_did_not_say() -> None:
-    video = answers.result(answer(200, {"video": {"url": "https://v3b.fal.media/a.mp4"}}), TEXT_TO_VIDEO, ID)
+    video = responses.result(answer(200, {"video": {"url": "https://v3b.fal.media/a.mp4"}}), TEXT_TO_VIDEO, ID)
     assert video.model_dump() == {
         "url": "https://v3b.fal.media/a.mp4",
         "content_type": None,
@@ -290,29 +290,29 @@ def test_the_video_is_read_with_null_for_what_fal_did_not_say() -> None:
 @pytest.mark.parametrize("body", [{}, {"video": None}, {"video": {}}, {"video": {"url": "file:///etc"}}])
 def test_a_result_of_fals_without_a_video_is_a_failure(body: Any) -> None:
     result = answer(200, body, x_fal_request_id=ID)
-    assert type(raised(answers.result, result, TEXT_TO_VIDEO, ID)) is errors.GenerationFailed
+    assert type(raised(responses.result, result, TEXT_TO_VIDEO, ID)) is errors.GenerationFailed
 
 
 @pytest.mark.parametrize("odd", [{"file_size": "1.5 MB"}, {"content_type": ["video/mp4"]}, {"file_name": 1}])
 def test_no_cosmetic_field_of_a_result_costs_a_paid_video(odd: dict[str, Any]) -> None:
     url = "https://v3b.fal.media/a.mp4"
-    assert answers.result(answer(200, {"video": {"url": url, **odd}}), TEXT_TO_VIDEO, ID).url == url
+    assert responses.result(answer(200, {"video": {"url": url, **odd}}), TEXT_TO_VIDEO, ID).url == url
 
 
 @pytest.mark.parametrize("body", ["<html>", [], "null"])
 def test_a_result_that_cannot_be_read_is_looked_at_again(body: Any) -> None:
-    assert type(raised(answers.result, answer(200, body), TEXT_TO_VIDEO, ID)) is errors.ForeignAnswer
+    assert type(raised(responses.result, answer(200, body), TEXT_TO_VIDEO, ID)) is errors.ForeignAnswer
 
 
 def test_an_internal_error_is_the_requests_own_only_if_its_status_says_so() -> None:
-    brought = raised(answers.result, answer(500, {"detail": "x", "error_type": "internal_error"}), TEXT_TO_VIDEO, ID)
+    brought = raised(responses.result, answer(500, {"detail": "x", "error_type": "internal_error"}), TEXT_TO_VIDEO, ID)
     assert type(brought) is errors.ServerUnavailable
     status = QueueStatus(status="COMPLETED", error="x", error_type="internal_error")
-    assert isinstance(answers.outcome(status, brought, ID), errors.GenerationInterrupted)
+    assert isinstance(responses.outcome(status, brought, ID), errors.GenerationInterrupted)
 
 
 def test_a_result_that_is_still_in_progress_is_looked_at_again() -> None:
-    error = raised(answers.result, answer(400, {"detail": "Request is still in progress"}), TEXT_TO_VIDEO, ID)
+    error = raised(responses.result, answer(400, {"detail": "Request is still in progress"}), TEXT_TO_VIDEO, ID)
     assert error.retry_helps
     assert not isinstance(error, errors.GenerationFailed)
 
@@ -351,7 +351,7 @@ TYPED_500 = {"detail": [{"loc": ["body"], "msg": "boom", "type": "internal_serve
 def test_the_requests_own_failure_is_told_by_its_type(
     failure: Answer, kind: type[errors.PikaError], error_type: str | None
 ) -> None:
-    error = raised(answers.result, failure, TEXT_TO_VIDEO, ID)
+    error = raised(responses.result, failure, TEXT_TO_VIDEO, ID)
     assert (type(error), error.error_type, error.request_id) == (kind, error_type, ID)
 
 
@@ -370,24 +370,24 @@ def test_the_requests_own_failure_is_told_by_its_type(
 def test_a_gateways_or_fals_own_answer_is_no_failure_of_the_request(
     failure: Answer, kind: type[errors.PikaError]
 ) -> None:
-    assert type(raised(answers.result, failure, TEXT_TO_VIDEO, ID)) is kind
+    assert type(raised(responses.result, failure, TEXT_TO_VIDEO, ID)) is kind
 
 
 @pytest.mark.parametrize("code", [500, 502, 503, 504])
 def test_trouble_on_the_way_to_the_result_is_no_failure_of_the_request(code: int) -> None:
-    error = raised(answers.result, answer(code, "<html>nginx</html>"), TEXT_TO_VIDEO, ID)
+    error = raised(responses.result, answer(code, "<html>nginx</html>"), TEXT_TO_VIDEO, ID)
     assert type(error) is errors.ServerUnavailable
 
 
 def test_fals_own_words_and_what_to_do_stand_in_the_message() -> None:
-    message = str(raised(answers.result, answer(422, CONTENT_POLICY), TEXT_TO_VIDEO, ID))
+    message = str(raised(responses.result, answer(422, CONTENT_POLICY), TEXT_TO_VIDEO, ID))
     assert "prompt: It was flagged" in message
     assert f"request id {ID}, type content_policy_violation, HTTP 422" in message
     assert "Change the prompt; the same one is refused again" in message
 
 
 def test_an_answer_of_a_megabyte_does_not_make_a_message_of_a_megabyte() -> None:
-    assert len(str(raised(answers.status, answer(500, "x" * 1_000_000), ID))) < 1500
+    assert len(str(raised(responses.status, answer(500, "x" * 1_000_000), ID))) < 1500
 
 
 # --- status and result together
@@ -397,24 +397,24 @@ VIDEO = Video(url="https://v3b.fal.media/a.mp4", request_id=ID, endpoint=TEXT_TO
 
 
 def test_a_completed_status_with_an_error_fails_even_if_a_result_is_there() -> None:
-    outcome = answers.outcome(FAILED, VIDEO, ID)
+    outcome = responses.outcome(FAILED, VIDEO, ID)
     assert isinstance(outcome, errors.GenerationInterrupted)
     assert "Request timed out" in str(outcome)
 
 
 def test_a_completed_status_with_an_error_needs_no_readable_result() -> None:
     gone = errors.UnknownRequest("gone")
-    assert isinstance(answers.outcome(FAILED, gone, ID), errors.GenerationFailed)
+    assert isinstance(responses.outcome(FAILED, gone, ID), errors.GenerationFailed)
 
 
 def test_the_results_own_words_come_before_the_statuss() -> None:
     said = errors.ContentPolicyViolation("flagged")
-    assert answers.outcome(FAILED, said, ID) is said
+    assert responses.outcome(FAILED, said, ID) is said
 
 
 def test_the_inference_time_comes_from_the_status() -> None:
     seen = QueueStatus.model_validate({"status": "COMPLETED", "metrics": {"inference_time": 12.5}})
-    outcome = answers.outcome(seen, VIDEO, ID)
+    outcome = responses.outcome(seen, VIDEO, ID)
     assert isinstance(outcome, Video)
     assert outcome.inference_time == 12.5
 
@@ -434,17 +434,17 @@ def test_the_inference_time_comes_from_the_status() -> None:
     ],
 )
 def test_a_cancel_says_whether_it_came_in_time(said: Answer, taken: bool) -> None:
-    assert answers.cancelled(said, ID) is taken
+    assert responses.cancelled(said, ID) is taken
 
 
 def test_a_cancel_of_an_unknown_request_is_an_error() -> None:
-    assert type(raised(answers.cancelled, answer(404, {"status": "NOT_FOUND"}), ID)) is errors.UnknownRequest
+    assert type(raised(responses.cancelled, answer(404, {"status": "NOT_FOUND"}), ID)) is errors.UnknownRequest
 
 
 def test_a_cancel_that_fal_does_not_take_is_not_said_to_be_taken() -> None:
     for body in ({"success": False}, {"status": "ok"}, {"status": "QUEUED"}):
-        assert raised(answers.cancelled, answer(200, body), ID).retry_helps
-    assert type(raised(answers.cancelled, answer(200, {"status": "NOT_FOUND"}), ID)) is errors.UnknownRequest
+        assert raised(responses.cancelled, answer(200, body), ID).retry_helps
+    assert type(raised(responses.cancelled, answer(200, {"status": "NOT_FOUND"}), ID)) is errors.UnknownRequest
 
 
 # --- history
@@ -452,11 +452,11 @@ def test_a_cancel_that_fal_does_not_take_is_not_said_to_be_taken() -> None:
 
 @pytest.mark.parametrize("said", [answer(403, "<html>"), answer(404, {"message": "no"}), answer(302, "")])
 def test_a_history_that_something_else_refuses_is_not_to_be_had(said: Answer) -> None:
-    error = raised(answers.history, said)
+    error = raised(responses.history, said)
     assert type(error) is errors.RequestRejected
     assert "in front of fal" in error.message
 
 
 @pytest.mark.parametrize("said", [answer(200, "<html>"), answer(200, {"message": "ok"}), answer(503, "<html>")])
 def test_a_history_that_cannot_be_read_just_now_is_read_again(said: Answer) -> None:
-    assert raised(answers.history, said).retry_helps
+    assert raised(responses.history, said).retry_helps

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.batch import (
+from airflow_provider_pika.batch.item import (
     KEPT_FOR,
     MOST_IN_AN_EVENT,
     TOP_UP_AFTER,
@@ -20,9 +19,10 @@ from airflow_provider_pika.fal.batch import (
     is_time_to_top_up,
     slots_of,
 )
-from airflow_provider_pika.fal.batch_progress import Carried, Tally, ids_by_name
+from airflow_provider_pika.batch.progress import Carried, Tally, ids_by_name
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.models import Video
-from airflow_provider_pika.fal.resuming import Wanted
+from airflow_provider_pika.fal.recovery import Wanted
 from tests.support.records import submitted_for
 
 WANTED = Wanted(TEXT_TO_VIDEO, {"prompt": "a fox"}, "https://queue.fal.run", generation=3, attempt=2, on_clear="reuse")

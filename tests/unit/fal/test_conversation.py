@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika.exceptions import PikaError, ServerUnavailable
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, calls
-from airflow_provider_pika.fal.calls import Call
-from airflow_provider_pika.fal.conversation import Conversation, Pause, ahold, hold
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, requests
+from airflow_provider_pika.fal.requests import Call
+from airflow_provider_pika.fal.sansio import Conversation, Pause, ahold, hold
 
 
 def story() -> Conversation[list[Any]]:
     said: list[Any] = []
     for number in range(3):
         try:
-            said.append((yield calls.cancel(TEXT_TO_VIDEO, f"r-{number}")))
+            said.append((yield requests.cancel(TEXT_TO_VIDEO, f"r-{number}")))
         except PikaError as error:
             said.append(type(error))
         yield Pause(number)
@@ -53,7 +53,7 @@ def test_a_conversation_is_the_same_blocking_and_on_an_event_loop() -> None:
 
 def test_an_error_that_a_conversation_does_not_expect_ends_it() -> None:
     def naive() -> Conversation[bool]:
-        return (yield calls.cancel(TEXT_TO_VIDEO, "r-1"))  # type: ignore[no-any-return]
+        return (yield requests.cancel(TEXT_TO_VIDEO, "r-1"))  # type: ignore[no-any-return]
 
     fal = Fal()
     fal.asked.append("before")

@@ -10,7 +10,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, answers
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, responses
 from airflow_provider_pika.fal.http_answer import (
     ERROR_BYTES,
     LONGEST_PAUSE,
@@ -47,7 +47,7 @@ def answer(body: Any, status_code: int = 200, **headers: str) -> Answer:
     ids=lambda body: body[:20].decode("latin-1"),
 )
 def test_a_status_with_what_no_database_takes_is_read_and_storable(body: bytes) -> None:
-    status = answers.status(Answer.read(200, {}, body), ID).model_dump(mode="json")
+    status = responses.status(Answer.read(200, {}, body), ID).model_dump(mode="json")
     assert for_airflow(status) == status
 
 
@@ -65,14 +65,14 @@ def test_a_status_with_what_no_database_takes_is_read_and_storable(body: bytes) 
     ids=ascii,
 )
 def test_a_paid_video_is_not_lost_to_a_field_beside_it(video: dict[str, Any]) -> None:
-    read = answers.result(answer({"video": {**RESULT["video"], **video}}), TEXT_TO_VIDEO, ID)
+    read = responses.result(answer({"video": {**RESULT["video"], **video}}), TEXT_TO_VIDEO, ID)
     assert for_airflow(read.model_dump()) == read.model_dump()
     assert read.url.isprintable()
     assert " " not in read.url
 
 
 def test_a_number_of_any_length_costs_no_answer() -> None:
-    status = answers.status(Answer.read(200, {}, b'{"status": "COMPLETED", "seed": ' + b"9" * 50_000 + b"}"), ID)
+    status = responses.status(Answer.read(200, {}, b'{"status": "COMPLETED", "seed": ' + b"9" * 50_000 + b"}"), ID)
     assert status.status == "COMPLETED"
 
 
@@ -80,14 +80,14 @@ def test_a_number_of_any_length_costs_no_answer() -> None:
     "url", ["HTTPS://v3.fal.media/x.mp4", " https://v3.fal.media/x.mp4\n", "https://x/" + "s" * 8000]
 )
 def test_a_url_of_any_case_and_some_length_is_one(url: str) -> None:
-    video = answers.result(answer({"video": {"url": url}}), TEXT_TO_VIDEO, ID)
+    video = responses.result(answer({"video": {"url": url}}), TEXT_TO_VIDEO, ID)
     assert video.url == url.strip()
     assert Video.model_validate(video.model_dump()) == video
 
 
 def test_a_url_without_end_is_no_reason_to_give_the_clip_up() -> None:
     with pytest.raises(errors.UnexpectedAnswer, match="URL has 10019 characters"):
-        answers.result(answer({"video": {"url": "https://x.example/" + "s" * 10_001}}), TEXT_TO_VIDEO, ID)
+        responses.result(answer({"video": {"url": "https://x.example/" + "s" * 10_001}}), TEXT_TO_VIDEO, ID)
     kept = {"url": "https://x/" + "s" * 10_000, "request_id": ID, "endpoint": TEXT_TO_VIDEO}
     assert Video.model_validate(kept).url == kept["url"]  # a record of ours is read, however long
 
@@ -101,7 +101,7 @@ def test_of_two_headers_of_one_name_the_first_counts_for_either_client(library: 
 
 @pytest.mark.parametrize("units", ["NaN", "inf", "-1", "1e999", "9" * 400, "many", ""])
 def test_billable_units_that_are_no_number_are_not_known(units: str) -> None:
-    assert answers.result(answer(RESULT, x_fal_billable_units=units), TEXT_TO_VIDEO, ID).billable_units is None
+    assert responses.result(answer(RESULT, x_fal_billable_units=units), TEXT_TO_VIDEO, ID).billable_units is None
 
 
 @pytest.mark.parametrize(
@@ -138,16 +138,16 @@ def test_what_claims_to_be_compressed_and_is_not_is_read_as_it_is() -> None:
 
 def test_an_answer_that_is_too_large_says_so_and_how_it_begins() -> None:
     with pytest.raises(errors.AnswerTooLarge, match="too large, which begins 'aaa"):
-        answers.status(answer(b"a" * (STATUS_BYTES + 1)), ID)
+        responses.status(answer(b"a" * (STATUS_BYTES + 1)), ID)
     refused = answer(b"<html>" + b"b" * ERROR_BYTES, 403)
     with pytest.raises(errors.ForeignAnswer, match="too large, which begins '<html>bbb") as caught:
-        answers.status(refused, ID)
+        responses.status(refused, ID)
     assert len(caught.value.message) < 2 * LONGEST_WORDS
 
 
 def test_of_a_long_log_the_newest_lines_are_kept() -> None:
     lines = [{"message": f"line {number}", "timestamp": "t"} for number in range(3 * MOST_ENTRIES)]
-    status = answers.status(answer({"status": "IN_PROGRESS", "logs": lines}), ID)
+    status = responses.status(answer({"status": "IN_PROGRESS", "logs": lines}), ID)
     assert len(status.logs) == MOST_ENTRIES
     assert status.logs[-1].message == f"line {3 * MOST_ENTRIES - 1}"
 

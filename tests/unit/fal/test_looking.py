@@ -9,12 +9,12 @@ import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.calls import Call
-from airflow_provider_pika.fal.conversation import Conversation, hold
-from airflow_provider_pika.fal.looking import SEARCH_PAUSES, look, search
+from airflow_provider_pika.fal.lookup import SEARCH_PAUSES, look, search
 from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStatus, Video
 from airflow_provider_pika.fal.record import Record
-from airflow_provider_pika.fal.resuming import Wanted
+from airflow_provider_pika.fal.recovery import Wanted
+from airflow_provider_pika.fal.requests import Call
+from airflow_provider_pika.fal.sansio import Conversation, hold
 from airflow_provider_pika.fal.submission import CLOCK_SKEW, Submission
 from tests.support.records import submitted_for
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_pika.fal.expecting import UNKNOWN, Expectation, Experience, Kind
 from airflow_provider_pika.fal.models import QueueStatus
-from airflow_provider_pika.fal.pacing import (
+from airflow_provider_pika.fal.poll_interval import (
     JITTER,
     LONGEST,
     LONGEST_QUEUED,

@@ -9,11 +9,11 @@ import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.looking import Found, same_input
+from airflow_provider_pika.fal.lookup import Found, same_input
 from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.polling import Look
 from airflow_provider_pika.fal.record import Record, fingerprint
-from airflow_provider_pika.fal.resuming import (
+from airflow_provider_pika.fal.recovery import (
     Inspect,
     Keep,
     Search,

@@ -21,7 +21,7 @@ HEAD = box(b"ftyp", b"isom\0\0\2\0isom")
 
 MEASURED = """
 import importlib.util, json, resource, sys, time
-from airflow_provider_pika.media.probing import probe
+from airflow_provider_pika.media.verify import probe
 from airflow_provider_pika.exceptions import PikaError
 if sys.argv[2] == "without":
     importlib.util.find_spec = lambda name: None

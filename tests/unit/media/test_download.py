@@ -21,7 +21,7 @@ from airflow_provider_pika.exceptions import (
     UnusableProxy,
 )
 from airflow_provider_pika.media.download import Download, Fetched, Limits
-from airflow_provider_pika.media.trust import Trust
+from airflow_provider_pika.media.url_policy import Trust
 
 Serve = Callable[[Callable[[socket.socket], object]], str]
 

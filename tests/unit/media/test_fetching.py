@@ -11,7 +11,15 @@ from airflow_provider_pika.exceptions import (
     VideoRejected,
     VideoTooLarge,
 )
-from airflow_provider_pika.media.fetching import PAUSES, Elsewhere, Part, check_length, check_size, meaning, pause_after
+from airflow_provider_pika.media.http_range import (
+    PAUSES,
+    Elsewhere,
+    Part,
+    check_length,
+    check_size,
+    meaning,
+    pause_after,
+)
 
 VIDEO = {"content-type": "video/mp4"}
 PART = Part(have=100, total=300, validator='"v1"', content_type="video/mp4")

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_pika.emulator.render import Clip as Drawn
 from airflow_provider_pika.emulator.render import render
 from airflow_provider_pika.exceptions import VideoRejected
-from airflow_provider_pika.media import mp4, probing
+from airflow_provider_pika.media import mp4, verify
 from airflow_provider_pika.media.mp4 import Clip
 
 
@@ -41,7 +41,7 @@ def without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def probed(content: bytes) -> Clip:
-    return probing.probe(io.BytesIO(content), len(content))
+    return verify.probe(io.BytesIO(content), len(content))
 
 
 @pytest.mark.parametrize("with_pyav", [True, False])
@@ -151,7 +151,7 @@ def test_a_text_that_names_another_file_is_no_video_though_ffmpeg_would_play_it(
     text = tmp_path / "fox.mp4"
     text.write_bytes(b"ffconcat version 1.0\nfile owl.mp4\n")
     with text.open("rb") as file, pytest.raises(VideoRejected):
-        probing.probe(file, text.stat().st_size)
+        verify.probe(file, text.stat().st_size)
 
 
 def test_a_title_in_no_known_alphabet_costs_no_clip() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
-from airflow_provider_pika.media import decoder, probing
+from airflow_provider_pika.media import decoder, verify
 from airflow_provider_pika.media.mp4 import Clip
 from tests.support.bombs import encoded, with_sound
 
@@ -67,7 +67,7 @@ CLIPS = {
 @pytest.mark.parametrize("build", CLIPS.values(), ids=CLIPS)
 def test_a_clip_of_any_kind_that_models_and_editors_make_is_told(build: Callable[[], bytes]) -> None:
     content = build()
-    found = probing.probe(io.BytesIO(content), len(content))
+    found = verify.probe(io.BytesIO(content), len(content))
     assert (found.width, found.height in (48, 64)) == (64, True)
     assert found.seconds == pytest.approx(1.0, abs=0.1)
     assert found.frame_rate == pytest.approx(25, abs=2)
@@ -109,10 +109,10 @@ def test_a_decoder_that_breaks_or_lies_is_the_files_fault(
     code: str, clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoding_with(monkeypatch, tmp_path, code)
-    monkeypatch.setattr(probing, "_ANSWER", 4.0)
+    monkeypatch.setattr(verify, "_ANSWER", 4.0)
     began = time.monotonic()
     with pytest.raises(VideoRejected) as raised:
-        probing.probe(io.BytesIO(clip), len(clip))
+        verify.probe(io.BytesIO(clip), len(clip))
     assert time.monotonic() - began < 20
     assert len(raised.value.message) < 500
     assert raised.value.message.isprintable()
@@ -123,7 +123,7 @@ def test_a_rate_that_no_clip_has_is_not_known(
     rate: int | None, clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoding_with(monkeypatch, tmp_path, answer(frame_rate=rate))
-    assert probing.probe(io.BytesIO(clip), len(clip)) == Clip(64, 48, 1.0, None)
+    assert verify.probe(io.BytesIO(clip), len(clip)) == Clip(64, 48, 1.0, None)
 
 
 def without_a_process(monkeypatch: pytest.MonkeyPatch, way: str, folder: Path) -> None:
@@ -146,11 +146,11 @@ def test_where_no_process_can_be_started_a_good_mp4_is_told_by_its_header(
     fragmented = encoded("mp4", "libx264", options={"movflags": "frag_keyframe+empty_moov"})
     without_a_process(monkeypatch, way, tmp_path)
     told: list[str] = []
-    assert probing.probe(io.BytesIO(clip), len(clip), told.append) == SHOWN
+    assert verify.probe(io.BytesIO(clip), len(clip), told.append) == SHOWN
     assert "was not decoded, since no process can be started" in told[0]
     for content in (webm, fragmented):
         with pytest.raises(DownloadInterrupted, match="no process can be started"):
-            probing.probe(io.BytesIO(content), len(content), told.append)
+            verify.probe(io.BytesIO(content), len(content), told.append)
 
 
 def test_a_file_without_a_name_is_decoded_and_is_left_where_it_was_read(webm: bytes) -> None:
@@ -158,7 +158,7 @@ def test_a_file_without_a_name_is_decoded_and_is_left_where_it_was_read(webm: by
         file.write(webm)
         file.seek(10)
         file.read(5)
-        assert (probing.probe(file, len(webm)).width, file.fileno() >= 0) == (64, True)
+        assert (verify.probe(file, len(webm)).width, file.fileno() >= 0) == (64, True)
         file.seek(0)
         assert file.read() == webm
 
@@ -170,7 +170,7 @@ def test_the_decoder_has_no_key_in_its_environment(
     monkeypatch.setenv("AIRFLOW_CONN_PIKA_DEFAULT", "secret")
     decoding_with(monkeypatch, tmp_path, "print('ready'); print(json.dumps({'error': ' '.join(os.environ)}))")
     with pytest.raises(VideoRejected, match="PYTHONPATH") as raised:
-        probing.probe(io.BytesIO(clip), len(clip))
+        verify.probe(io.BytesIO(clip), len(clip))
     assert "FAL" not in raised.value.message
     assert "AIRFLOW" not in raised.value.message
 
@@ -182,7 +182,7 @@ def test_no_process_is_left_where_it_stops_talking(
     decoding_with(monkeypatch, tmp_path, "os.close(1); time.sleep(60)")
     script = Path(decoder.__file__)
     script.write_text(f"import os; open({str(pid)!r}, 'w').write(str(os.getpid()))\n" + script.read_text())
-    assert probing.probe(io.BytesIO(clip), len(clip), lambda line: None) == SHOWN
+    assert verify.probe(io.BytesIO(clip), len(clip), lambda line: None) == SHOWN
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 

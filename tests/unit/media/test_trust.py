@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, InvalidInput, UntrustedUrl
-from airflow_provider_pika.media.trust import MediaHost, Trust, public_url
+from airflow_provider_pika.media.url_policy import MediaHost, Trust, public_url
 
 FAL = Trust.of(None)
 EMULATOR = Trust.of("http://127.0.0.1:8188", ["cdn.example.com", "*.example.org", "store.internal:8443"])

@@ -14,9 +14,9 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_pika import disk
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, StorageFailed
-from airflow_provider_pika.paths import DISK, NOT_LOST, checked_path
+from airflow_provider_pika.saving import disk
+from airflow_provider_pika.task.paths import DISK, NOT_LOST, checked_path
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath

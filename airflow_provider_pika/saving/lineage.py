@@ -10,8 +10,8 @@ from airflow_provider_pika.strict_json import for_airflow
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
 
-    from airflow_provider_pika.storage import Place
-    from airflow_provider_pika.story import Story
+    from airflow_provider_pika.saving.metadata import Story
+    from airflow_provider_pika.saving.object_store import Place
 
 
 def emit_asset_events(context: Context, outlets: list[Any], story: Story, uri: str) -> None:

@@ -17,12 +17,11 @@ from airflow_provider_pika.exceptions import (
     UnexpectedAnswer,
     UnknownRequest,
 )
-
-from . import answers, calls
-from .answers import outcome
-from .conversation import Conversation, Pause
-from .models import HistoryPage, PastRequest, QueueStatus, Video
-from .polling import Look
+from airflow_provider_pika.fal import requests, responses
+from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStatus, Video
+from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.responses import outcome
+from airflow_provider_pika.fal.sansio import Conversation, Pause
 
 #: Seconds that fal keeps inputs and outputs in its history (fal-protocol.md, section 3).
 HISTORY_KEPT = 30 * 24 * 3600.0
@@ -55,10 +54,10 @@ def remember(platform_url: str, endpoint: str, request_id: str) -> Conversation[
     """Ask fal what it keeps of a completed request. Never raises ``PikaError``: a story may have gaps."""
     units, row = None, None
     with suppress(PikaError):
-        video = yield calls.result(endpoint, request_id)
+        video = yield requests.result(endpoint, request_id)
         units = video.billable_units
     with suppress(PikaError):
-        page = yield calls.history(platform_url, endpoint, time.time() - HISTORY_KEPT, request_id=request_id)
+        page = yield requests.history(platform_url, endpoint, time.time() - HISTORY_KEPT, request_id=request_id)
         row = next((row for row in page.items if row.request_id == request_id), None)
     return Remembered(row, units)
 
@@ -79,7 +78,7 @@ def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | 
     if seen.status != "COMPLETED":
         return Look(seen)
     try:
-        brought: Video | PikaError = yield calls.result(endpoint, request_id)
+        brought: Video | PikaError = yield requests.result(endpoint, request_id)
     except PikaError as error:
         brought = error
     ending = outcome(seen, brought, request_id)
@@ -91,9 +90,9 @@ def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | 
 def _status(endpoint: str, request_id: str) -> Conversation[QueueStatus]:
     """Ask where it stands; without its log if that makes the answer too large: a log must never cost a wait."""
     try:
-        status: QueueStatus = yield calls.status(endpoint, request_id, logs=True)
+        status: QueueStatus = yield requests.status(endpoint, request_id, logs=True)
     except AnswerTooLarge:
-        status = yield calls.status(endpoint, request_id, logs=False)
+        status = yield requests.status(endpoint, request_id, logs=False)
     return status
 
 
@@ -130,7 +129,7 @@ def _matching(platform_url: str, endpoint: str, sent: Mapping[str, Any], since: 
     matching: dict[str, None] = {}
     cursor, began = None, time.monotonic()
     for _ in range(MOST_PAGES):
-        page: HistoryPage = yield calls.history(platform_url, endpoint, since, cursor=cursor)
+        page: HistoryPage = yield requests.history(platform_url, endpoint, since, cursor=cursor)
         matching |= dict.fromkeys(row.request_id for row in page.items if same_input(sent, row.json_input))
         cursor = page.next_cursor
         if not page.has_more or cursor is None:
@@ -144,7 +143,7 @@ def _remembered(
     platform_url: str, endpoint: str, request_id: str, unknown: UnknownRequest
 ) -> Conversation[Video | PikaError]:
     try:
-        page = yield calls.history(platform_url, endpoint, time.time() - HISTORY_KEPT, request_id=request_id)
+        page = yield requests.history(platform_url, endpoint, time.time() - HISTORY_KEPT, request_id=request_id)
     except PikaError as error:
         if error.retry_helps:
             return error  # one bad read must not end a wait for good
@@ -156,4 +155,4 @@ def _remembered(
     rows = [row for row in page.items if row.request_id == request_id]
     if rows and rows[0].status_code is None:
         return ServerUnavailable(f"{unknown.message} Its history says that it still runs.", request_id=request_id)
-    return (answers.remembered(rows[0], endpoint, request_id) if rows else None) or unknown
+    return (responses.remembered(rows[0], endpoint, request_id) if rows else None) or unknown

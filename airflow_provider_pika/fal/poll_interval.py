@@ -15,8 +15,8 @@ from statistics import NormalDist
 from typing import Any
 from zlib import crc32
 
-from .expecting import Expectation
-from .models import QueueStatus
+from airflow_provider_pika.fal.expecting import Expectation
+from airflow_provider_pika.fal.models import QueueStatus
 
 #: The share of those that still run which is allowed to end before the next look.
 SHARE = 1 / 8

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
+from airflow_provider_pika.batch.item import Item
 from airflow_provider_pika.exceptions import RecordUnavailable, RecordUnreadable
-from airflow_provider_pika.fal.batch import Item
 from airflow_provider_pika.fal.record import Record
 from airflow_provider_pika.strict_json import for_airflow, shown
 

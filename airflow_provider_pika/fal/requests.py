@@ -1,6 +1,6 @@
 """What is asked of fal's queue, pure: each operation's HTTP call, and what it means when no answer comes.
 
-What the answers mean stands in ``answers.py``; who sends the calls in ``client.py``.
+What the answers mean stands in ``responses.py``; who sends the calls in ``client.py``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any, Generic, TypeVar
 import pendulum
 
 from airflow_provider_pika import exceptions as errors
-
-from . import answers
-from .http_answer import HISTORY_BYTES, RESULT_BYTES, STATUS_BYTES, Answer
-from .ids import app_of, check_request_id
-from .inputs import SubmitControls
-from .models import HistoryPage, QueueStatus, Video
-from .network import transport_trouble
+from airflow_provider_pika.fal import responses
+from airflow_provider_pika.fal.http_answer import HISTORY_BYTES, RESULT_BYTES, STATUS_BYTES, Answer
+from airflow_provider_pika.fal.ids import app_of, check_request_id
+from airflow_provider_pika.fal.inputs import SubmitControls
+from airflow_provider_pika.fal.models import HistoryPage, QueueStatus, Video
+from airflow_provider_pika.fal.network import transport_trouble
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls
         return errors.SubmitUnknown(f"The submit to {endpoint} was sent, but its reply was lost: {trouble}.")
 
     options = {"json": dict(arguments), "headers": controls.headers()}
-    return Call("POST", endpoint, lambda answer: answers.submitted(answer, endpoint), lost, options)
+    return Call("POST", endpoint, lambda answer: responses.submitted(answer, endpoint), lost, options)
 
 
 def status(endpoint: str, request_id: str, logs: bool) -> Call[QueueStatus]:
@@ -58,7 +57,7 @@ def status(endpoint: str, request_id: str, logs: bool) -> Call[QueueStatus]:
     return Call(
         "GET",
         f"{_request_path(endpoint, request_id)}/status",
-        lambda answer: answers.status(answer, request_id),
+        lambda answer: responses.status(answer, request_id),
         _lost_read(request_id),
         {"params": {"logs": int(logs)}},
     )
@@ -69,7 +68,7 @@ def status_stream(endpoint: str, request_id: str) -> Call[QueueStatus]:
     return Call(
         "GET",
         f"{_request_path(endpoint, request_id)}/status/stream",
-        lambda answer: answers.status(answer, request_id),
+        lambda answer: responses.status(answer, request_id),
         _lost_read(request_id),
         {"params": {"logs": 1}, "headers": {"Accept": "text/event-stream"}},
     )
@@ -79,13 +78,13 @@ def result(endpoint: str, request_id: str) -> Call[Video]:
     """Ask for the video of a completed request."""
     path = _request_path(endpoint, request_id)
     lost = _lost_read(request_id)
-    return Call("GET", path, lambda answer: answers.result(answer, endpoint, request_id), lost, most=RESULT_BYTES)
+    return Call("GET", path, lambda answer: responses.result(answer, endpoint, request_id), lost, most=RESULT_BYTES)
 
 
 def cancel(endpoint: str, request_id: str) -> Call[bool]:
     """Ask to cancel; the answer is False if the request had completed before."""
     path = f"{_request_path(endpoint, request_id)}/cancel"
-    return Call("PUT", path, lambda answer: answers.cancelled(answer, request_id), _lost_read(request_id))
+    return Call("PUT", path, lambda answer: responses.cancelled(answer, request_id), _lost_read(request_id))
 
 
 def history(
@@ -105,7 +104,7 @@ def history(
     def lost(error: Exception, never_sent: bool) -> errors.PikaError:
         return errors.Unreachable(f"fal's request history cannot be reached: {transport_trouble(error)}.")
 
-    return Call("GET", url, answers.history, lost, {"params": params}, HISTORY_BYTES)
+    return Call("GET", url, responses.history, lost, {"params": params}, HISTORY_BYTES)
 
 
 def _request_path(endpoint: str, request_id: str) -> str:

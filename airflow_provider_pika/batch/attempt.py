@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pendulum
 
-from airflow_provider_pika import batch_manifest
-from airflow_provider_pika.batch_state import BatchState
+from airflow_provider_pika.batch import manifest
+from airflow_provider_pika.batch.item import Item, State, is_failure, is_of_one_clip, slots_of
+from airflow_provider_pika.batch.progress import Carried, Tally
+from airflow_provider_pika.batch.state import BatchState
+from airflow_provider_pika.batch.submitter import TopUp
 from airflow_provider_pika.exceptions import (
     BatchFailed,
     BatchIncomplete,
@@ -28,16 +31,13 @@ from airflow_provider_pika.exceptions import (
     UnknownRequest,
     WaitTimeout,
 )
-from airflow_provider_pika.fal.batch import Item, State, is_failure, is_of_one_clip, slots_of
-from airflow_provider_pika.fal.batch_progress import Carried, Tally
 from airflow_provider_pika.fal.polling import Done, Ending, Failed
-from airflow_provider_pika.topping_up import TopUp
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
-    from airflow_provider_pika.fal.resuming import Wanted
-    from airflow_provider_pika.terms import BatchTerms
-    from airflow_provider_pika.waiting import Limit
+    from airflow_provider_pika.fal.recovery import Wanted
+    from airflow_provider_pika.operators._wait import Limit
+    from airflow_provider_pika.task.terms import BatchTerms
 
 #: What a manifest that cannot be written means, before anything is submitted, and at the end.
 _NOT_BEGUN = "This attempt submitted nothing. What earlier ones brought stays in the task's state."
@@ -134,14 +134,14 @@ class BatchRun:
         :param limit: when it ends.
         :raises PikaError: before anything is submitted.
         """
-        batch_manifest.check_place(len(self.inputs), self.terms.manifest_path)
+        manifest.check_place(len(self.inputs), self.terms.manifest_path)
         nothing = Tally.of((), time.time())
         carried = Carried(
             nothing, limit.deadline, self.account.queue_url, self.digest, timeout=limit.seconds, limit=limit.name
         )
         carried = self._find_the_items(carried)
         if self.terms.manifest_path:
-            batch_manifest.write(self.terms.manifest_path, self._items(), _NOT_BEGUN)
+            manifest.write(self.terms.manifest_path, self._items(), _NOT_BEGUN)
         return carried
 
     def go_on(self, carried: Carried, ended: Sequence[int]) -> Carried:
@@ -160,7 +160,7 @@ class BatchRun:
             return replace(carried, tally=self._tally_with(carried.tally, ended))
         carried = self._find_the_items(carried)
         try:
-            batch_manifest.check_place(len(self.inputs), self.terms.manifest_path)
+            manifest.check_place(len(self.inputs), self.terms.manifest_path)
         except InvalidInput as error:  # what is in flight is paid for, and waited for
             return replace(carried, stopped=carried.stopped or error)
         return carried
@@ -254,17 +254,17 @@ class BatchRun:
     def conclude(self, carried: Carried) -> tuple[dict[str, Any], PikaError | None]:
         """Return the batch's return value, and what the task fails with, if it does; write the manifest."""
         lines, unwritten = None, self._write_the_last_manifest()
-        if carried.tally.total <= batch_manifest.INLINE:
-            lines = [batch_manifest.line_of(index, item) for index, item in enumerate(self._items())]
+        if carried.tally.total <= manifest.INLINE:
+            lines = [manifest.line_of(index, item) for index, item in enumerate(self._items())]
         counts = {"total": carried.tally.total, "done": carried.tally.done, "failed": carried.tally.failed}
-        manifest = None if unwritten else self.terms.manifest_path
-        return {**counts, "clips": lines, "manifest": manifest}, self._verdict(carried) or unwritten
+        path = None if unwritten else self.terms.manifest_path
+        return {**counts, "clips": lines, "manifest": path}, self._verdict(carried) or unwritten
 
     def _write_the_last_manifest(self) -> PikaError | None:
         """Return what stood against it: that must not hide how the clips ended."""
         if self.terms.manifest_path:
             try:
-                batch_manifest.write(self.terms.manifest_path, self._items(), _KEPT)
+                manifest.write(self.terms.manifest_path, self._items(), _KEPT)
             except (PathTaken, RecordUnavailable) as error:
                 self.tell(str(error))
                 return error

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_pika.batch_state import BatchState, ItemRecords
+from airflow_provider_pika.batch.item import MOST_UNKNOWN, Item, State, is_of_one_clip
+from airflow_provider_pika.batch.progress import Carried
+from airflow_provider_pika.batch.state import BatchState, ItemRecords
 from airflow_provider_pika.exceptions import GenerationFailed, PikaError, SubmitUnknown, TryLater
-from airflow_provider_pika.fal.batch import MOST_UNKNOWN, Item, State, is_of_one_clip
-from airflow_provider_pika.fal.batch_progress import Carried
 from airflow_provider_pika.fal.submission import Submission
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.async_client import AsyncFalQueue
-    from airflow_provider_pika.fal.resuming import Wanted
+    from airflow_provider_pika.fal.recovery import Wanted
 
 #: Submissions under way at once.
 HANDS = 32

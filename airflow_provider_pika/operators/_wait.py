@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_pika.cancelling import CancelOnKill, Target
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.hooks import LONGEST_CALL
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.terms import Terms
+from airflow_provider_pika.task.kill import CancelOnKill, Target
+from airflow_provider_pika.task.terms import Terms
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -96,7 +96,7 @@ def as_airflows_timeout(error: PikaError) -> AirflowTaskTimeout:
 class WaitsForVideo:
     """What a task needs that waits; to be mixed into an Airflow operator that has these attributes.
 
-    :param poll_interval: seconds between two looks; None: where they matter (``fal/pacing.py``).
+    :param poll_interval: seconds between two looks; None: where they matter (``fal/poll_interval.py``).
     :param stream: follow fal's status stream while the task is deferred.
     :param end_from_trigger: end the task in the triggerer when the video is there.
     """

@@ -14,15 +14,15 @@ from airflow_provider_pika.exceptions import PathTaken, VideoRejected
 from airflow_provider_pika.fal.ids import is_request_id
 from airflow_provider_pika.media.download import Download, Fetched, Limits
 from airflow_provider_pika.media.fitting import misfit
-from airflow_provider_pika.media.probing import probe
-from airflow_provider_pika.media.trust import public_url
-from airflow_provider_pika.paths import SIDECAR
-from airflow_provider_pika.storage import Place
-from airflow_provider_pika.story import LONGEST, Story, shown_by
+from airflow_provider_pika.media.url_policy import public_url
+from airflow_provider_pika.media.verify import probe
+from airflow_provider_pika.saving.metadata import LONGEST, Story, shown_by
+from airflow_provider_pika.saving.object_store import Place
+from airflow_provider_pika.task.paths import SIDECAR
 
 if TYPE_CHECKING:
     from airflow_provider_pika.media.mp4 import Clip
-    from airflow_provider_pika.media.trust import Trust
+    from airflow_provider_pika.media.url_policy import Trust
 
 #: What a file is published as where its host did not say that it is a video.
 _MP4 = "video/mp4"

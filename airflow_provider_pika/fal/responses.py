@@ -12,11 +12,10 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from airflow_provider_pika import exceptions as errors
-
-from .http_answer import Answer
-from .ids import is_request_id
-from .models import HistoryPage, PastRequest, QueueStatus, Video
-from .redaction import WITHHELD
+from airflow_provider_pika.fal.http_answer import Answer
+from airflow_provider_pika.fal.ids import is_request_id
+from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStatus, Video
+from airflow_provider_pika.fal.redaction import WITHHELD
 
 #: After these a submit may have been accepted, whoever says them: who passed it on has lost sight of it.
 _LOST_SIGHT_OF = {408, 499}

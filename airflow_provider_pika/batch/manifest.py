@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, RecordUnavailable, StorageFailed
-from airflow_provider_pika.paths import checked_path
+from airflow_provider_pika.task.paths import checked_path
 
 if TYPE_CHECKING:
-    from airflow_provider_pika.fal.batch import Item
-    from airflow_provider_pika.storage import Place
+    from airflow_provider_pika.batch.item import Item
+    from airflow_provider_pika.saving.object_store import Place
 
 #: Clips of which a return value holds the lines; of more, it names the file that does.
 INLINE = 100
@@ -76,7 +76,7 @@ def write(path: str, items: Iterable[Item], consequence: str) -> None:
     :raises PathTaken: there is something else than a manifest, which is left as it is.
     :raises RecordUnavailable: it could not be written.
     """
-    from airflow_provider_pika.storage import Place
+    from airflow_provider_pika.saving.object_store import Place
 
     try:
         place = Place(path)

@@ -20,11 +20,10 @@ from airflow_provider_pika.exceptions import (
     UnknownRequest,
     UnknownStatus,
 )
-
-from .inputs import SubmitControls
-from .looking import Found
-from .polling import Look
-from .record import Record, fingerprint
+from airflow_provider_pika.fal.inputs import SubmitControls
+from airflow_provider_pika.fal.lookup import Found
+from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.record import Record, fingerprint
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from airflow_provider_pika.exceptions import (
     UnknownRequest,
     UnknownStatus,
 )
-
-from .models import Video
-from .record import Record
-from .resuming import Wanted
+from airflow_provider_pika.fal.models import Video
+from airflow_provider_pika.fal.record import Record
+from airflow_provider_pika.fal.recovery import Wanted
 
 #: The share of ``max_in_flight`` that has ended before a worker is started to submit more, the seconds after which one
 #: is started for fewer, and those between two of them: a start costs seconds of CPU, an idle runner at fal costs time.

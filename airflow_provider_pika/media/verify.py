@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
-
-from . import decoder, mp4
-from .mp4 import MOST_PIXELS, MOST_SECONDS, MOST_SIDE, Clip
+from airflow_provider_pika.media import decoder, mp4
+from airflow_provider_pika.media.mp4 import MOST_PIXELS, MOST_SECONDS, MOST_SIDE, Clip
 
 #: What FFmpeg may take a file for, by its own names: what our own reader has looked at, and what it knows nothing of.
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"

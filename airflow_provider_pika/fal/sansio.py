@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from airflow_provider_pika.exceptions import PikaError
-
-from .calls import Call
+from airflow_provider_pika.fal.requests import Call
 
 T = TypeVar("T")
 

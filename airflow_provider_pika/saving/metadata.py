@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pendulum
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from airflow_provider_pika.paths import SIDECAR
+from airflow_provider_pika.task.paths import SIDECAR
 
 if TYPE_CHECKING:
-    from airflow_provider_pika.fal.looking import Remembered
+    from airflow_provider_pika.fal.lookup import Remembered
     from airflow_provider_pika.media.mp4 import Clip
 
 #: Bytes of a sidecar that are read: an input may hold a picture as text. A longer one is written without its input.

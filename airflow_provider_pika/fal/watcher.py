@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 from airflow_provider_pika.exceptions import PikaError
-
-from .expecting import EXPERIENCE, Expectation, Experience, Kind
-from .models import QueueStatus, Video
-from .polling import Ending, Look, LookAgain, Wait, decide
-from .shared import SharedQueue
+from airflow_provider_pika.fal.client_pool import SharedQueue
+from airflow_provider_pika.fal.expecting import EXPERIENCE, Expectation, Experience, Kind
+from airflow_provider_pika.fal.models import QueueStatus, Video
+from airflow_provider_pika.fal.polling import Ending, Look, LookAgain, Wait, decide
 
 #: Seconds after which a request is looked at although its stream is silent: a dead connection is silent, too.
 SILENCE = 60.0

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_pika.exceptions import InvalidInput
-from airflow_provider_pika.templates import holds_braces, leaves_of
+from airflow_provider_pika.task.templates import holds_braces, leaves_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
     from jinja2 import Environment
 
-    from airflow_provider_pika.expressions import Nothing
+    from airflow_provider_pika.task.expressions import Nothing
 
     _Operator = BaseOperator
 else:
@@ -107,7 +107,7 @@ class RendersNoData(_Operator):
         self, template_fields: Iterable[str], context: Context, jinja_env: Environment, seen_oids: set[int]
     ) -> None:
         """Render each field as Airflow does, and note what in it came to nothing."""
-        from airflow_provider_pika.expressions import is_nothing, judging, reads_as_nothing
+        from airflow_provider_pika.task.expressions import is_nothing, judging, reads_as_nothing
 
         found, ours = list["Nothing"](), self._judged_fields()
         judged = judging(jinja_env, found.append)
@@ -130,7 +130,7 @@ class RendersNoData(_Operator):
     ) -> None:
         from jinja2 import UndefinedError
 
-        from airflow_provider_pika.expressions import Nothing
+        from airflow_provider_pika.task.expressions import Nothing
 
         self.__dict__[_FOUND] = found
         try:

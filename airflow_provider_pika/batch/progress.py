@@ -9,10 +9,9 @@ from typing import Any, Self
 
 import pendulum
 
+from airflow_provider_pika.batch.item import State, shortened
 from airflow_provider_pika.exceptions import PikaError
-
-from .batch import State, shortened
-from .polling import TIMEOUT
+from airflow_provider_pika.fal.polling import TIMEOUT
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_pika import fate
-from airflow_provider_pika.fate import Fate
+from airflow_provider_pika.task import fate
+from airflow_provider_pika.task.fate import Fate
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account

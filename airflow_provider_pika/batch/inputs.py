@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_pika.batch_manifest import check_total
+from airflow_provider_pika.batch.manifest import check_total
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.inputs import TextToVideoInput
-from airflow_provider_pika.operators.inputs import check_lengths, extra_arguments_of, most_of
 from airflow_provider_pika.strict_json import shown
-from airflow_provider_pika.templates import has_braces, holds_templates, known_now, read_text
+from airflow_provider_pika.task.arguments import check_lengths, extra_arguments_of, most_of
+from airflow_provider_pika.task.templates import has_braces, holds_templates, known_now, read_text
 
 #: Wrong inputs that an error describes; of the others it gives the places.
 _DESCRIBED = 20

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.ids import unquoted
-from airflow_provider_pika.templates import has_braces, known_now
+from airflow_provider_pika.task.templates import has_braces, known_now
 
 #: The path of a clip's metadata file is that of the clip, with this.
 SIDECAR = ".json"

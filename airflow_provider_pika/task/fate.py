@@ -33,7 +33,7 @@ def fate_of_deferred(state: str | None, pushed: object, request_id: str) -> Fate
     One that was cleared, and one that another process has resumed, are both ``scheduled``, then ``queued``, then
     ``running``. What else differs, a triggerer is not told: the instance's id and ``max_tries``; nor does the number of
     the try prove anything, since a retry, and a scheduler that dies, count it up, too. So both go on here. The next try
-    of a cleared task knows by its record what it replaces, and cancels that if it still waits (``fal/resuming.py``).
+    of a cleared task knows by its record what it replaces, and cancels that if it still waits (``fal/recovery.py``).
 
     :param state: the task instance's state now. None: it waits to be scheduled. A resumed task comes to that, too, if
         its scheduler dies before a worker has it, minutes later; then the next try submits again what was cancelled.
@@ -58,7 +58,7 @@ async def ask_in_triggerer(task_instance: Any, request_id: str) -> Fate:
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetXCom
 
-    from airflow_provider_pika.xcoms import REQUEST_ID
+    from airflow_provider_pika.task.xcom import REQUEST_ID
 
     ti, comms = task_instance, task_runner.SUPERVISOR_COMMS
     state = _state(ti, await comms.asend(_question(ti)))

@@ -12,12 +12,12 @@ from airflow_provider_pika.fal.ids import app_of
 from airflow_provider_pika.fal.inputs import SubmitControls, TextToVideoInput, python_number
 from airflow_provider_pika.get_provider_info import LIMITS
 from airflow_provider_pika.strict_json import is_strict, shown
-from airflow_provider_pika.templates import check_known_endpoint, holds_templates, known_now
-from airflow_provider_pika.terms import ClipTerms, SubmitTerms
+from airflow_provider_pika.task.templates import check_known_endpoint, holds_templates, known_now
+from airflow_provider_pika.task.terms import ClipTerms, SubmitTerms
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
-    from airflow_provider_pika.fal.resuming import Wanted
+    from airflow_provider_pika.fal.recovery import Wanted
 
 #: Seconds, some thirty years: what a date can be moved by.
 _MOST_SECONDS = 1e9
@@ -219,7 +219,7 @@ def timeout_of(value: timedelta | float | None) -> float:
 
 def wanted_of(terms: SubmitTerms, ti: Any, account: Account, arguments: Mapping[str, Any]) -> Wanted:
     """Give what an attempt of a task wants."""
-    from airflow_provider_pika.fal.resuming import Wanted
+    from airflow_provider_pika.fal.recovery import Wanted
 
     return Wanted(
         endpoint=terms.endpoint,

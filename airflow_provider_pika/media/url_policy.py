@@ -11,8 +11,7 @@ from functools import cached_property
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, InvalidInput, UntrustedUrl
-
-from .addresses import Address, Network, address_of, is_metadata, is_public, literal, plain
+from airflow_provider_pika.media.addresses import Address, Network, address_of, is_metadata, is_public, literal, plain
 
 #: Where fal keeps what its models make (fal-protocol.md, 1.1 and 7.2); Google's host is everybody's, but for this path.
 FAL_MEDIA = ("fal.media", "*.fal.media", "storage.googleapis.com/falserverless/")

@@ -16,10 +16,10 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from .exceptions import GenerationFailed, PikaError, UnknownStatus
-from .pika_error import LONGEST_MESSAGE, LONGEST_NAME
-from .strict_json import one_line
-from .xcoms import push_error
+from airflow_provider_pika.exceptions import GenerationFailed, PikaError, UnknownStatus
+from airflow_provider_pika.pika_error import LONGEST_MESSAGE, LONGEST_NAME
+from airflow_provider_pika.strict_json import one_line
+from airflow_provider_pika.task.xcom import push_error
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
 from airflow_provider_pika.exceptions import DoubtfulAnswer, InvalidKey, OtherQueue, PikaError, RateLimited, TryLater
-
-from .polling import LONGEST_RETRY_AFTER, Look
+from airflow_provider_pika.fal.polling import LONGEST_RETRY_AFTER, Look
 
 if TYPE_CHECKING:
-    from .async_client import AsyncFalQueue
-    from .models import QueueStatus
+    from airflow_provider_pika.fal.async_client import AsyncFalQueue
+    from airflow_provider_pika.fal.models import QueueStatus
 
 #: Seconds over which the waits come back after fal asked all of them to pause.
 COMING_BACK = 5.0

@@ -6,17 +6,81 @@ what Airflow does with one. fal's error model is fal-protocol.md, section 4.
 
 from __future__ import annotations
 
-from airflow_provider_pika.pika_error import PikaError as PikaError  # users catch it from here
-from airflow_provider_pika.pika_error import tree
-from airflow_provider_pika.saving_errors import DownloadInterrupted as DownloadInterrupted
-from airflow_provider_pika.saving_errors import DownloadRefused as DownloadRefused
-from airflow_provider_pika.saving_errors import PathTaken as PathTaken
-from airflow_provider_pika.saving_errors import StorageFailed as StorageFailed
-from airflow_provider_pika.saving_errors import UnexpectedFile as UnexpectedFile
-from airflow_provider_pika.saving_errors import UntrustedUrl as UntrustedUrl
-from airflow_provider_pika.saving_errors import VideoExpired as VideoExpired
-from airflow_provider_pika.saving_errors import VideoRejected as VideoRejected
-from airflow_provider_pika.saving_errors import VideoTooLarge as VideoTooLarge
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from airflow_provider_pika.strict_json import one_line
+
+#: Characters of a message, and of a name in it: they go into logs, events and XComs.
+LONGEST_MESSAGE, LONGEST_NAME = 10_000, 300
+
+
+class PikaError(Exception):
+    """Something went wrong between this provider and fal.
+
+    :param message: what happened, in fal's own words where it said any.
+    :param consequence: what it means for the request: whether it was accepted, whether it may still run.
+    :param request_id: the request it happened to; None where there is none, or none is known.
+    :param error_type: fal's machine-readable type, such as ``content_policy_violation``; None if fal gave none.
+    :param status_code: the HTTP status of fal's answer; None if there was no answer.
+    :param retry_after: seconds that fal asked to wait before the next try; None if it did not.
+
+    Every text becomes one line of bounded length, without control characters: it goes into logs and databases.
+    ``str()`` gives the message, then what identifies it, what follows from it, and what to do. Every error pickles, and
+    survives the way through a trigger's event (:meth:`as_json`, :meth:`from_json`).
+    """
+
+    #: Whether the same call, made again later with nothing changed, may succeed.
+    retry_helps: ClassVar[bool] = False
+    #: What to do about it, and what it means for the money.
+    advice: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        consequence: str | None = None,
+        request_id: str | None = None,
+        error_type: str | None = None,
+        status_code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = one_line(message, LONGEST_MESSAGE)
+        super().__init__(self.message)
+        self.consequence = consequence and one_line(consequence, LONGEST_MESSAGE)
+        self.request_id = request_id and one_line(str(request_id), LONGEST_NAME)
+        self.error_type = error_type and one_line(str(error_type), LONGEST_NAME)
+        self.status_code = status_code
+        self.retry_after = retry_after if retry_after is not None and math.isfinite(retry_after) else None
+
+    def __str__(self) -> str:
+        known = {"request id": self.request_id, "type": self.error_type, "HTTP": self.status_code}
+        facts = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
+        parts = (self.message, f"({facts})" if facts else "", self.consequence, self.advice)
+        return " ".join(part for part in parts if part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PikaError.from_json, (self.as_json(),)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the error as a JSON object, for a trigger's event."""
+        return {"error": type(self).__name__, **vars(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> PikaError:
+        """Build the error again from :meth:`as_json`.
+
+        :raises KeyError: for a class that this tree does not have.
+        """
+        known = {error.__name__: error for error in tree(PikaError)}
+        fields = dict(value)
+        return known[fields.pop("error")](**fields)
+
+
+def tree(root: type[PikaError]) -> list[type[PikaError]]:
+    """Give a class and all below it."""
+    return [root, *(error for child in root.__subclasses__() for error in tree(child))]
 
 
 class InvalidInput(PikaError, ValueError):
@@ -241,3 +305,79 @@ class StartTimeout(GenerationInterrupted):
 
 
 __all__ = [error.__name__ for error in tree(PikaError)]
+
+
+class UntrustedUrl(PikaError):
+    """A video's URL, or a redirect of it, leads to a host or an address that the connection does not allow."""
+
+    advice = (
+        "Nothing was fetched from there. If the host is one of yours, name it in the connection's media_hosts, and "
+        "clear the task."
+    )
+
+
+class VideoExpired(PikaError):
+    """There is no file at the URL, or no longer (404, 410)."""
+
+    advice = (
+        "fal has deleted the file, and a retry finds it no more. To get the clip again, and pay for it, clear the task "
+        "that generates it; have your account at fal keep its media for longer."
+    )
+
+
+class DownloadRefused(PikaError):
+    """The host refuses to give the file (403 and the like)."""
+
+    advice = (
+        "The file may be there, and is paid for: files of an account can be made private at fal. Allow it to be read "
+        "by its URL, and clear this task, which fetches it again, and pays for nothing."
+    )
+
+
+class DownloadInterrupted(PikaError):
+    """The file did not come to its end in time: the connection broke, stood still, or the host was in trouble."""
+
+    retry_helps = True
+    advice = "A retry of this task fetches the same file again, and pays for nothing."
+
+
+class UnexpectedFile(DownloadInterrupted):
+    """What came is not what fal announced: another length, or no video by its content type."""
+
+    advice = (
+        "A retry of this task fetches it again, and pays for nothing. If the file is good, and the length that fal "
+        "announced is wrong, set must_fit=False."
+    )
+
+
+class VideoRejected(PikaError):
+    """The file came whole, and is no video, or not the one that was asked for; so it was not published."""
+
+    advice = (
+        "A retry fetches the same file. If only its length or size is not what was asked for, must_fit=False takes it, "
+        "and clearing this task pays for nothing; for another clip, and its price, clear the task that generates it."
+    )
+
+
+class VideoTooLarge(VideoRejected):
+    """The file is larger than ``max_bytes`` allows; it was not fetched to its end."""
+
+    advice = "A retry finds the same file. To take it, raise max_bytes, and clear this task, which pays for nothing."
+
+
+class PathTaken(PikaError):
+    """There is a file of another request, or of somebody else, or no file at all, at the path; it was left as it is."""
+
+    advice = (
+        "Use another path, or move away what is there, and clear this task. Where a clip is saved, that pays for "
+        "nothing, and overwrite=True replaces a file, or a symbolic link itself; never a folder, a FIFO or a device."
+    )
+
+
+class StorageFailed(PikaError):
+    """The storage could not be read or written: a full disk, a refusal, no connection. Nothing half is left there."""
+
+    retry_helps = True
+    advice = (
+        "The clip is still at fal, until its URL expires; a retry fetches and writes it again, and pays for nothing."
+    )

@@ -36,8 +36,8 @@ from airflow_provider_pika.fal.polling import Done, Ending, Failed
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.recovery import Wanted
-    from airflow_provider_pika.operators._wait import Limit
     from airflow_provider_pika.task.terms import BatchTerms
+    from airflow_provider_pika.task.time_limit import Limit
 
 #: What a manifest that cannot be written means, before anything is submitted, and at the end.
 _NOT_BEGUN = "This attempt submitted nothing. What earlier ones brought stays in the task's state."

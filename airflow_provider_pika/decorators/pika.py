@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import DecoratedOperator, determine_kwargs, task_decorator_factory
 
 from airflow_provider_pika.decorators.returned import INPUTS, Returned, inputs_of, no_prompt
+from airflow_provider_pika.exceptions import LONGEST_MESSAGE
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.pika_error import LONGEST_MESSAGE
 from airflow_provider_pika.strict_json import one_line
 from airflow_provider_pika.task.templates import holds_templates
 

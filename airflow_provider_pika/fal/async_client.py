@@ -25,7 +25,7 @@ from airflow_provider_pika.fal.network import never_sent, proxy_to, trusted
 from airflow_provider_pika.fal.polling import Look
 from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.fal.sansio import Conversation, ahold
-from airflow_provider_pika.fal.submitting import submit
+from airflow_provider_pika.fal.submission import submit
 
 #: Calls under way at once; with answers after 0.1 to 0.2 s, hundreds of calls a second.
 CONNECTIONS = 32

@@ -24,7 +24,7 @@ from airflow_provider_pika.fal.network import Watchdog, httpx_transport, never_s
 from airflow_provider_pika.fal.polling import Look
 from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.fal.sansio import Conversation, hold
-from airflow_provider_pika.fal.submitting import submit
+from airflow_provider_pika.fal.submission import submit
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""An HTTP answer, cleaned and bounded where it becomes ours, and what it says in words; ``responses.py`` has its meaning.
+"""An HTTP answer, cleaned and bounded where it becomes ours, and its words; ``responses.py`` has its meaning.
 
 What came is not trusted: not its text, its numbers, its size, or its silence about the key that it was sent.
 """

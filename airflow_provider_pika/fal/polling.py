@@ -12,9 +12,8 @@ import pendulum
 
 from airflow_provider_pika.exceptions import DoubtfulAnswer, GenerationFailed, PikaError
 from airflow_provider_pika.fal import poll_interval
-from airflow_provider_pika.fal.expecting import UNKNOWN, Expectation
 from airflow_provider_pika.fal.models import QueueStatus, Video
-from airflow_provider_pika.fal.poll_interval import Sightings
+from airflow_provider_pika.fal.poll_interval import UNKNOWN, Expectation, Sightings
 from airflow_provider_pika.fal.responses import believed
 
 #: The limits of a task that a deadline may come from, by the names that users set them by.

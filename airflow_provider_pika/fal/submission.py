@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, UnknownRequest
+from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, TryLater, UnknownRequest
 from airflow_provider_pika.fal import lookup, requests
+from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.fal.polling import Look
 from airflow_provider_pika.fal.record import Record, Records
 from airflow_provider_pika.fal.recovery import (
@@ -23,7 +25,53 @@ from airflow_provider_pika.fal.recovery import (
     begin,
 )
 from airflow_provider_pika.fal.sansio import Act, Conversation, Pause
-from airflow_provider_pika.fal.submitting import submit
+
+#: Seconds before each repeat. Airflow's own retries come after these.
+REPEAT_AFTER = (1.0, 4.0)
+
+#: Seconds that a worker's slot is worth; where fal asks for a longer pause, Airflow's retry is the better place for it.
+LONGEST_PAUSE = 30.0
+
+
+def submit(
+    endpoint: str,
+    arguments: Mapping[str, Any],
+    controls: SubmitControls,
+    check: Callable[[], object] = lambda: None,
+) -> Conversation[str]:
+    """Submit and give the request id.
+
+    It ends in one of three ways: accepted, the id; certainly refused, the last refusal raised; unknown, raised at once.
+
+    :param check: is called before each POST; it raises where nothing is to be submitted any more.
+    :raises SubmitUnknown: fal may have accepted it.
+    :raises PikaError: any other: fal accepted nothing.
+    """
+    repeats = 0
+    while True:
+        check()
+        try:
+            request_id: str = yield requests.submit(endpoint, arguments, controls)
+        except TryLater as error:
+            pause = pause_before_repeat(error, repeats)
+            if pause is None:
+                raise
+            repeats += 1
+            yield Pause(pause)
+        else:
+            return request_id
+
+
+def pause_before_repeat(refusal: TryLater, repeats: int) -> float | None:
+    """Give the seconds to wait before a refused submit is posted again; None if it is not.
+
+    :param repeats: how often it was posted again already.
+    """
+    wanted = refusal.retry_after or 0.0
+    if repeats >= len(REPEAT_AFTER) or wanted > LONGEST_PAUSE:
+        return None
+    return max(REPEAT_AFTER[repeats], wanted)
+
 
 #: Seconds that the clocks here and at fal may differ when the history is searched.
 CLOCK_SKEW = 300.0

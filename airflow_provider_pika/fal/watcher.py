@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal.client_pool import SharedQueue
-from airflow_provider_pika.fal.expecting import EXPERIENCE, Expectation, Experience, Kind
 from airflow_provider_pika.fal.models import QueueStatus, Video
+from airflow_provider_pika.fal.poll_interval import EXPERIENCE, Expectation, Experience, Kind
 from airflow_provider_pika.fal.polling import Ending, Look, LookAgain, Wait, decide
 
 #: Seconds after which a request is looked at although its stream is silent: a dead connection is silent, too.

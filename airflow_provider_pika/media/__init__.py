@@ -1,6 +1,6 @@
 """From a URL that expires to bytes that can be trusted, without Airflow.
 
-Where a file may come from (``url_policy.py``, ``addresses.py``), what a host's answer means (``http_range.py``) and who asks
-(``download.py``); what a video is (``mp4.py``, ``verify.py``, with ``decoder.py`` in a process of its own), and
-whether it is the one that was asked for (``fitting.py``).
+Where a file may come from (``url_policy.py``), what a host's answer means (``http_range.py``) and who asks
+(``download.py``); what a video is (``mp4.py``), and whether it is a good one, and the one that was asked for
+(``verify.py``, with ``decoder.py`` in a process of its own).
 """

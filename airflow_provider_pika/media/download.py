@@ -1,4 +1,4 @@
-"""Fetch a file over HTTP, a piece at a time, and go on where it stopped; ``http_range.py`` says what the answers mean."""
+"""Fetch a file over HTTP, a piece at a time; ``http_range.py`` says what an answer means, and where to continue."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -206,3 +206,34 @@ def _number(value: Any) -> float:
 
 def _cleaned(text: Any) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in str(text)[:300]).rstrip(".")
+
+
+#: What the picture's short side is, by the request's ``resolution``; and its area, if it has 16 by 9 pixels.
+_SHORT_SIDE = {"480p": 480, "720p": 720, "1080p": 1080}
+
+#: How far a clip may be off. What Pika makes of "5 s" and "720p" to the frame and the pixel is not established, and a
+#: clip that is refused was paid for: so this is to find the wrong file, not to measure the right one.
+_TOLERANCE = 0.2
+
+
+def misfit(clip: Clip, asked: Mapping[str, Any]) -> str | None:
+    """Give in what a clip is not what was asked for; None if it fits.
+
+    :param asked: the request's input, as far as it is known: ``duration`` (seconds), ``resolution``.
+    """
+    try:
+        wanted = float(asked.get("duration") or math.nan)
+    except (TypeError, ValueError, OverflowError):
+        wanted = math.nan  # another model's word for it
+    if abs(clip.seconds - wanted) > _TOLERANCE * wanted:
+        return f"It is {clip.seconds:.2f} s long; the request asked for {wanted:g} s."
+    side = _SHORT_SIDE.get(str(asked.get("resolution")))
+    if side is not None and not _is_about(min(clip.width, clip.height), side):
+        across = math.sqrt(clip.width * clip.height * 9 / 16)  # some models keep the area, whatever the aspect
+        if not _is_about(across, side):
+            return f"It has {clip.width} by {clip.height} pixels; the request asked for {asked['resolution']}."
+    return None
+
+
+def _is_about(value: float, wanted: float) -> bool:
+    return abs(value - wanted) <= _TOLERANCE * wanted

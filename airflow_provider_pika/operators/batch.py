@@ -14,7 +14,7 @@ from airflow_provider_pika.exceptions import InvalidInput, TryLater, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.inputs import SubmitControls, python_number
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators._wait import BACKSTOP, as_airflows_timeout, limit_of
+from airflow_provider_pika.operators._wait import BACKSTOP
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import (
     check_known_terms,
@@ -29,6 +29,7 @@ from airflow_provider_pika.task.paths import check_known_path, checked_path
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import known_now, template_test_of
 from airflow_provider_pika.task.terms import BatchTerms
+from airflow_provider_pika.task.time_limit import as_airflows_timeout, limit_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

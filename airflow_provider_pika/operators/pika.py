@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, TryLater, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators._wait import WaitsForVideo, as_airflows_timeout, deferral_timed_out, limit_of
+from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.task.arguments import (
     check_switches,
     check_what_is_known,
@@ -28,6 +28,7 @@ from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.state import records_of
 from airflow_provider_pika.task.templates import template_test_of
 from airflow_provider_pika.task.terms import ClipTerms, Terms
+from airflow_provider_pika.task.time_limit import as_airflows_timeout, limit_of
 from airflow_provider_pika.task.xcom import pull_request_id, push_request, push_request_id
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 from airflow_provider_pika.exceptions import PathTaken, VideoRejected
 from airflow_provider_pika.fal.ids import is_request_id
 from airflow_provider_pika.media.download import Download, Fetched, Limits
-from airflow_provider_pika.media.fitting import misfit
 from airflow_provider_pika.media.url_policy import public_url
-from airflow_provider_pika.media.verify import probe
+from airflow_provider_pika.media.verify import misfit, probe
 from airflow_provider_pika.saving.metadata import LONGEST, Story, shown_by
 from airflow_provider_pika.saving.object_store import Place
 from airflow_provider_pika.task.paths import SIDECAR

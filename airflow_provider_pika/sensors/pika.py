@@ -23,19 +23,14 @@ from airflow_provider_pika.exceptions import WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators._wait import (
-    Limit,
-    WaitsForVideo,
-    as_airflows_timeout,
-    deferral_timed_out,
-    limit_of,
-)
+from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import check_known_terms, check_switches, seconds_of, terms_of
 from airflow_provider_pika.task.errors import failing_when_a_look_cannot_help, tells_why_it_fails
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import known_now, template_test_of
 from airflow_provider_pika.task.terms import WatchTerms
+from airflow_provider_pika.task.time_limit import Limit, as_airflows_timeout, limit_of
 from airflow_provider_pika.task.xcom import push_request_id
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from airflow_provider_pika.exceptions import GenerationFailed, PikaError, UnknownStatus
-from airflow_provider_pika.pika_error import LONGEST_MESSAGE, LONGEST_NAME
+from airflow_provider_pika.exceptions import LONGEST_MESSAGE, LONGEST_NAME, GenerationFailed, PikaError, UnknownStatus
 from airflow_provider_pika.strict_json import one_line
 from airflow_provider_pika.task.xcom import push_error
 

@@ -14,11 +14,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.task import fate
-from airflow_provider_pika.task.fate import Fate
-from airflow_provider_pika.triggers.connecting import connected
+from airflow_provider_pika.task import kill
+from airflow_provider_pika.task.kill import Fate
+from airflow_provider_pika.triggers._common import connected, settled
 from airflow_provider_pika.triggers.pika import CANCEL_WITHIN, Background, broken, read_event, strict_event, to_event
-from airflow_provider_pika.triggers.settling import settled
 
 if TYPE_CHECKING:
     from airflow_provider_pika.batch.progress import Carried
@@ -109,7 +108,7 @@ class PikaBatchTrigger(BaseTrigger):
         carried = Carried.from_json(self.carried)
         try:
             async with asyncio.timeout(CANCEL_WITHIN):
-                became = await fate.ask_in_triggerer(self.task_instance, "")
+                became = await kill.ask_in_triggerer(self.task_instance, "")
                 self.log.info("Batch: %s", became.value)
                 if became is not Fate.KILLED:  # a clear takes the requests up, or cancels those that still wait
                     return
@@ -155,8 +154,7 @@ class _Watching:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, queue: SharedQueue, request_id: str) -> None:
-        from airflow_provider_pika.fal.expecting import Kind
-        from airflow_provider_pika.fal.poll_interval import Sightings
+        from airflow_provider_pika.fal.poll_interval import Kind, Sightings
         from airflow_provider_pika.fal.polling import Failed, LookAgain, Wait
         from airflow_provider_pika.fal.watcher import Watch
 

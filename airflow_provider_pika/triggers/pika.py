@@ -13,11 +13,10 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_pika.exceptions import PikaError, TryLater, UnexpectedAnswer
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.task import fate
-from airflow_provider_pika.task.fate import Fate
+from airflow_provider_pika.task import kill
+from airflow_provider_pika.task.kill import Fate
 from airflow_provider_pika.task.xcom import push_return_value
-from airflow_provider_pika.triggers.connecting import connected
-from airflow_provider_pika.triggers.settling import settled
+from airflow_provider_pika.triggers._common import connected, settled
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.polling import Ending
@@ -125,8 +124,7 @@ class PikaVideoTrigger(BaseTrigger):
         return strict_event(to_event(ending, tail), lambda trouble: to_event(Failed(trouble), []))
 
     async def _wait(self, progress: Progress) -> Ending:
-        from airflow_provider_pika.fal.expecting import Kind
-        from airflow_provider_pika.fal.poll_interval import Sightings
+        from airflow_provider_pika.fal.poll_interval import Kind, Sightings
         from airflow_provider_pika.fal.polling import Look, LookAgain, Wait
         from airflow_provider_pika.fal.watcher import Watch
 
@@ -148,7 +146,7 @@ class PikaVideoTrigger(BaseTrigger):
     async def _cancel_if_meant(self) -> None:
         try:
             async with asyncio.timeout(CANCEL_WITHIN):
-                became = await fate.ask_in_triggerer(self.task_instance, self.request_id)
+                became = await kill.ask_in_triggerer(self.task_instance, self.request_id)
                 self.log.info("Request %s: %s", self.request_id, became.value)
                 if became is Fate.KILLED or (became is Fate.CLEARED and self.cancel_on_clear):
                     await self._cancel(only_if_it_waits=became is Fate.CLEARED)

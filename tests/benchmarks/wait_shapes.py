@@ -74,7 +74,7 @@ def _our_trigger(*, stream: bool, taught: bool = False) -> Wait:
 
 def _teach(queue_url: str) -> None:
     """Let this process have seen 20 generations of this kind; but only once."""
-    from airflow_provider_pika.fal.expecting import EXPERIENCE, Kind
+    from airflow_provider_pika.fal.poll_interval import EXPERIENCE, Kind
 
     kind = Kind(queue_url, ENDPOINT, RESOLUTION, DURATION)
     if not EXPERIENCE.expect(kind).known:

@@ -18,7 +18,7 @@ import pytest
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
-from airflow_provider_pika.task.fate import Fate
+from airflow_provider_pika.task.kill import Fate
 from dev.airflow_home import AirflowHome
 from tests.chaos.conftest import ROWS, RUNNERS
 from tests.support.components import send

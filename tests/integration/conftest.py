@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_pika.batch import item
-from airflow_provider_pika.fal import lookup, submitting
-from airflow_provider_pika.triggers import connecting, settling
+from airflow_provider_pika.fal import lookup, submission
+from airflow_provider_pika.triggers import _common
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
 
@@ -88,10 +88,10 @@ def s3(shared_s3: RunningS3, monkeypatch: pytest.MonkeyPatch) -> RunningS3:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a submit, a trigger and a batch wait for: three minutes of searching to half a second."""
-    pauses = ((lookup, "SEARCH_PAUSES"), (submitting, "REPEAT_AFTER"), (connecting, "CONNECT_PAUSES"))
+    pauses = ((lookup, "SEARCH_PAUSES"), (submission, "REPEAT_AFTER"), (_common, "CONNECT_PAUSES"))
     for module, name in pauses:
         monkeypatch.setattr(module, name, tuple(seconds / 300 for seconds in getattr(module, name)))
-    monkeypatch.setattr(settling, "SETTLED_AFTER", 0.0)
+    monkeypatch.setattr(_common, "SETTLED_AFTER", 0.0)
     monkeypatch.setattr(item, "TOP_UP_EVERY", 0.0)
 
 

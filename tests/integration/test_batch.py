@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
-from airflow_provider_pika.task.fate import Fate
+from airflow_provider_pika.task.kill import Fate
 from tests.integration.conftest import KEY
 from tests.support.airflow import StateStore, event_of
 from tests.support.batch import BatchTask, WorkerCrash, accepted
@@ -249,7 +249,7 @@ def test_a_state_that_cannot_be_written_stops_it_before_anything_is_posted(emula
 def test_a_worker_that_is_killed_submits_no_more_and_cancels_what_is_under_way(
     emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_pika.task.fate.ask_in_worker", lambda ti: Fate.KILLED)
+    monkeypatch.setattr("airflow_provider_pika.task.kill.ask_in_worker", lambda ti: Fate.KILLED)
     emulator.fault("never_finish", match="killed", times=99)
     task = BatchTask("killed", 20, max_in_flight=10)
     operator, more = task.begin()

@@ -16,8 +16,8 @@ from airflow_provider_pika.batch.progress import Carried, Tally
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.polling import Done, Failed, TooLate
 from airflow_provider_pika.hooks.pika import PikaHook
-from airflow_provider_pika.task import fate
-from airflow_provider_pika.task.fate import Fate
+from airflow_provider_pika.task import kill
+from airflow_provider_pika.task.kill import Fate
 from airflow_provider_pika.triggers.batch import PikaBatchTrigger, read_batch_event
 from tests.integration.conftest import KEY
 from tests.support.airflow import event_of
@@ -132,7 +132,7 @@ def test_a_kill_cancels_all_that_is_unfinished_and_nothing_else_does(
     async def ask(*_: object) -> Fate:
         return became
 
-    monkeypatch.setattr(fate, "ask_in_triggerer", ask)
+    monkeypatch.setattr(kill, "ask_in_triggerer", ask)
     trigger = watching(emulator, [f"{became.name} {n} [[never_finish]]" for n in range(3)], cancel_on_kill=True)
     asyncio.run(trigger.on_kill())
     states = [request["error_type"] or request["state"] for request in emulator.requests(prompt=f"{became.name} ")]

@@ -24,9 +24,8 @@ from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
-from airflow_provider_pika.task import fate
-from airflow_provider_pika.task.fate import Fate
-from airflow_provider_pika.task.kill import CANCEL_WITHIN
+from airflow_provider_pika.task import kill as task_kill
+from airflow_provider_pika.task.kill import CANCEL_WITHIN, Fate
 from airflow_provider_pika.task.state import KEY
 from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.integration.conftest import connect
@@ -225,8 +224,8 @@ def became(monkeypatch: pytest.MonkeyPatch) -> Any:
         async def ask_in_triggerer(*_: object) -> Fate:
             return await asyncio.to_thread(ask_in_worker)
 
-        monkeypatch.setattr(fate, "ask_in_worker", ask_in_worker)
-        monkeypatch.setattr(fate, "ask_in_triggerer", ask_in_triggerer)
+        monkeypatch.setattr(task_kill, "ask_in_worker", ask_in_worker)
+        monkeypatch.setattr(task_kill, "ask_in_triggerer", ask_in_triggerer)
 
     return set_fate
 

@@ -14,8 +14,8 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.task import fate
-from airflow_provider_pika.task.fate import Fate
+from airflow_provider_pika.task import kill
+from airflow_provider_pika.task.kill import Fate
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
 from tests.support.emulator import RunningEmulator
 
@@ -197,7 +197,7 @@ def test_a_new_instance_looks_once_more_where_airflow_ended_the_deferral(emulato
 def test_a_killed_worker_cancels_the_request_that_the_function_asked_for(
     emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, deferrable: bool
 ) -> None:
-    monkeypatch.setattr(fate, "ask_in_worker", lambda _: Fate.KILLED)
+    monkeypatch.setattr(kill, "ask_in_worker", lambda _: Fate.KILLED)
     task = made(write, "a fox [[never_finish]]", wait_for_completion=True, deferrable=deferrable, poll_interval=0.1)
     killing = threading.Timer(0.5, task.on_kill)
     killing.start()

@@ -67,7 +67,7 @@ def test_the_deadline_does_not_start_anew_with_the_triggerer(emulator: RunningEm
 def test_a_worker_goes_on_no_sooner_than_airflow_has_taken_the_deferral_in(
     emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, task_instance: Any, seconds: float
 ) -> None:
-    monkeypatch.setattr("airflow_provider_pika.triggers.settling.SETTLED_AFTER", 2.0)
+    monkeypatch.setattr("airflow_provider_pika.triggers._common.SETTLED_AFTER", 2.0)
     waiting = trigger("019e1951-c778-7120-9c82-16efcf40ec82")  # which fal does not know
     if task_instance:
         waiting.task_instance = task_instance

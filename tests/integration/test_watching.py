@@ -14,7 +14,7 @@ from airflow_provider_pika.fal import TEXT_TO_VIDEO, client_pool
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.async_client import AsyncFalQueue
 from airflow_provider_pika.fal.client_pool import SharedQueue, shared_queue
-from airflow_provider_pika.fal.expecting import Experience, Kind
+from airflow_provider_pika.fal.poll_interval import Experience, Kind
 from airflow_provider_pika.fal.polling import Done, Ending, Failed, Look, LookAgain, TooLate, Wait
 from airflow_provider_pika.fal.watcher import Watch
 from airflow_provider_pika.hooks.pika import PikaHook

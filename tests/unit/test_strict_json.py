@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_pika.exceptions import InvalidInput
-from airflow_provider_pika.pika_error import LONGEST_MESSAGE
+from airflow_provider_pika.exceptions import LONGEST_MESSAGE, InvalidInput
 from airflow_provider_pika.strict_json import DEEPEST, clean_json, clean_text, for_airflow, is_strict, one_line
 
 

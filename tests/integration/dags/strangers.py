@@ -1,4 +1,4 @@
-"""A Dag whose prompts a stranger wrote. The other ways to a task are in ``tests/unit/test_rendering.py``."""
+"""A Dag whose prompts a stranger wrote. The other ways to a task are in ``tests/unit/task/test_rendering.py``."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.expecting import UNKNOWN, Expectation
 from airflow_provider_pika.fal.models import QueueStatus, Video
+from airflow_provider_pika.fal.poll_interval import UNKNOWN, Expectation
 from airflow_provider_pika.fal.polling import (
     LONGEST_BACKOFF,
     LONGEST_RETRY_AFTER,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pika.media.fitting import misfit
 from airflow_provider_pika.media.mp4 import Clip
+from airflow_provider_pika.media.verify import misfit
 
 ASKED = {"duration": 5, "resolution": "720p"}
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_pika.exceptions import RateLimited, ServerUnavailable
-from airflow_provider_pika.fal.submitting import LONGEST_PAUSE, REPEAT_AFTER, pause_before_repeat
+from airflow_provider_pika.fal.submission import LONGEST_PAUSE, REPEAT_AFTER, pause_before_repeat
 
 
 def test_a_refusal_is_repeated_twice_with_growing_pauses() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_pika.task.fate import Fate, fate_of_deferred, fate_of_running
+from airflow_provider_pika.task.kill import Fate, fate_of_deferred, fate_of_running
 
 
 @pytest.mark.parametrize(

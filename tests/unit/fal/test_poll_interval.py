@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_pika.fal.expecting import UNKNOWN, Expectation, Experience, Kind
 from airflow_provider_pika.fal.models import QueueStatus
 from airflow_provider_pika.fal.poll_interval import (
     JITTER,
@@ -17,6 +16,10 @@ from airflow_provider_pika.fal.poll_interval import (
     LONGEST_UNKNOWN,
     SHORTEST,
     SHORTEST_QUEUED,
+    UNKNOWN,
+    Expectation,
+    Experience,
+    Kind,
     Sightings,
     pause,
 )

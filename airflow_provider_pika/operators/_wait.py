@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate, Wait
     from airflow_provider_pika.fal.progress import Progress
 
-#: What a task loses that ends in the triggerer (run on 3.1.8 and 3.3.2); listeners Airflow itself refuses with it.
-_ENDS_IN_A_WORKER = ("outlets", "on_success_callback", "_post_execute_hook", "multiple_outputs")
-
 #: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline: it checks every 15 s, and a
 #: last look is three calls.
 BACKSTOP = 3 * LONGEST_CALL + 60.0
@@ -38,14 +35,12 @@ class WaitsForVideo:
 
     :param poll_interval: seconds between two looks; None: where they matter (``fal/poll_interval.py``).
     :param stream: follow fal's status stream while the task is deferred.
-    :param end_from_trigger: end the task in the triggerer when the video is there.
     """
 
     log: Any
     defer: Any
     poll_interval: float | None
     stream: bool
-    end_from_trigger: bool
     timeout: float
     execution_timeout: timedelta | None
 
@@ -159,7 +154,6 @@ class WaitsForVideo:
                 told=progress.memory(),
                 seen=step.wait.seen.as_json(),
                 stream=self.stream,
-                end_from_trigger=self._may_end_from_trigger(),
                 **terms.clip,
                 cancel_on_kill=terms.cancel_on_kill,
                 cancel_on_clear=terms.cancel_on_clear,
@@ -169,20 +163,6 @@ class WaitsForVideo:
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
         )
         raise AssertionError("defer raises")
-
-    def _may_end_from_trigger(self) -> bool:
-        """Tell whether the task can end in the triggerer: it asks for nothing that only its end in a worker brings."""
-        if not self.end_from_trigger:
-            return False
-        needs = [name for name in _ENDS_IN_A_WORKER if getattr(self, name, None)]
-        needs += [] if getattr(self, "do_xcom_push", True) else ["do_xcom_push=False"]
-        needs += ["tasks that are mapped over it"] if any(True for _ in self._mapped_over()) else []
-        if needs:
-            self.log.info("It ends in a worker in spite of end_from_trigger, for the sake of: %s", ", ".join(needs))
-        return not needs
-
-    def _mapped_over(self) -> Iterable[Any]:
-        return self.iter_mapped_dependants()  # type: ignore[attr-defined, no-any-return]
 
     def _finish(self, context: Context, ending: Ending) -> dict[str, Any]:
         """Make the task's return value of a wait's ending, or raise what it failed with."""

@@ -86,8 +86,6 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds between two looks; None: where they matter, by what such clips have taken lately.
     :param stream: follow fal's status stream while deferred, instead of polling.
-    :param end_from_trigger: end in the triggerer when the video is there, which saves a worker's start, but tells no
-        listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
         ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
         ``AirflowTaskTimeout``, and cancels nothing.
@@ -121,7 +119,6 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         deferrable: bool = True,
         poll_interval: timedelta | float | None = None,
         stream: bool = False,
-        end_from_trigger: bool = False,
         timeout: timedelta | float | None = None,
         cancel_on_kill: Templated[bool | str | None] = None,
         cancel_on_timeout: Templated[bool | str] = False,
@@ -144,13 +141,12 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = None if poll_interval is None else seconds_of("poll_interval", poll_interval)
         self.stream = stream
-        self.end_from_trigger = end_from_trigger
         self.timeout = timeout_of(timeout)
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.pika_conn_id = pika_conn_id
         with failing_when_a_submit_cannot_help():
-            check_switches(self, "deferrable", "stream", "end_from_trigger")
+            check_switches(self, "deferrable", "stream")
             check_what_is_known(self._values(), template_test_of(self))
 
     @tells_why_it_fails

@@ -63,8 +63,6 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     :param poll_interval: seconds between two looks; ``poke_interval``, Airflow's own name, is taken for it. None: where
         they matter, by what clips have taken lately; in reschedule mode, where each costs a worker's start, 60.
     :param stream: follow fal's status stream while deferred, instead of polling.
-    :param end_from_trigger: end in the triggerer when the video is there, which saves a worker's start, but tells no
-        listener; a task that needs more of its end (``outlets``, a callback, see README) ends in a worker.
     :param deferrable: wait in the triggerer, without a worker slot; False: as ``mode`` says.
     :param timeout: seconds from the first look until ``AirflowSensorTimeout``, after one last look; Airflow's default
         is ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
@@ -88,7 +86,6 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         poll_interval: timedelta | float | None = None,
         poke_interval: timedelta | float | None = None,
         stream: bool = False,
-        end_from_trigger: bool = False,
         deferrable: bool = True,
         cancel_on_kill: Templated[bool | str] = False,
         cancel_on_timeout: Templated[bool | str] = False,
@@ -98,7 +95,6 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         interval = poke_interval if poll_interval is None else poll_interval
         super().__init__(poke_interval=BETWEEN_WORKERS if interval is None else interval, **kwargs)
         self.stream = stream
-        self.end_from_trigger = end_from_trigger
         self.poll_interval = None if interval is None and (deferrable or not self.reschedule) else self.poke_interval
         if self.poke_interval <= 0:
             raise ValueError(f"poll_interval={self.poke_interval} is not allowed: it takes seconds, more than 0.")
@@ -232,7 +228,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
     def _check_what_is_known(self) -> None:
         is_template = template_test_of(self)
-        check_switches(self, "deferrable", "stream", "end_from_trigger")
+        check_switches(self, "deferrable", "stream")
         if known_now({"request_id": self.request_id}, is_template):
             check_request_id(self.request_id)
         check_known_terms(self._values(), is_template)

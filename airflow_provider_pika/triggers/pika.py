@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_pika.exceptions import PikaError, TryLater, UnexpectedAnswer
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task import kill
 from airflow_provider_pika.task.kill import Fate
-from airflow_provider_pika.task.xcom import push_return_value
 from airflow_provider_pika.triggers._common import connected, settled
 
 if TYPE_CHECKING:
@@ -45,10 +44,10 @@ class PikaVideoTrigger(BaseTrigger):
     :param resolution: of the clip, as far as the task knows; clips of one resolution and duration take about as long.
     :param duration: of the clip, in seconds.
     :param stream: follow fal's status stream; where that fails, the wait goes on by polling.
-    :param end_from_trigger: end the task here when the video is there; anything else is for the worker.
     :param cancel_on_kill: cancel the request when the task is killed (Airflow 3.3 and newer tell the trigger).
     :param cancel_on_clear: cancel it when the task is cleared, if it still waits in fal's queue, and Airflow shows that
         it was cleared; else its next try does.
+    :param earlier: arguments that an earlier version stored (``end_from_trigger``); they have no effect.
     """
 
     def __init__(
@@ -67,9 +66,9 @@ class PikaVideoTrigger(BaseTrigger):
         resolution: str | None = None,
         duration: int | None = None,
         stream: bool = False,
-        end_from_trigger: bool = False,
         cancel_on_kill: bool = False,
         cancel_on_clear: bool = False,
+        **earlier: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.request_id = request_id
@@ -85,7 +84,6 @@ class PikaVideoTrigger(BaseTrigger):
         self.resolution = resolution
         self.duration = duration
         self.stream = stream
-        self.end_from_trigger = end_from_trigger
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_clear = cancel_on_clear
 
@@ -104,24 +102,9 @@ class PikaVideoTrigger(BaseTrigger):
             ending = await self._wait(progress)
         except Exception as error:  # a trigger that raises costs a retry, and tells nobody why
             ending = Failed(broken(error, self.request_id, self.log))
-        event = await self._event(ending, progress.tail())
-        if not isinstance(event, TaskSuccessEvent):
-            await settled(began, self.task_instance)
+        event = strict_event(to_event(ending, progress.tail()), lambda trouble: to_event(Failed(trouble), []))
+        await settled(began, self.task_instance)
         yield event
-
-    async def _event(self, ending: Ending, tail: list[str]) -> TriggerEvent:
-        """Say how it ended: to a worker; or to Airflow itself, unless ``airflow dags test`` runs it (no instance)."""
-        from airflow_provider_pika.fal.polling import Done, Failed
-
-        if self.end_from_trigger and isinstance(ending, Done) and self.task_instance is not None:
-            try:
-                await push_return_value(self.task_instance, ending.video.model_dump())
-            except Exception as error:
-                self.log.warning("The task ends in a worker, since its XCom could not be pushed from here: %s", error)
-            else:
-                self.log.info("Finished: %s", ending.video.url.partition("?")[0])
-                return TaskSuccessEvent()
-        return strict_event(to_event(ending, tail), lambda trouble: to_event(Failed(trouble), []))
 
     async def _wait(self, progress: Progress) -> Ending:
         from airflow_provider_pika.fal.poll_interval import Kind, Sightings
@@ -192,7 +175,9 @@ def broken(error: Exception, request_id: str | None, log: Any) -> PikaError:
     return PikaError.from_json({**error.as_json(), "request_id": error.request_id or request_id})
 
 
-_ARGUMENTS = tuple(name for name in inspect.signature(PikaVideoTrigger.__init__).parameters if name != "self")
+_ARGUMENTS = tuple(
+    name for name in inspect.signature(PikaVideoTrigger.__init__).parameters if name not in ("self", "earlier")
+)
 
 
 def to_event(ending: Ending, tail: list[str]) -> dict[str, Any]:

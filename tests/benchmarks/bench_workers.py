@@ -25,10 +25,8 @@ FIRST = "operator that waits"
 
 #: Shape: its Dag.
 SHAPES = {
-    FIRST: "operator_deferred",
-    "operator that waits, ended in the triggerer": "operator_ended_in_triggerer",
-    "sensor deferred": "sensor_deferred",
-    "sensor deferred, ended in the triggerer": "sensor_ended_in_triggerer",
+    FIRST: "operator",
+    "sensor deferred": "sensor",
     "@task + fal_client.subscribe": "fal_client",
 }
 

@@ -281,6 +281,7 @@ def test_a_trigger_of_an_earlier_version_ends_at_its_timeout_as_it_did(emulator:
     task = sensor(submit(), timeout=1, execution_timeout=seconds(60))
     arguments = trigger_of(task).serialize()[1]
     del arguments["limit"]
+    arguments["end_from_trigger"] = True  # which is gone: the task ends in a worker
     event = event_of(PikaVideoTrigger(**arguments))
     del event["limit"]
     with pytest.raises(AirflowSensorTimeout, match="within 1 second"):

@@ -14,7 +14,7 @@ from tests.system.conftest import SLOW
 DAG = "waits"
 
 #: Way: how many processes run the task that waits; the submit of another task is one more. A way that the Dag has, too.
-PROCESSES = {"sensor": 2, "sensor_ended_in_triggerer": 1, "operator": 2, "operator_ended_in_triggerer": 1}
+PROCESSES = {"sensor": 2, "operator": 2}
 
 #: The way that does hold its worker: what that looks like here.
 HELD = "operator_that_holds"

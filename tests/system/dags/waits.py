@@ -10,12 +10,11 @@ from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 
 #: Way: the parameters of the sensor that waits for what another task submitted.
-SENSORS: dict[str, dict[str, Any]] = {"sensor": {}, "sensor_ended_in_triggerer": {"end_from_trigger": True}}
+SENSORS: dict[str, dict[str, Any]] = {"sensor": {}}
 
 #: Way: the parameters of the operator that submits, and waits itself.
 OPERATORS: dict[str, dict[str, Any]] = {
     "operator": {},
-    "operator_ended_in_triggerer": {"end_from_trigger": True},
     "operator_that_holds": {"deferrable": False},
 }
 

@@ -44,10 +44,10 @@ TEMPLATES = {
     "sensor": ("cancel_on_kill", "cancel_on_timeout"),
     "batch": ("cancel_on_kill",),
 }
-OTHERS = {
-    "operator": ("deferrable", "stream", "end_from_trigger"),
-    "decorator": ("deferrable", "stream", "end_from_trigger"),
-    "sensor": ("deferrable", "stream", "end_from_trigger"),
+OTHERS: dict[str, tuple[str, ...]] = {
+    "operator": ("deferrable", "stream"),
+    "decorator": ("deferrable", "stream"),
+    "sensor": ("deferrable", "stream"),
     "saving": ("overwrite", "must_fit"),
 }
 

@@ -16,15 +16,14 @@ CLIP: dict[str, Any] = {"resolution": "480p"}
 
 DAG_OPTIONS: dict[str, Any] = {"schedule": None, "catchup": False, "max_active_tasks": 64}
 
-for way, ends_here in (("deferred", {}), ("ended_in_triggerer", {"end_from_trigger": True})):
-    with DAG(f"sensor_{way}", **DAG_OPTIONS):
-        submit = PikaTextToVideoOperator.partial(task_id="submit", **CLIP).expand(prompt=PROMPTS)
-        PikaVideoSensor.partial(task_id="wait", timeout=600, **ends_here).expand(request_id=submit.output)
+with DAG("sensor", **DAG_OPTIONS):
+    submit = PikaTextToVideoOperator.partial(task_id="submit", **CLIP).expand(prompt=PROMPTS)
+    PikaVideoSensor.partial(task_id="wait", timeout=600).expand(request_id=submit.output)
 
-    with DAG(f"operator_{way}", **DAG_OPTIONS):
-        PikaTextToVideoOperator.partial(
-            task_id="clip", wait_for_completion=True, timeout=600, **CLIP, **ends_here
-        ).expand(prompt=PROMPTS)
+with DAG("operator", **DAG_OPTIONS):
+    PikaTextToVideoOperator.partial(task_id="clip", wait_for_completion=True, timeout=600, **CLIP).expand(
+        prompt=PROMPTS
+    )
 
 
 @task

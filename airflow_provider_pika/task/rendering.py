@@ -172,7 +172,7 @@ class RendersNoData(_Operator):
 
     def _judged_fields(self) -> Set[str]:
         """Return the fields of this provider's own; what a user's subclass adds may be nothing."""
-        ours = [each for each in type(self).__mro__ if each.__module__.startswith(__package__)]
+        ours = [each for each in type(self).__mro__ if each.__module__.partition(".")[0] == "airflow_provider_pika"]
         fields = {field for each in ours for field in vars(each).get("template_fields", ())}
         return fields - _OF_ITS_AUTHOR
 

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.hooks import LONGEST_CALL
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.task.kill import CancelOnKill, Target
+from airflow_provider_pika.task.kill import StopsWhenKilled, Target
 from airflow_provider_pika.task.terms import Terms
 from airflow_provider_pika.task.time_limit import Limit, shorter_limit_of
 
@@ -30,14 +30,18 @@ if TYPE_CHECKING:
 BACKSTOP = 3 * LONGEST_CALL + 60.0
 
 
-class WaitsForVideo:
+def backstop(deadline: float) -> timedelta:
+    """Return Airflow's own limit on a deferral, which stands behind the trigger's deadline (unix seconds)."""
+    return timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP)
+
+
+class WaitsForVideo(StopsWhenKilled):
     """What a task needs that waits; to be mixed into an Airflow operator that has these attributes.
 
     :param poll_interval: seconds between two looks; None: where they matter (``fal/poll_interval.py``).
     :param stream: follow fal's status stream while the task is deferred.
     """
 
-    log: Any
     defer: Any
     poll_interval: float | None
     stream: bool
@@ -84,15 +88,6 @@ class WaitsForVideo:
             PikaHook(self._terms.pika_conn_id).mask_key()
         except Exception as error:  # the clip is there, and nothing of it needs the key
             self.log.info("The key could not be read, to be masked in this log: %s", type(error).__name__)
-
-    def on_kill(self) -> None:
-        """Cancel what the worker waits for, within seconds. Airflow calls this in a signal handler."""
-        self._killing.fire(self.log)
-
-    @property
-    def _killing(self) -> CancelOnKill:
-        # made when it is needed: what a Dag file's operator holds is copied and serialized
-        return self.__dict__.setdefault("_cancel_on_kill", CancelOnKill())  # type: ignore[no-any-return]
 
     def _cancel_if_killed(self, context: Context, queue: FalQueue, request_id: str, *, or_cleared: bool) -> None:
         """Have ``on_kill`` cancel the request from now on."""
@@ -160,7 +155,7 @@ class WaitsForVideo:
             ),
             method_name="execute_complete",
             kwargs={"terms": terms.carried()},
-            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
+            timeout=backstop(deadline),
         )
         raise AssertionError("defer raises")
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_pika.batch.inputs import batch_inputs_of, check_known_batch
-from airflow_provider_pika.exceptions import InvalidInput, TryLater, WaitTimeout
+from airflow_provider_pika.exceptions import InvalidInput, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.inputs import SubmitControls, python_number
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators._wait import BACKSTOP
+from airflow_provider_pika.operators._wait import backstop
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import (
     check_known_terms,
@@ -24,7 +24,7 @@ from airflow_provider_pika.task.arguments import (
     wanted_of,
 )
 from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
-from airflow_provider_pika.task.kill import CancelOnKill, Target
+from airflow_provider_pika.task.kill import StopsWhenKilled, Target
 from airflow_provider_pika.task.paths import check_known_path, checked_path
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import known_now, template_test_of
@@ -56,7 +56,7 @@ _OF_TERMS = (
 )
 
 
-class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
+class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator):
     """Ask Pika for many videos, never for more than ``max_in_flight`` at once, and pay for each once.
 
     It needs Airflow 3.3, which keeps a record of each submission. It is deferred while it waits, and comes back to a
@@ -166,15 +166,6 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
         """Resume after a deferral, or fail where Airflow itself ended it."""
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def on_kill(self) -> None:
-        """Submit no more, and cancel what is unfinished, within seconds. Airflow calls this in a signal handler."""
-        self._killing.fire(self.log)
-
-    @property
-    def _killing(self) -> CancelOnKill:
-        # made when it is needed: what a Dag file's operator holds is copied and serialized
-        return self.__dict__.setdefault("_cancel_on_kill", CancelOnKill())  # type: ignore[no-any-return]
-
     def _check_terms(self) -> BatchTerms:
         values = self._values()
         path = values["manifest_path"]
@@ -198,7 +189,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
             max_in_flight=self.max_in_flight,
             fail_on=self.fail_on,
             tell=self.log.info,
-            check=self._check_that_it_lives,
+            check=self._stop_if_killed,
         )
         self._cancel_if_killed(context, run)
         return run
@@ -208,22 +199,18 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
             endpoint = run.terms.endpoint
             self._killing.arm(Target(run.account, endpoint, run.request_ids, context["ti"], cancel_on_clear=False))
 
-    def _check_that_it_lives(self) -> None:
-        if self._killing.fired:
-            raise TryLater("The task was told to stop, so nothing more is submitted.")
-
-    def _stop_if_killed(self, context: Context, run: BatchRun) -> None:
+    def _cancel_if_killed_meanwhile(self, context: Context, run: BatchRun) -> None:
         if self._killing.fired:  # while it submitted: what was under way then is accepted by now
             self._cancel_if_killed(context, run)
             self._killing.fire(self.log)
-            self._check_that_it_lives()
+            self._stop_if_killed()
 
     def _go_on(
         self, context: Context, run: BatchRun, carried: Carried, seen: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         if carried.may_submit(time.time()):
             carried = run.top_up(carried)
-            self._stop_if_killed(context, run)
+            self._cancel_if_killed_meanwhile(context, run)
         self.log.info("Batch: %s", carried.tally.in_words(time.time()))
         if carried.waits(time.time()):
             self._defer(run, carried, seen or {})
@@ -257,7 +244,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, BaseOperator):
             ),
             method_name="execute_complete",
             kwargs={"terms": run.terms.carried()},
-            timeout=timedelta(seconds=max(0.0, carried.deadline - time.time()) + BACKSTOP),
+            timeout=backstop(carried.deadline),
         )
         raise AssertionError("defer raises")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, TryLater, WaitTimeout
+from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
@@ -223,10 +223,6 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         push_request_id(context, str(record.request_id), self.log)
         push_request(context, record.asked(terms.endpoint, terms.arguments), self.log)
         return str(record.request_id)
-
-    def _stop_if_killed(self) -> None:
-        if self._killing.fired:
-            raise TryLater("The task was told to stop, so nothing more is submitted.")
 
     def _wait(self, context: Context, queue: FalQueue, request_id: str) -> Ending:
         from airflow_provider_pika.fal.progress import Progress

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_pika.exceptions import TryLater
 from airflow_provider_pika.fal.ids import is_request_id
 
 if TYPE_CHECKING:
@@ -147,6 +148,25 @@ class CancelOnKill:
         thread.join(CANCEL_WITHIN)
         what = f"request {request_ids[0]} runs" if len(request_ids) == 1 else f"{len(request_ids)} requests run"
         log.info("Told to stop while %s: %s.", what, said[-1])
+
+
+class StopsWhenKilled:
+    """Cancels what is under way, and submits nothing more, once Airflow says stop; to be mixed into an operator."""
+
+    log: Any
+
+    def on_kill(self) -> None:
+        """Submit no more, and cancel what is under way, within seconds. Airflow calls this in a signal handler."""
+        self._killing.fire(self.log)
+
+    @property
+    def _killing(self) -> CancelOnKill:
+        # made when it is needed: what a Dag file's operator holds is copied and serialized
+        return self.__dict__.setdefault("_cancel_on_kill", CancelOnKill())  # type: ignore[no-any-return]
+
+    def _stop_if_killed(self) -> None:
+        if self._killing.fired:
+            raise TryLater("The task was told to stop, so nothing more is submitted.")
 
 
 def _cancel(target: Target, request_ids: list[str]) -> str:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
-from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.task import kill
 from airflow_provider_pika.task.kill import Fate
-from airflow_provider_pika.triggers._common import connected, settled
-from airflow_provider_pika.triggers.pika import CANCEL_WITHIN, Background, broken, read_event, strict_event, to_event
+from airflow_provider_pika.triggers._common import PikaTrigger, broken, connected, settled
+from airflow_provider_pika.triggers.pika import read_event, strict_event, to_event
 
 if TYPE_CHECKING:
     from airflow_provider_pika.batch.progress import Carried
@@ -33,7 +30,7 @@ _SEEN_OF, _SEEN_OF_MOST = 200, 500
 TELL_EVERY = 60.0
 
 
-class PikaBatchTrigger(BaseTrigger):
+class PikaBatchTrigger(PikaTrigger):
     """Look at many requests until enough have ended that a worker should go on; for :func:`read_batch_event`.
 
     It never raises and never submits. Its arguments are stored in plain text in Airflow's database.
@@ -61,7 +58,7 @@ class PikaBatchTrigger(BaseTrigger):
         seen: Mapping[str, Any] | None = None,
         cancel_on_kill: bool = False,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__("Batch", "")
         self.carried = carried
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
@@ -73,11 +70,6 @@ class PikaBatchTrigger(BaseTrigger):
         self.duration = duration
         self.seen = seen
         self.cancel_on_kill = cancel_on_kill
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class path and the arguments, JSON only."""
-        arguments = {name: getattr(self, name) for name in _ARGUMENTS}
-        return f"{type(self).__module__}.{type(self).__qualname__}", for_airflow(arguments)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, always."""
@@ -97,28 +89,17 @@ class PikaBatchTrigger(BaseTrigger):
         nothing: dict[str, Any] = {"ended": [], "seen": {}}
         return {**nothing, **found, "carried": self.carried, "trouble": trouble and trouble.as_json()}
 
-    async def on_kill(self) -> None:
-        """Cancel what is unfinished if a person wanted the task ended; Airflow 3.3 calls this, for a second."""
-        if self.cancel_on_kill:
-            await Background.run(self._cancel_if_meant())
-
-    async def _cancel_if_meant(self) -> None:
+    async def _cancel(self, became: Fate) -> None:
         from airflow_provider_pika.batch.progress import Carried
 
-        carried = Carried.from_json(self.carried)
-        try:
-            async with asyncio.timeout(CANCEL_WITHIN):
-                became = await kill.ask_in_triggerer(self.task_instance, "")
-                self.log.info("Batch: %s", became.value)
-                if became is not Fate.KILLED:  # a clear takes the requests up, or cancels those that still wait
-                    return
-                connection = connected(self.pika_conn_id, self.queue_url, time.time(), self.log)
-                async with connection as shared, shared.lend() as queue:
-                    cancelling = (queue.cancel(self.endpoint, request_id) for request_id in carried.watched)
-                    answers = await asyncio.gather(*cancelling, return_exceptions=True)
-            self.log.info("fal takes the cancellation of %s of %s requests", answers.count(True), len(answers))
-        except Exception as error:  # requests that run on cost less than some that are cancelled by mistake
-            self.log.warning("%s requests may go on, and be charged: %s", len(carried.watched), error)
+        if became is not Fate.KILLED:  # after a clear, the next try picks the requests up, or cancels those that wait
+            return
+        watched = Carried.from_json(self.carried).watched
+        connection = connected(self.pika_conn_id, self.queue_url, time.time(), self.log)
+        async with connection as shared, shared.lend() as queue:
+            cancelling = (queue.cancel(self.endpoint, request_id) for request_id in watched)
+            answers = await asyncio.gather(*cancelling, return_exceptions=True)
+        self.log.info("fal takes the cancellation of %s of %s requests", answers.count(True), len(answers))
 
 
 class _Watching:
@@ -223,9 +204,6 @@ def _sightings(values: Sequence[Any]) -> Sightings:
     from airflow_provider_pika.fal.poll_interval import Sightings
 
     return Sightings(*values)
-
-
-_ARGUMENTS = tuple(name for name in inspect.signature(PikaBatchTrigger.__init__).parameters if name != "self")
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_pika.exceptions import PikaError, TryLater, UnexpectedAnswer
+from airflow_provider_pika.exceptions import PikaError, UnexpectedAnswer
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.task import kill
 from airflow_provider_pika.task.kill import Fate
-from airflow_provider_pika.triggers._common import connected, settled
+from airflow_provider_pika.triggers._common import PikaTrigger, broken, connected, settled
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.polling import Ending
     from airflow_provider_pika.fal.progress import Progress
 
-#: Seconds that a cancellation in the triggerer may take, look at the task's fate included.
-CANCEL_WITHIN = 30.0
 
-
-class PikaVideoTrigger(BaseTrigger):
+class PikaVideoTrigger(PikaTrigger):
     """Look at one request until it ends or the deadline has passed; the event is for :func:`read_event`.
 
     It never raises and never submits. Its arguments are stored in plain text in Airflow's database; there is no key
@@ -70,7 +64,7 @@ class PikaVideoTrigger(BaseTrigger):
         cancel_on_clear: bool = False,
         **earlier: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(f"Request {request_id}", request_id)
         self.request_id = request_id
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
@@ -86,11 +80,6 @@ class PikaVideoTrigger(BaseTrigger):
         self.stream = stream
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_clear = cancel_on_clear
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class path and the arguments, JSON only."""
-        arguments = {name: getattr(self, name) for name in _ARGUMENTS}
-        return f"{type(self).__module__}.{type(self).__qualname__}", for_airflow(arguments)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, always."""
@@ -121,22 +110,14 @@ class PikaVideoTrigger(BaseTrigger):
         async with connected(self.pika_conn_id, self.queue_url, self.deadline, self.log) as queue:
             return await Watch(queue, kind, tell, stream=self.stream).until_it_ends(wait)
 
-    async def on_kill(self) -> None:
-        """Cancel the request if a person wanted its task ended; Airflow 3.3 and newer call this."""
-        if self.cancel_on_kill and time.time() < self.deadline:  # past it, the wait has ended, and said what it did
-            await Background.run(self._cancel_if_meant())
+    def _may_cancel(self) -> bool:
+        return self.cancel_on_kill and time.time() < self.deadline  # past it, the wait has ended, and said what it did
 
-    async def _cancel_if_meant(self) -> None:
-        try:
-            async with asyncio.timeout(CANCEL_WITHIN):
-                became = await kill.ask_in_triggerer(self.task_instance, self.request_id)
-                self.log.info("Request %s: %s", self.request_id, became.value)
-                if became is Fate.KILLED or (became is Fate.CLEARED and self.cancel_on_clear):
-                    await self._cancel(only_if_it_waits=became is Fate.CLEARED)
-        except Exception as error:  # a request that runs on costs less than one that is cancelled by mistake
-            self.log.warning("Request %s was not cancelled, and may be charged: %s", self.request_id, error)
+    async def _cancel(self, became: Fate) -> None:
+        if became is Fate.KILLED or (became is Fate.CLEARED and self.cancel_on_clear):
+            await self._cancel_request(only_if_it_waits=became is Fate.CLEARED)
 
-    async def _cancel(self, *, only_if_it_waits: bool) -> None:
+    async def _cancel_request(self, *, only_if_it_waits: bool) -> None:
         connection = connected(self.pika_conn_id, self.queue_url, time.time(), self.log)
         async with connection as shared, shared.lend() as queue:
             if only_if_it_waits:
@@ -146,38 +127,6 @@ class PikaVideoTrigger(BaseTrigger):
                     return
             taken = await queue.cancel(self.endpoint, self.request_id)
             self.log.info("Request %s: %s", self.request_id, "cancelled" if taken else "had ended; its result is kept")
-
-
-class Background:
-    """Work that goes on when the triggerer cuts ``on_kill`` off, after a second (airflow-facts.md, 2.4)."""
-
-    #: The event loop itself holds its tasks only weakly.
-    _under_way: ClassVar[set[asyncio.Task[None]]] = set()
-
-    @classmethod
-    async def run(cls, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for the work, which outlives this wait."""
-        task = asyncio.get_running_loop().create_task(work)
-        cls._under_way.add(task)
-        task.add_done_callback(cls._under_way.discard)
-        await asyncio.shield(task)
-
-
-def broken(error: Exception, request_id: str | None, log: Any) -> PikaError:
-    """Give what a worker is told of an error that ended a wait, and not the request."""
-    if not isinstance(error, PikaError):
-        log.exception("The wait broke")
-        error = TryLater(
-            f"The wait broke: {type(error).__name__}: {error}".rstrip(".") + ".",
-            consequence="If fal has the request, it goes on there; a retry looks at it again, and submits nothing.",
-        )
-    # a copy: all waits that share a client may have met the same one
-    return PikaError.from_json({**error.as_json(), "request_id": error.request_id or request_id})
-
-
-_ARGUMENTS = tuple(
-    name for name in inspect.signature(PikaVideoTrigger.__init__).parameters if name not in ("self", "earlier")
-)
 
 
 def to_event(ending: Ending, tail: list[str]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class PikaError(Exception):
         return PikaError.from_json, (self.as_json(),)
 
     def as_json(self) -> dict[str, Any]:
-        """Give the error as a JSON object, for a trigger's event."""
+        """Return the error as a JSON object, for a trigger's event."""
         return {"error": type(self).__name__, **vars(self)}
 
     @classmethod
@@ -79,7 +79,7 @@ class PikaError(Exception):
 
 
 def tree(root: type[PikaError]) -> list[type[PikaError]]:
-    """Give a class and all below it."""
+    """Return a class and all below it."""
     return [root, *(error for child in root.__subclasses__() for error in tree(child))]
 
 

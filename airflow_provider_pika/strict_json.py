@@ -104,7 +104,7 @@ def for_airflow(value: Any, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def is_strict(value: Any) -> bool:
-    """Tell whether a value can be written as JSON that stays as it is on its way through Airflow and its database."""
+    """Return whether a value can be written as JSON that stays as it is on its way through Airflow and its database."""
     try:
         text = json.dumps(value, allow_nan=False)
         written = json.loads(text)

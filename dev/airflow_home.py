@@ -113,6 +113,6 @@ def end_group(process: subprocess.Popen[str], grace: float) -> None:
 
 
 def pika_connection(queue_url: str, key: str = "demo-key-id:demo-key-secret", **extra: object) -> dict[str, str]:
-    """Give the environment variable of a connection to the emulator."""
+    """Return the environment variable of a connection to the emulator."""
     connection = {"conn_type": "pika", "host": queue_url, "password": key, "extra": extra}
     return {"AIRFLOW_CONN_PIKA_DEFAULT": json.dumps(connection)}

@@ -38,7 +38,7 @@ _INSTEAD_IN = {
 
 
 def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
-    """Give the endpoint's input for each item.
+    """Return the endpoint's input for each item.
 
     :param inputs: prompts, or dicts of the endpoint's inputs and ``extra_arguments``: a list, a tuple, the outputs of a
         mapped task, or a text that has a list as JSON.
@@ -105,7 +105,7 @@ def _list_of(inputs: Any) -> list[Any]:
 
 
 def _is_of_mapped_task(value: Any) -> bool:
-    """Tell whether it is one of Airflow's own sequences: a mapped task's outputs, or what ``.map`` makes of them."""
+    """Return whether it is one of Airflow's own sequences: a mapped task's outputs, or what ``.map`` makes of them."""
     return isinstance(value, Sequence) and type(value).__module__.startswith("airflow.sdk.")
 
 

@@ -65,7 +65,7 @@ class Item:
         return self.record.request_id if self.record and self.state == "in flight" else None
 
     def is_to_be_dealt_with(self, wanted: Wanted) -> bool:
-        """Tell whether this attempt has still to submit it, or to take its request up.
+        """Return whether this attempt has still to submit it, or to take its request up.
 
         What has its video needs nothing more, unless a person wants all anew.
         """
@@ -80,12 +80,12 @@ class Item:
         return "queued" if self.is_to_be_dealt_with(wanted) else self.state
 
     def ended(self, outcome: Video | PikaError, attempt: int) -> Item:
-        """Give the item with its ending; of an error's message, only the beginning."""
+        """Return the item with its ending; of an error's message, only the beginning."""
         outcome = shortened(outcome) if isinstance(outcome, PikaError) else outcome
         return replace(self, outcome=outcome, attempt=attempt)
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as a JSON object, without the keys that say nothing."""
+        """Return it as a JSON object, without the keys that say nothing."""
         record = self.record.as_json() if self.record else None
         video = self.outcome.model_dump() if isinstance(self.outcome, Video) else None
         error = self.outcome.as_json() if isinstance(self.outcome, PikaError) else None
@@ -149,14 +149,14 @@ def shortened(error: PikaError) -> PikaError:
 
 
 def is_of_one_clip(error: PikaError) -> bool:
-    """Tell whether a failure says nothing about the batch's other clips."""
+    """Return whether a failure says nothing about the batch's other clips."""
     return isinstance(error, _OF_ONE_CLIP)
 
 
 def is_time_to_top_up(
     finished: int, waiting: int, queued: int, max_in_flight: int, oldest: float, watched: float
 ) -> bool:
-    """Tell whether the trigger hands over to a worker.
+    """Return whether the trigger hands over to a worker.
 
     :param finished: those that have ended while it watched; ``waiting``: those that have not.
     :param queued: those that are not submitted yet.
@@ -170,7 +170,7 @@ def is_time_to_top_up(
 
 
 def is_failure(failed: int, total: int, fail_on: str | float) -> bool:
-    """Tell whether so many failed clips fail the task: "any", "all", or more than a share of them."""
+    """Return whether so many failed clips fail the task: "any", "all", or more than a share of them."""
     if fail_on == "any":
         return failed > 0
     if fail_on == "all":

@@ -92,7 +92,7 @@ def write(path: str, items: Iterable[Item], consequence: str) -> None:
 
 
 def _may_be_replaced(place: Place) -> bool:
-    """Tell whether there is a manifest of a batch, an empty file, or none."""
+    """Return whether there is a manifest of a batch, an empty file, or none."""
     if not place.size():
         return True
     try:

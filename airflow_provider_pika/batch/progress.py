@@ -30,7 +30,7 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """Give the number of all items."""
+        """Return the number of all items."""
         return self.done + self.failed + self.in_flight + self.queued
 
     @classmethod
@@ -97,11 +97,11 @@ class Carried:
         return (*self.in_flight, *self.gone)
 
     def may_submit(self, now: float) -> bool:
-        """Tell whether there is something to submit, and it may be."""
+        """Return whether there is something to submit, and it may be."""
         return self.tally.queued > 0 and self.stopped is None and now < self.deadline
 
     def waits(self, now: float) -> bool:
-        """Tell whether there is something to wait for: a request, or a place for one that is still to be submitted."""
+        """Return whether there is something to wait for: a request, or a place for one that is still to be submitted."""
         return bool(self.in_flight) or (bool(self.gone) and self.may_submit(now))
 
     def without(self, request_ids: Collection[str]) -> Self:

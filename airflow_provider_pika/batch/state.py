@@ -158,7 +158,7 @@ class ItemRecords:
         self._slot = slot
 
     def read(self) -> Record | None:
-        """Give the record."""
+        """Return the record."""
         return self._state[self._slot].record
 
     async def write(self, record: Record) -> None:

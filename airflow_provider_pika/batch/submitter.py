@@ -84,7 +84,7 @@ class TopUp:
                 raise
 
     def _next(self) -> int | None:
-        """Give the place of the next input that something is to be done about, if it may be now."""
+        """Return the place of the next input that something is to be done about, if it may be now."""
         if self._first and self.hindrance is None:
             self._free -= 1
             return self._first.pop()

@@ -22,16 +22,16 @@ class Returned:
     """
 
     def resolve(self, context: Any) -> Returned:
-        """Give itself."""
+        """Return itself."""
         return self
 
     def serialize(self) -> str:
-        """Give what Airflow's UI shows in its place."""
+        """Return what Airflow's UI shows in its place."""
         return "(what the function returns, see the log)"
 
 
 def inputs_of(returned: Any, function: str) -> dict[str, Any]:
-    """Give the inputs that a function returned, unchanged.
+    """Return the inputs that a function returned, unchanged.
 
     :param returned: a prompt, or a dict with some of ``INPUTS``.
     :param function: its name.
@@ -49,5 +49,5 @@ def inputs_of(returned: Any, function: str) -> dict[str, Any]:
 
 
 def no_prompt(function: str) -> InvalidInput:
-    """Give the error for a function that returned no prompt where the decorator names none either."""
+    """Return the error for a function that returned no prompt where the decorator names none either."""
     return InvalidInput(f"{function}() returned no prompt, and its decorator has none. {_MAY_RETURN}")

@@ -162,7 +162,7 @@ class AsyncFalQueue:
         return session.request(call.method, url, allow_redirects=False, timeout=timeout, **options)
 
     def _session(self, connections: int) -> aiohttp.ClientSession:
-        """Give the session with so many connections, 0: without limit; made on the loop, as aiohttp wants it."""
+        """Return the session with so many connections, 0: without limit; made on the loop, as aiohttp wants it."""
         if connections not in self._sessions:
             connector = aiohttp.TCPConnector(limit=connections, ssl=self._trusted, keepalive_timeout=_IDLE)
             self._sessions[connections] = aiohttp.ClientSession(

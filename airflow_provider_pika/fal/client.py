@@ -73,7 +73,7 @@ class FalQueue:
         return hold(conversation, self._send, self._sleep)
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
-        """Submit and give the request id; only what fal certainly did not accept is posted again, twice at most.
+        """Submit and return the request id; only what fal certainly did not accept is posted again, twice at most.
 
         :raises SubmitUnknown: the reply is lost; fal may have accepted it.
         """
@@ -84,7 +84,7 @@ class FalQueue:
         return self._send(requests.status(endpoint, request_id, logs))
 
     def result(self, endpoint: str, request_id: str) -> Video:
-        """Give the video of a completed request, or raise the way it failed."""
+        """Return the video of a completed request, or raise the way it failed."""
         return self._send(requests.result(endpoint, request_id))
 
     def cancel(self, endpoint: str, request_id: str) -> bool:

@@ -53,7 +53,7 @@ class SharedQueue:
         self._quiet_until = float("-inf")
 
     async def client(self, read_since: float | None = None) -> AsyncFalQueue:
-        """Give the client.
+        """Return the client.
 
         However many ask at once, the connection is read once: whoever asks before a reading began takes what it brings.
 

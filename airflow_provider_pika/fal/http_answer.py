@@ -92,12 +92,12 @@ class Answer:
         return 200 <= self.status_code < 300
 
     def get(self, key: str) -> Any:
-        """Give a key of the JSON object, or None."""
+        """Return a key of the JSON object, or None."""
         return self.body.get(key) if isinstance(self.body, dict) else None
 
     @property
     def error_type(self) -> str | None:
-        """Give fal's machine-readable type of an error: of the infrastructure's (4.2) or of the model's (4.1)."""
+        """Return fal's machine-readable type of an error: of the infrastructure's (4.2) or of the model's (4.1)."""
         detail = self.get("detail")
         first = detail[0] if isinstance(detail, list) and detail and isinstance(detail[0], dict) else {}
         for value in (self.get("error_type"), self.headers.get("x-fal-error-type"), first.get("type")):
@@ -120,7 +120,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """Give what fal said, on one line and not too long."""
+        """Return what fal said, on one line and not too long."""
         detail = self.get("detail") or self.get("status") or self.body
         if isinstance(detail, list) and all(isinstance(entry, dict) for entry in detail):
             detail = "; ".join(_entry_words(entry) for entry in detail)
@@ -130,7 +130,7 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Give the seconds to wait that fal named, as a number or as a date (RFC 9110, 10.2.3); None if it did not."""
+        """Return the seconds to wait that fal named, as a number or as a date (RFC 9110, 10.2.3); None if it did not."""
         value = self.headers.get("retry-after", "").strip()
         if value.isdecimal():
             return min(float(value), LONGEST_PAUSE)

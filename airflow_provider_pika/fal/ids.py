@@ -25,7 +25,7 @@ _NAMESPACES = ("workflows", "comfy")
 
 
 def app_of(endpoint: object) -> str:
-    """Give the part of an endpoint's id that its requests are found under (fal-protocol.md, 1.3).
+    """Return the part of an endpoint's id that its requests are found under (fal-protocol.md, 1.3).
 
     :raises InvalidInput: for what cannot be an endpoint's id.
     """
@@ -40,7 +40,7 @@ def app_of(endpoint: object) -> str:
 
 
 def is_request_id(value: object) -> TypeGuard[str]:
-    """Tell whether it can be a request's id; the text that a template makes of None is none."""
+    """Return whether it can be a request's id; the text that a template makes of None is none."""
     return isinstance(value, str) and value != "None" and _REQUEST.fullmatch(value) is not None
 
 
@@ -63,7 +63,7 @@ def base_name(value: object) -> str | None:
 
 
 def is_base_name(value: object) -> TypeGuard[str]:
-    """Tell whether it is a file's name, which cannot lead out of its folder, percent-decoded or not."""
+    """Return whether it is a file's name, which cannot lead out of its folder, percent-decoded or not."""
     if not isinstance(value, str) or not value.strip() or _IN_NO_NAME.search(value):
         return False
     if len(value.encode()) > _NAME_BYTES:

@@ -126,7 +126,7 @@ class _Request:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Give the fields' names."""
+        """Return the fields' names."""
         return tuple(cls._rules())
 
     @classmethod
@@ -171,7 +171,7 @@ class TextToVideoInput(_Request):
     seed: int | None = field(default=None, metadata=_takes(_or_none(_integer), "an integer of 64 bits, or None"))
 
     def arguments(self) -> dict[str, Any]:
-        """Give the JSON object to submit; ``seed`` is left out when fal shall choose it."""
+        """Return the JSON object to submit; ``seed`` is left out when fal shall choose it."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
@@ -206,7 +206,7 @@ class SubmitControls(_Request):
 
 
 def _read(request: type[_Request], values: Mapping[str, Any], *, whole: bool = False) -> dict[str, Any]:
-    """Give the values to send of those that are there; ``whole``: all that are required must be."""
+    """Return the values to send of those that are there; ``whole``: all that are required must be."""
     rules = request._rules()
     read: dict[str, Any] = {}
     wrong: list[str] = []

@@ -115,7 +115,7 @@ def search(platform_url: str, endpoint: str, sent: Mapping[str, Any], since: flo
 
 
 def same_input(sent: Mapping[str, Any], kept: Any) -> bool:
-    """Tell whether the history's input is what we sent.
+    """Return whether the history's input is what we sent.
 
     fal may have added defaults, or turned 5 into "5", as its schemas of 2025 had it (fal-protocol.md, section 9).
     """

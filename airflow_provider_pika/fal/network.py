@@ -137,7 +137,7 @@ def _goes_directly(parts: SplitResult, no_proxy: str) -> bool:
 
 
 def _covers(entry: str, scheme: str, host: str, port: int | None) -> bool:
-    """Tell whether one entry of NO_PROXY covers a host; one that cannot be read covers none.
+    """Return whether one entry of NO_PROXY covers a host; one that cannot be read covers none.
 
     It may be ``*``, a domain with all below it (with or without a dot before it), an address, or a range of addresses.
     It may begin with a scheme and end with a port.
@@ -296,7 +296,7 @@ class Watchdog:
 
 
 def never_sent(error: BaseException) -> bool:
-    """Tell whether a transport's error proves that the host was sent nothing."""
+    """Return whether a transport's error proves that the host was sent nothing."""
     return any(f"{kind.__module__.partition('.')[0]}.{kind.__name__}" in NEVER_SENT for kind in type(error).__mro__)
 
 

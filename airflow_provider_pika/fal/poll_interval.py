@@ -137,7 +137,7 @@ class Sightings:
         return cls(**value) if value else cls()
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as a JSON object."""
+        """Return it as a JSON object."""
         return asdict(self)
 
     def and_then(self, status: QueueStatus | None, now: float) -> Sightings:
@@ -163,7 +163,7 @@ class Sightings:
         return (running - UNSEEN_START if self.queued is None else self.queued), running
 
     def took(self, ended: float, inference_time: float | None) -> float | None:
-        """Give the seconds that it ran, by fal's word as far as that fits what was seen; None if nobody knows."""
+        """Return the seconds that it ran, by fal's word as far as that fits what was seen; None if nobody knows."""
         if self.running is None or self.last is None:
             return inference_time
         earliest, latest = self.start
@@ -172,7 +172,7 @@ class Sightings:
 
 
 def pause(seen: Sightings, expected: Expectation, name: str) -> float:
-    """Give the seconds to the next look at a request that has not ended.
+    """Return the seconds to the next look at a request that has not ended.
 
     :param name: the request's id; each one gets a jitter of its own, and the same one always the same.
     """

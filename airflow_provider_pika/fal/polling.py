@@ -65,7 +65,7 @@ class Wait:
     limit: str = TIMEOUT
 
     def first_pause(self, now: float, expected: Expectation) -> float:
-        """Give the seconds until a wait that another process has begun is looked at here for the first time."""
+        """Return the seconds until a wait that another process has begun is looked at here for the first time."""
         if self.seen.last is None:
             return 0.0
         pause = self.poll_interval or poll_interval.pause(self.seen, expected, self.request_id)

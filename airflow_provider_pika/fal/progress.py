@@ -98,7 +98,7 @@ class Progress:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     def news(self, look: Look, step: LookAgain | Ending) -> list[Line]:
-        """Give the lines that a look, and what follows from it, add to the story; remember them as told."""
+        """Return the lines that a look, and what follows from it, add to the story; remember them as told."""
         lines = [*map(Line, self._news_of(look.status))] if look.status else []
         if line := self._trouble.line(step):
             lines.append(line)
@@ -133,7 +133,7 @@ class Progress:
             yield f"fal: (this wait has told {LINES_A_WAIT} lines of its log, and tells no more)"
 
     def memory(self) -> dict[str, Any]:
-        """Give what has been told, as JSON that is small enough for Airflow's task state."""
+        """Return what has been told, as JSON that is small enough for Airflow's task state."""
         return {
             "headline": self._headline,
             "told": self._told[-_REMEMBERED:],
@@ -143,7 +143,7 @@ class Progress:
         }
 
     def tail(self) -> list[str]:
-        """Give the last lines of the story, at most :data:`TAIL_LINES`."""
+        """Return the last lines of the story, at most :data:`TAIL_LINES`."""
         return list(self._tail)
 
 

@@ -65,15 +65,15 @@ class Record(BaseModel):
         return self.model_dump()
 
     def accepted(self, request_id: str, **changes: Any) -> Self:
-        """Give the record once fal's request id is known."""
+        """Return the record once fal's request id is known."""
         return self.model_copy(update={"state": "submitted", "request_id": request_id, **changes})
 
     def refused(self) -> Self:
-        """Give the record once fal has certainly accepted nothing."""
+        """Return the record once fal has certainly accepted nothing."""
         return self.model_copy(update={"state": "refused"})
 
     def asked(self, endpoint: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what was asked for, as a JSON object: the input as it was sent, if it is the one that is given.
+        """Return what was asked for, as a JSON object: the input as it was sent, if it is the one that is given.
 
         :param arguments: the input as the user gave it.
         """
@@ -86,11 +86,11 @@ class Record(BaseModel):
         }
 
     def with_seed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what is sent: with a seed of ours, where the user gave none, so that it can be found at fal again."""
+        """Return what is sent: with a seed of ours, where the user gave none, so that it can be found at fal again."""
         return dict(arguments) | ({} if self.seed is None else {"seed": self.seed})
 
     def history(self) -> list[str]:
-        """Give the requests that the next submission replaces."""
+        """Return the requests that the next submission replaces."""
         return [*self.replaced, *([self.request_id] if self.request_id else [])][-_REPLACED:]
 
 
@@ -98,7 +98,7 @@ class Records(Protocol):
     """Where a task's record is kept."""
 
     def read(self) -> Record | None:
-        """Give the record; None if there is none.
+        """Return the record; None if there is none.
 
         :raises PikaError: there may be one, and it cannot be read.
         """

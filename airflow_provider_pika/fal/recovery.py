@@ -53,7 +53,7 @@ class Wanted:
         return fingerprint(self.endpoint, self.arguments)
 
     def asks_anew(self, record: Record) -> bool:
-        """Tell whether a person has cleared the task since the record was written."""
+        """Return whether a person has cleared the task since the record was written."""
         return record.generation != self.generation
 
 

@@ -88,7 +88,7 @@ class Redactor:
         return WITHHELD if self.finds(_joined(redacted)) else redacted
 
     def finds(self, text: str) -> bool:
-        """Tell whether a text holds the key in any spelling that is known here."""
+        """Return whether a text holds the key in any spelling that is known here."""
         return any(map(self._known.are_in, _readings(text)))
 
     @cached_property
@@ -118,7 +118,7 @@ class _Spellings:
         self._pieces = {letters[at : at + size] for letters in self._all for at in range(len(letters) - size + 1)}
 
     def are_in(self, reading: bytes) -> bool:
-        """Tell whether any of them stands in what :func:`_readings` made of a text."""
+        """Return whether any of them stands in what :func:`_readings` made of a text."""
         size = self._size
         if self._pieces.isdisjoint(reading[at : at + size] for at in range(0, len(reading), self._every)):
             return False

@@ -75,7 +75,7 @@ _UNITS = "x-fal-billable-units"
 
 
 def submitted(answer: Answer, endpoint: str) -> str:
-    """Give the request id of an accepted submit.
+    """Return the request id of an accepted submit.
 
     :raises PikaError: ``SubmitUnknown`` where fal may have accepted it without telling the id.
     """
@@ -94,7 +94,7 @@ def submitted(answer: Answer, endpoint: str) -> str:
 
 
 def proves_refusal(answer: Answer) -> bool:
-    """Tell whether an answer to a submit proves that fal accepted nothing; any other outcome is unknown.
+    """Return whether an answer to a submit proves that fal accepted nothing; any other outcome is unknown.
 
     Who refuses a request with a 4xx has not passed it on. A 5xx may be a gateway's, after fal accepted, and a redirect
     may follow an acceptance (303).
@@ -105,7 +105,7 @@ def proves_refusal(answer: Answer) -> bool:
 
 
 def is_fals(answer: Answer) -> bool:
-    """Tell whether an answer is certainly fal's own: by a header, or in words that nobody else uses."""
+    """Return whether an answer is certainly fal's own: by a header, or in words that nobody else uses."""
     detail, error_type = answer.get("detail"), answer.get("error_type")
     return (
         answer.has_fals_headers
@@ -116,7 +116,7 @@ def is_fals(answer: Answer) -> bool:
 
 
 def status(answer: Answer, request_id: str) -> QueueStatus:
-    """Give the status of a request.
+    """Return the status of a request.
 
     :raises PikaError: what passes and what does not are told apart by ``retry_helps``.
     """
@@ -130,7 +130,7 @@ def status(answer: Answer, request_id: str) -> QueueStatus:
 
 
 def result(answer: Answer, endpoint: str, request_id: str) -> Video:
-    """Give the video of a completed request.
+    """Return the video of a completed request.
 
     :raises GenerationFailed: the request ended without one.
     :raises PikaError: the result could not be read.
@@ -173,7 +173,7 @@ def outcome(seen: QueueStatus, brought: Video | errors.PikaError, request_id: st
 
 
 def cancelled(answer: Answer, request_id: str) -> bool:
-    """Tell whether fal took the cancellation; False if the request had completed before.
+    """Return whether fal took the cancellation; False if the request had completed before.
 
     Taken is not done: a running request is only signalled and may still complete (fal-protocol.md, 2.5).
     """
@@ -190,7 +190,7 @@ def cancelled(answer: Answer, request_id: str) -> bool:
 
 
 def history(answer: Answer) -> HistoryPage:
-    """Give a page of the request history.
+    """Return a page of the request history.
 
     :raises RequestRejected: it was refused, and not in fal's words.
     :raises PikaError: there is none; a page of which one row is unreadable counts as none.
@@ -208,7 +208,7 @@ def history(answer: Answer) -> HistoryPage:
 
 
 def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | errors.GenerationFailed | None:
-    """Give how a request ended, as the history tells it; None if it does not."""
+    """Return how a request ended, as the history tells it; None if it does not."""
     if row.status_code is None or row.json_output is None:
         return None
     kept = Answer(row.status_code, {}, row.json_output)
@@ -244,7 +244,7 @@ def _speaker(answer: Answer) -> str:
 
 
 def _is_about(answer: Answer, request_id: str) -> bool:
-    """Tell whether an object with a status is fal's, which names the request; a gateway's has one, too."""
+    """Return whether an object with a status is fal's, which names the request; a gateway's has one, too."""
     about_it = answer.get("request_id") == request_id or isinstance(answer.get("response_url"), str)
     return about_it or answer.has_fals_headers
 
@@ -317,7 +317,7 @@ def _is_outcome(answer: Answer) -> bool:
 
 
 def _is_typed(answer: Answer) -> bool:
-    """Tell whether an error has a type of fal's: of its infrastructure, or of the model, about its input."""
+    """Return whether an error has a type of fal's: of its infrastructure, or of the model, about its input."""
     if answer.error_type is None or answer.get("error_type") is not None:
         return answer.error_type is not None and is_fals(answer)
     detail = answer.get("detail")

@@ -39,7 +39,7 @@ def submit(
     controls: SubmitControls,
     check: Callable[[], object] = lambda: None,
 ) -> Conversation[str]:
-    """Submit and give the request id.
+    """Submit and return the request id.
 
     It ends in one of three ways: accepted, the id; certainly refused, the last refusal raised; unknown, raised at once.
 
@@ -63,7 +63,7 @@ def submit(
 
 
 def pause_before_repeat(refusal: TryLater, repeats: int) -> float | None:
-    """Give the seconds to wait before a refused submit is posted again; None if it is not.
+    """Return the seconds to wait before a refused submit is posted again; None if it is not.
 
     :param repeats: how often it was posted again already.
     """
@@ -112,7 +112,7 @@ class Submission:
         self._submits = 0
 
     def obtain(self) -> Conversation[Record]:
-        """Give the record of the request that this task's clip comes from.
+        """Return the record of the request that this task's clip comes from.
 
         :raises SubmitUnknown: fal may have accepted a request whose id is not to be found.
         :raises GenerationFailed: an earlier attempt's request failed in a way that a new one would repeat.

@@ -44,7 +44,7 @@ class Watch:
         self._experience = experience
 
     async def until_it_ends(self, wait: Wait) -> Ending:
-        """Give how the wait ended.
+        """Return how the wait ended.
 
         :raises OtherQueue: the connection leads to another queue than the one that has the request.
         """
@@ -108,7 +108,7 @@ class StatusStream:
         self._next: asyncio.Task[QueueStatus | None] | None = None
 
     async def next(self, within: float) -> QueueStatus | None:
-        """Give the next status; None if none comes within so many seconds, or no more."""
+        """Return the next status; None if none comes within so many seconds, or no more."""
         self._next = self._next or asyncio.create_task(self._advance())
         done, _ = await asyncio.wait({self._next}, timeout=within)  # it stays under way where none has come yet
         if not done:

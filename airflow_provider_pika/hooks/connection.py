@@ -81,7 +81,7 @@ def _authorization(key: str) -> str:
 
 
 def queue_url_of(connection: Connection) -> str:
-    """Give the queue's address without a slash at its end; an empty text: fal's own.
+    """Return the queue's address without a slash at its end; an empty text: fal's own.
 
     :raises InvalidInput: the connection's host cannot be one.
     """
@@ -109,7 +109,7 @@ def queue_url_of(connection: Connection) -> str:
 
 
 def media_hosts_of(extra: Mapping[str, Any]) -> list[str]:
-    """Give the hosts besides fal's and the queue's that videos may be fetched from: a list, or a text with commas.
+    """Return the hosts besides fal's and the queue's that videos may be fetched from: a list, or a text with commas.
 
     :raises InvalidInput: it is neither.
     """

@@ -91,7 +91,7 @@ class PikaHook(BaseHook):
         return account
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
-        """Submit and give the request id; only what fal certainly did not accept is posted again, twice at most.
+        """Submit and return the request id; only what fal certainly did not accept is posted again, twice at most.
 
         fal checks ``arguments`` only when the request runs.
 
@@ -106,7 +106,7 @@ class PikaHook(BaseHook):
             return queue.status(endpoint, request_id, logs=logs)
 
     def result(self, endpoint: str, request_id: str) -> Video:
-        """Give the video of a completed request.
+        """Return the video of a completed request.
 
         :raises GenerationFailed: the request ended without one.
         """
@@ -170,12 +170,12 @@ class PikaHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Give the form's standard fields to Airflow 3.1; 3.2 and newer read the provider info."""
+        """Return the form's standard fields for Airflow 3.1; 3.2 and newer read the provider info."""
         return {name.replace("-", "_"): value for name, value in CONNECTION_FORM.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Give the form's own fields to Airflow 3.1; 3.2 and newer read the provider info."""
+        """Return the form's own fields for Airflow 3.1; 3.2 and newer read the provider info."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from wtforms import IntegerField, StringField  # 3.1 takes these, passwords and switches, no other field
 

@@ -75,7 +75,7 @@ class Elsewhere:
 
 
 def meaning(status: int, headers: Mapping[str, str], part: Part) -> Part | Elsewhere:
-    """Give what there will be once the body is added, with ``have`` where the body begins.
+    """Return what there will be once the body is added, with ``have`` where the body begins.
 
     :param headers: with names in lower case.
     :raises VideoExpired, DownloadRefused: there is no file to be had.
@@ -100,7 +100,7 @@ def meaning(status: int, headers: Mapping[str, str], part: Part) -> Part | Elsew
 
 
 def pause_after(error: PikaError, tries: int) -> float | None:
-    """Give the seconds until the next try; None: no more of them.
+    """Return the seconds until the next try; None: no more of them.
 
     :param tries: how many in a row have brought nothing, this one included.
     """

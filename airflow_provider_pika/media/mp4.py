@@ -101,7 +101,7 @@ class Track:
 
 
 def is_mp4(file: IO[bytes]) -> bool:
-    """Tell whether a file begins as an MP4 does, or a QuickTime file, which is read alike."""
+    """Return whether a file begins as an MP4 does, or a QuickTime file, which is read alike."""
     file.seek(4)
     return file.read(4) in _FIRST
 

@@ -81,14 +81,14 @@ def literal(name: str) -> Address | None:
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is one machine's on the internet."""
+    """Return whether an address is one machine's on the internet."""
     if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
         return False
     return address.is_global and not address.is_multicast
 
 
 def is_metadata(address: Address) -> bool:
-    """Tell whether an address is a cloud's own inside, also wherever in an IPv6 address the IPv4 one stands."""
+    """Return whether an address is a cloud's own inside, also wherever in an IPv6 address the IPv4 one stands."""
     if any(address in network for network in _METADATA):
         return True
     if isinstance(address, ipaddress.IPv4Address):
@@ -144,7 +144,7 @@ class MediaHost:
         return cls(plain(name), port, parts.path or "/")
 
     def covers(self, scheme: str, name: str, port: int, path: str) -> bool:
-        """Tell whether a URL of these parts is at this host."""
+        """Return whether a URL of these parts is at this host."""
         below = self.name.startswith("*.") and name.endswith(self.name[1:])
         if not (below or name == self.name) or port != (self.port or _PORTS[scheme]):
             return False

@@ -116,7 +116,7 @@ def _decoded(file: IO[bytes], size: int, containers: str) -> Clip:
 
 @contextlib.contextmanager
 def _descriptor(file: IO[bytes]) -> Iterator[int]:
-    """Give a descriptor of the file: it may have no name."""
+    """Return a descriptor of the file: it may have no name."""
     try:
         file.flush()
         descriptor = file.fileno()
@@ -217,7 +217,7 @@ _TOLERANCE = 0.2
 
 
 def misfit(clip: Clip, asked: Mapping[str, Any]) -> str | None:
-    """Give in what a clip is not what was asked for; None if it fits.
+    """Return how a clip differs from what was asked for; None if it fits.
 
     :param asked: the request's input, as far as it is known: ``duration`` (seconds), ``resolution``.
     """

@@ -67,7 +67,7 @@ class WaitsForVideo(StopsWhenKilled):
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
     ) -> dict[str, Any]:
-        """Take over from the trigger, and give the video; repeat the end of its log, since that is often lost.
+        """Take over from the trigger, and return the video; repeat the end of its log, since that is often lost.
 
         :param terms: what the worker checked that deferred; a version before this one carried none.
         """
@@ -176,7 +176,7 @@ class WaitsForVideo(StopsWhenKilled):
 
     @abstractmethod
     def _time_is_up(self, late: TooLate) -> BaseException:
-        """Give what the task fails with; Airflow's operators are abstract base classes, so a task must have one."""
+        """Return what the task fails with; Airflow's operators are abstract base classes, so a task must have one."""
 
     def _last_look(self, request_id: str, reason: str) -> Ending:
         """Look once more where Airflow itself ended the deferral: the triggers may all have been down."""
@@ -211,7 +211,7 @@ class WaitsForVideo(StopsWhenKilled):
 
 
 def deferral_timed_out(next_method: str, next_kwargs: Mapping[str, Any] | None) -> str | None:
-    """Give Airflow's reason if it resumes a task only to say that its deferral took too long; None otherwise.
+    """Return Airflow's reason if it resumes a task only to say that its deferral took too long; None otherwise.
 
     The names are those of ``BaseOperator.resume_execution``, the same from 3.1.8 to 3.3.2.
     """

@@ -52,7 +52,7 @@ class PikaCancelOperator(RendersNoData, BaseOperator):
 
     @tells_why_it_fails
     def execute(self, context: Context) -> str:
-        """Cancel, and give fal's word."""
+        """Cancel, and return fal's word."""
         from airflow_provider_pika.hooks.pika import PikaHook
 
         with failing_when_a_submit_cannot_help():

@@ -151,7 +151,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     @tells_why_it_fails
     def execute(self, context: Context) -> Any:
-        """Give the request id, or the video; submit only where no earlier attempt's request can bring it."""
+        """Return the request id, or the video; submit only where no earlier attempt's request can bring it."""
         with failing_when_a_submit_cannot_help():
             return self._generate(context, self._ask(context))
 
@@ -159,7 +159,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
     ) -> dict[str, Any]:
-        """Take over from the trigger, and give the video."""
+        """Take over from the trigger, and return the video."""
         with failing_when_a_submit_cannot_help():
             return super().execute_complete(context, event, terms)
 
@@ -250,7 +250,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         return super()._finish(context, ending)
 
     def _may_submit_again(self, context: Context) -> bool:
-        """Tell whether this attempt may pay for another request: it has time to wait for it, and was not stopped."""
+        """Return whether this attempt may pay for another request: it has time to wait for it, and was not stopped."""
         return not self._killing.fired and time.time() < limit_of(self, context["ti"]).deadline
 
     def _was_taken_up(self, context: Context) -> bool:

@@ -48,7 +48,7 @@ def size_of(path: str) -> int | None:
 
 
 def is_link(path: str) -> bool:
-    """Tell whether there is a symbolic link, wherever it leads."""
+    """Return whether there is a symbolic link, wherever it leads."""
     return os.path.islink(path)
 
 
@@ -141,7 +141,7 @@ def _remove_leftovers(final: Path) -> None:
 
 
 def _is_at(path: str, file: IO[bytes]) -> bool:
-    """Tell whether the name is that of the open file."""
+    """Return whether the name is that of the open file."""
     try:
         return os.path.samestat(os.lstat(path), os.fstat(file.fileno()))
     except FileNotFoundError:
@@ -149,7 +149,7 @@ def _is_at(path: str, file: IO[bytes]) -> bool:
 
 
 def _has(path: str, size: int, sha256: str) -> bool:
-    """Tell whether the same bytes are there: mounts of buckets give a file another inode when they rename it."""
+    """Return whether the same bytes are there: mounts of buckets give a file another inode when they rename it."""
     with contextlib.suppress(OSError, PathTaken), opened(path) as file:
         return sha256_of(file.fileno(), size) == sha256
     return False

@@ -40,7 +40,7 @@ def collect_hook_lineage(hook: BaseHook, story: Story, uri: str) -> None:
 
 
 def openlineage_of(story: Story, place: Place) -> Any:
-    """Give what OpenLineage's provider asks a finished task for: an ``OperatorLineage``.
+    """Return what OpenLineage's provider asks a finished task for: an ``OperatorLineage``.
 
     The request's id is the run's external query, since that is what fal can be asked about.
     """

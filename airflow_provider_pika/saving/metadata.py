@@ -89,13 +89,13 @@ class Story(_Kept):
         return content if len(content) <= LONGEST else self.model_copy(update={"input": None}).as_sidecar()
 
     def in_short(self) -> dict[str, Any]:
-        """Give what the saving task returns."""
+        """Return what the saving task returns."""
         names = {"path", "size", "sha256", "width", "height", "seconds", "request_id"}
         return {**self.model_dump(include=names, by_alias=True), "sidecar": self.path + SIDECAR}
 
 
 def told_by(asked: Mapping[str, Any], remembered: Remembered) -> dict[str, Any]:
-    """Give the fields that the submit and fal tell; fal's own times are better than ours.
+    """Return the fields that the submit and fal tell; fal's own times are better than ours.
 
     :param asked: what the submitting task pushed (``xcoms.REQUEST``); empty where there is none.
     :param remembered: what fal keeps of the request.
@@ -117,7 +117,7 @@ def told_by(asked: Mapping[str, Any], remembered: Remembered) -> dict[str, Any]:
 
 
 def shown_by(clip: Clip) -> dict[str, Any]:
-    """Give the fields that the file itself tells."""
+    """Return the fields that the file itself tells."""
     return {
         "width": clip.width,
         "height": clip.height,
@@ -127,7 +127,7 @@ def shown_by(clip: Clip) -> dict[str, Any]:
 
 
 def saved_by(ti: Any) -> dict[str, Any]:
-    """Give the fields of the task that saves it, now."""
+    """Return the fields of the task that saves it, now."""
     from airflow_provider_pika import __version__
 
     return {
@@ -141,12 +141,12 @@ def saved_by(ti: Any) -> dict[str, Any]:
 
 
 def _writable(value: Any) -> Any:
-    """Give JSON that can be written as UTF-8, whatever halves of letters its texts have."""
+    """Return JSON that can be written as UTF-8, whatever halves of letters its texts have."""
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _utc(value: Any) -> str | None:
-    """Give a time in UTC, whatever offset it has (none: UTC); what is no ISO 8601 is not known."""
+    """Return a time in UTC, whatever offset it has (none: UTC); what is no ISO 8601 is not known."""
     try:
         at = datetime.fromisoformat(value)
         return pendulum.instance(at, tz="UTC").in_timezone("UTC").to_iso8601_string()

@@ -66,18 +66,18 @@ class Place:
 
     @property
     def namespace(self) -> str:
-        """Give the store, as lineage names it: ``s3://bucket``, ``file``."""
+        """Return the store, as lineage names it: ``s3://bucket``, ``file``."""
         return "file" if self._on_disk else f"{self._place.protocol}://{self._bucket}"
 
     @property
     def name(self) -> str:
-        """Give the file's name in the namespace."""
+        """Return the file's name in the namespace."""
         path = str(self._place.path)
         return path if self._on_disk else path.removeprefix(f"{self._bucket}/")
 
     @property
     def uri(self) -> str:
-        """Give the URL without a connection."""
+        """Return the URL without a connection."""
         return f"file://{self.name}" if self._on_disk else f"{self.namespace}/{self.name}"
 
     def size(self) -> int | None:
@@ -98,7 +98,7 @@ class Place:
         return int(info["size"])
 
     def is_link(self) -> bool:
-        """Tell whether there is a symbolic link, which is never followed; publishing replaces the link itself."""
+        """Return whether there is a symbolic link, which is never followed; publishing replaces the link itself."""
         return self._on_disk and disk.is_link(self._place.path)
 
     def read(self, most: int) -> bytes:
@@ -129,7 +129,7 @@ class Place:
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[IO[bytes]]:
-        """Give a file on this machine to collect the bytes in, before :meth:`publish`; nothing of it stays.
+        """Return a file on this machine to collect the bytes in, before :meth:`publish`; nothing of it stays.
 
         On a disk it is beside the place, hidden, so that publishing is a rename; what an attempt left that died in the
         middle goes now. For other stores it has no name, so that nothing is left by whoever dies.

@@ -55,7 +55,7 @@ class Landing:
     tell: Callable[[str], object]
 
     def recognised(self) -> Story | None:
-        """Give the story of the file, if this request's is there already.
+        """Return the story of the file, if this request's is there already.
 
         :raises PathTaken: another one is, and is not to be replaced.
         """
@@ -121,7 +121,7 @@ class Landing:
         return clip
 
     def _is_there(self, fetched: Fetched) -> bool:
-        """Tell whether this very file is there already: an attempt died after it, or somebody was quicker."""
+        """Return whether this very file is there already: an attempt died after it, or somebody was quicker."""
         if self.overwrite or (size := self.place.size()) is None:
             return False
         if size == fetched.size and self.place.sha256(size) == fetched.sha256:
@@ -130,7 +130,7 @@ class Landing:
         raise PathTaken(f"{self.place.path} has another file.", request_id=self.video["request_id"])
 
     def _kept_story(self) -> Story | bool | None:
-        """Give the story beside the file; None if there is none, False if what is there is none."""
+        """Return the story beside the file; None if there is none, False if what is there is none."""
         return None if self._size_of(self.sidecar) is None else (Story.read(self.sidecar.read(LONGEST)) or False)
 
     def _size_of(self, place: Place) -> int | None:
@@ -144,7 +144,7 @@ class Landing:
         return same and self.place.sha256(size) == story.sha256
 
     def _why_taken(self, size: int | None, story: Story | bool | None) -> str | None:
-        """Give what is there that is not this request's; None if there may be nothing of the kind."""
+        """Return what is there that is not this request's; None if there may be nothing of the kind."""
         if story is False:
             return f"has beside it a {SIDECAR} that is no story of this version"
         if size is None:

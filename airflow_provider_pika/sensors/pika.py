@@ -134,7 +134,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
     @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait as configured, and give the video."""
+        """Wait as configured, and return the video."""
         from airflow_provider_pika.fal.progress import Progress
         from airflow_provider_pika.hooks.pika import PikaHook
 
@@ -157,7 +157,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
     ) -> dict[str, Any]:
-        """Take over from the trigger, and give the video."""
+        """Take over from the trigger, and return the video."""
         with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
             return super().execute_complete(context, event, terms)
 
@@ -174,7 +174,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         return self.reschedule and not self.deferrable
 
     def _memory(self, context: Context) -> dict[str, Any]:
-        """Give what an earlier look of a rescheduled wait left; nothing, if that was for another request."""
+        """Return what an earlier look of a rescheduled wait left; nothing, if that was for another request."""
         store: Any = context.get("task_state_store") if self._rescheduling else None
         with self._cosmetic():
             told = store.get(_PROGRESS_KEY) if store else None

@@ -122,7 +122,7 @@ def clip_terms_of(values: Mapping[str, Any]) -> ClipTerms:
 
 
 def arguments_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the endpoint's input.
+    """Return the endpoint's input.
 
     :raises InvalidInput: naming every wrong value and what is allowed.
     """
@@ -155,7 +155,7 @@ def most_of(limit: str) -> int:
 
 
 def extra_arguments_of(extra: Any) -> dict[str, Any]:
-    """Give inputs that the operator has no parameter for, as values of Python's own: a copy, which nobody else changes.
+    """Return inputs that the operator has no parameter for, as values of Python's own: a copy, which nobody else changes.
 
     :raises InvalidInput: it has one for them, or they are no JSON.
     """
@@ -191,7 +191,7 @@ def _plain(value: Any) -> Any:
 
 
 def seconds_of(name: str, value: timedelta | float) -> float:
-    """Give seconds.
+    """Return seconds.
 
     :raises ValueError: they are none, or less.
     """
@@ -208,7 +208,7 @@ def seconds_of(name: str, value: timedelta | float) -> float:
 
 
 def timeout_of(value: timedelta | float | None) -> float:
-    """Give the seconds of a timeout; Airflow's ``[sensors] default_timeout`` where there is none.
+    """Return the seconds of a timeout; Airflow's ``[sensors] default_timeout`` where there is none.
 
     :raises ValueError: as :func:`seconds_of`.
     """
@@ -218,7 +218,7 @@ def timeout_of(value: timedelta | float | None) -> float:
 
 
 def wanted_of(terms: SubmitTerms, ti: Any, account: Account, arguments: Mapping[str, Any]) -> Wanted:
-    """Give what an attempt of a task wants."""
+    """Return what an attempt of a task wants."""
     from airflow_provider_pika.fal.recovery import Wanted
 
     return Wanted(

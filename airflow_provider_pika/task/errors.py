@@ -104,7 +104,7 @@ def _in_short(error: BaseException, why: BaseException, task: Any) -> dict[str, 
 
 
 def _passes(error: BaseException) -> bool | None:
-    """Tell whether an error of Airflow's own may pass; None for what nobody knows."""
+    """Return whether an error of Airflow's own may pass; None for what nobody knows."""
     if isinstance(error, AirflowFailException):
         return False
     return True if isinstance(error, AirflowSensorTimeout | AirflowTaskTimeout) else None

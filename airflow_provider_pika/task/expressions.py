@@ -79,7 +79,7 @@ def judging(env: Environment, found: Callable[[Nothing], object]) -> Environment
 
 
 def is_nothing(value: Any) -> bool:
-    """Tell whether a value is none: None, undefined, not a number, or outputs of other tasks without one among them."""
+    """Return whether a value is none: None, undefined, not a number, or outputs of other tasks without one among them."""
     if value is None or isinstance(value, Undefined) or type(value).__name__ in _MISSING:
         return True
     if isinstance(value, list | tuple):
@@ -90,7 +90,7 @@ def is_nothing(value: Any) -> bool:
 
 
 def reads_as_nothing(text: str) -> bool:
-    """Tell whether a text is what Jinja makes of one such value, and nothing else."""
+    """Return whether a text is what Jinja makes of one such value, and nothing else."""
     return text.strip().lower() in ("", "none", "nan", "nat", "<na>")
 
 

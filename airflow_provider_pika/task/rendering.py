@@ -227,7 +227,7 @@ class _Row:
         return {name: value for name, value in self.arguments.items() if not _has(self.written, name, value)}
 
     def is_template(self, name: str, value: Any) -> bool:
-        """Tell whether a value is to be rendered.
+        """Return whether a value is to be rendered.
 
         What a subclass computed is, unless some of the data could be a template in it.
         """
@@ -242,7 +242,7 @@ class _Row:
 
 
 def _has(values: Mapping[str, Any], name: str, value: Any) -> bool:
-    """Tell whether this very object stands under the name: an equal one may come of data."""
+    """Return whether this very object stands under the name: an equal one may come of data."""
     return name in values and values[name] is value
 
 

@@ -28,7 +28,7 @@ class TaskStateRecords:
         self._store = store
 
     def read(self) -> Record | None:
-        """Give the record; None if there is none.
+        """Return the record; None if there is none.
 
         :raises RecordUnavailable: Airflow does not say whether there is one.
         :raises RecordUnreadable: there is one that this version cannot read.
@@ -61,7 +61,7 @@ class NoRecords:
         self._record: Record | None = None
 
     def read(self) -> Record | None:
-        """Give what this attempt wrote."""
+        """Return what this attempt wrote."""
         return self._record
 
     def write(self, record: Record) -> None:
@@ -70,6 +70,6 @@ class NoRecords:
 
 
 def records_of(context: Context) -> TaskStateRecords | NoRecords:
-    """Give the place for a task's record."""
+    """Return the place for a task's record."""
     store: Any = context.get("task_state_store")
     return NoRecords() if store is None else TaskStateRecords(store)

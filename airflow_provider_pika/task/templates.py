@@ -51,7 +51,7 @@ def template_test_of(task: Any) -> Callable[[str], bool]:
 
 
 def known_now(values: Mapping[str, Any], is_template: Callable[[str], bool] = has_braces) -> dict[str, Any]:
-    """Give those of ``values`` that are final, so neither a Jinja template nor an XCom that is still to come.
+    """Return those of ``values`` that are final, so neither a Jinja template nor an XCom that is still to come.
 
     :param is_template: as :func:`template_test_of` returns it.
     """
@@ -65,12 +65,12 @@ def _comes_later(value: Any, is_template: Callable[[str], bool] = has_braces) ->
 
 
 def holds_templates(value: Any, is_template: Callable[[str], bool] = has_braces) -> bool:
-    """Tell whether something in a value, however deep, is still to come."""
+    """Return whether something in a value, however deep, is still to come."""
     return any(_comes_later(leaf, is_template) for leaf in leaves_of(value))
 
 
 def holds_braces(value: Any) -> bool:
-    """Tell whether some text in a value, however deep, looks like a template."""
+    """Return whether some text in a value, however deep, looks like a template."""
     return any(isinstance(leaf, str) and _comes_later(leaf) for leaf in leaves_of(value))
 
 

@@ -38,7 +38,7 @@ def push_error(context: Context, error: Mapping[str, Any], log: Any) -> None:
 
 
 def pull_request(context: Context, task_ids: Iterable[str], request_id: str) -> Mapping[str, Any]:
-    """Give what one of these tasks asked for under this id, in this Dag run; an empty one where none did.
+    """Return what one of these tasks asked for under this id, in this Dag run; an empty one where none did.
 
     Of a mapped task it is the one of the same map index: looking through all of them would cost a call each.
     """
@@ -59,7 +59,7 @@ def _push(context: Context, key: str, value: Any, log: Any) -> None:
 
 
 def pull_request_id(context: Context) -> str | None:
-    """Give the id that this task pushed in this attempt; None if it did not."""
+    """Return the id that this task pushed in this attempt; None if it did not."""
     ti = context["ti"]
     pulled = ti.xcom_pull(task_ids=ti.task_id, key=REQUEST_ID, map_indexes=ti.map_index)
     return pulled if isinstance(pulled, str) else None

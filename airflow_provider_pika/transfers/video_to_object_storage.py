@@ -123,7 +123,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
             )
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Give OpenLineage's provider the URL as input and the file as output; it asks only where it is installed."""
+        """Return the URL as input and the file as output, for OpenLineage's provider; it asks where it is installed."""
         from airflow_provider_pika.saving.lineage import openlineage_of
 
         landed: tuple[Story, Place] | None = getattr(self, "_landed", None)
@@ -171,7 +171,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         return told_by(asked, remembered)
 
     def _submitting_before(self) -> list[str]:
-        """Give the tasks before this one that submit; asking the others costs a call and a line in the log each."""
+        """Return the tasks before this one that submit; asking the others costs a call and a line in the log each."""
         return sorted(task.task_id for task in self.get_flat_relatives(upstream=True) if _submits(task))
 
 
@@ -208,7 +208,7 @@ def _submits(task: Any) -> bool:
 
 
 def _submits_only(video: Any) -> str | None:
-    """Give the task whose output a video is, if that does not wait for it, and so gives no video."""
+    """Return the task whose output a video is, if that does not wait for it, and so gives no video."""
     source = getattr(video, "operator", None)
     if source is None or getattr(video, "key", None) != "return_value" or not _submits(source):
         return None

@@ -88,7 +88,7 @@ class Background:
 
 
 def broken(error: Exception, request_id: str | None, log: Any) -> PikaError:
-    """Give what a worker is told of an error that ended a wait, and not the request."""
+    """Return what a worker is told of an error that ended a wait, and not the request."""
     if not isinstance(error, PikaError):
         log.exception("The wait broke")
         error = TryLater(
@@ -101,7 +101,7 @@ def broken(error: Exception, request_id: str | None, log: Any) -> PikaError:
 
 @asynccontextmanager
 async def connected(pika_conn_id: str, queue_url: str, deadline: float, log: Any) -> AsyncIterator[SharedQueue]:
-    """Give the client that all triggers of this process share, once it leads where it shall: a clip may depend on it.
+    """Return the client that all triggers of this process share, once it leads where it shall: a clip may depend on it.
 
     :param queue_url: the queue that has the request.
     :param deadline: unix seconds; past it, Airflow is asked without pauses.

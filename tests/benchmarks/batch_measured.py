@@ -20,7 +20,7 @@ Submit = Callable[[list[str]], None]
 
 
 def _our_operator(queue_url: str) -> Submit:
-    """Give the operator's ``execute``, from the check of the inputs until it defers; its task state is in memory."""
+    """Return the operator's ``execute``, from the check of the inputs until it defers; its task state is in memory."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     from airflow_provider_pika.batch import attempt, submitter  # noqa: F401 (imported before the base line)
@@ -46,7 +46,7 @@ def _our_operator(queue_url: str) -> Submit:
 
 
 def _fal_client(queue_url: str) -> Submit:
-    """Give a loop of ``fal_client.submit``, as users write it."""
+    """Return a loop of ``fal_client.submit``, as users write it."""
     import fal_client.client
 
     fal_client.client.QUEUE_URL_FORMAT = f"{queue_url}/"  # as in wait_shapes.py

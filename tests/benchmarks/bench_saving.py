@@ -88,7 +88,7 @@ def run() -> dict[str, dict[str, Figures]]:
 
 
 def _rounds(bench: _Bench, size: int) -> Mapping[tuple[str, str], Sequence[Figures | None]]:
-    """Give what each shape took in each round; None where it failed. Each round begins with another shape."""
+    """Return what each shape took in each round; None where it failed. Each round begins with another shape."""
     kept = bench.folder / "sources.json"
     kept.write_text(json.dumps(bench.process("tests.benchmarks.saving_files", str(size), str(bench.folder))))
     rounds = int(os.environ.get("BENCH_ROUNDS", ROUNDS))

@@ -60,7 +60,7 @@ def run() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _plan() -> Iterator[tuple[int, str]]:
-    """Give sizes and shapes, in turn."""
+    """Return sizes and shapes, in turn."""
     asked = [int(size) for size in os.environ.get("BENCH_SIZES", "").split(",") if size]
     only = os.environ.get("BENCH_SHAPES", "")  # while one is worked on
     for size in asked or SIZES:

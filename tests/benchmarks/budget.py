@@ -77,7 +77,7 @@ def peak_from_now() -> int:
 
 
 def peak(process: int | str = "self") -> int:
-    """Give the most KiB that this process held, or another; 0 where that has just ended.
+    """Return the most KiB that this process held, or another; 0 where that has just ended.
 
     ``getrusage`` does not tell that of a child: there the memory of its parent counts, from before it became itself.
     """

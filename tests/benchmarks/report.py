@@ -28,7 +28,7 @@ def keep(name: str, figures: Figures) -> None:
 
 
 def table(name: str, figures: Figures, ours: str) -> str:
-    """Give a table: a row for each size and shape; in parentheses, how many times as much as ours, at this size."""
+    """Return a table: a row for each size and shape; in parentheses, how many times as much as ours, at this size."""
     sizes = list(dict.fromkeys(size for by_size in figures.values() for size in by_size))
     columns = list(dict.fromkeys(key for by_size in figures.values() for row in by_size.values() for key in row))
     rows = [[name, "", *columns]]

@@ -22,7 +22,7 @@ LOOK_EVERY = 0.005
 
 
 def _our_operator() -> Save:
-    """Give the operator's ``execute``: with its checks, its hash, its fsync, and the story beside the file."""
+    """Return the operator's ``execute``: with its checks, its hash, its fsync, and the story beside the file."""
     from tests.support.saving import save
 
     def run(source: Source, target: str) -> None:
@@ -52,7 +52,7 @@ def _curl_and_fsync(source: Source, target: str) -> int:
 
 
 def _httpx() -> Save:
-    """Give what a user writes in a ``@task``, without any check."""
+    """Return what a user writes in a ``@task``, without any check."""
     import httpx
 
     def run(source: Source, target: str) -> None:
@@ -64,7 +64,7 @@ def _httpx() -> Save:
 
 
 def _put_file() -> Save:
-    """Give s3fs's own upload, with its defaults, of the copy that is on the disk already."""
+    """Return s3fs's own upload, with its defaults, of the copy that is on the disk already."""
     from airflow.sdk import ObjectStoragePath
 
     def run(source: Source, target: str) -> None:
@@ -101,7 +101,7 @@ def main(shape: str, sources: str, target: str, report: str) -> None:
 
 
 def _cpu() -> float:
-    """Give the seconds of CPU of this process and those that it has waited for."""
+    """Return the seconds of CPU of this process and those that it has waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

@@ -37,7 +37,7 @@ Wait = Callable[[Job], Awaitable[str]]
 
 
 def arguments(prompt: str) -> dict[str, Any]:
-    """Give the endpoint's input: the same for every peer."""
+    """Return the endpoint's input: the same for every peer."""
     return {"prompt": prompt, "resolution": RESOLUTION, "duration": DURATION}
 
 
@@ -83,7 +83,7 @@ def _teach(queue_url: str) -> None:
 
 
 def _client_per_trigger() -> Wait:
-    """Give the field's usual trigger: it builds a client where it runs, and asks at a fixed interval."""
+    """Return the field's usual trigger: it builds a client where it runs, and asks at a fixed interval."""
     import httpx
 
     async def wait(job: Job) -> str:
@@ -115,7 +115,7 @@ def _fal_client() -> Wait:
 
 
 def _http_sensor() -> Wait:
-    """Give what ``HttpSensor(deferrable=True)`` defers to, with the interval of the field.
+    """Return what ``HttpSensor(deferrable=True)`` defers to, with the interval of the field.
 
     As it is, it cannot wait for fal: it ends at any status below 400, and asks again after a 404 only (without a pause,
     after any other error), while fal answers 202 and 200; with a ``response_check`` the sensor keeps its worker. So its

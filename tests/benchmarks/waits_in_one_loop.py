@@ -75,7 +75,7 @@ class Waits:
 
 
 def measure(wait: Wait, queue_url: str, interval: float) -> dict[str, Any]:
-    """Give what the waits have cost, over what this process has cost before."""
+    """Return what the waits have cost, over what this process has cost before."""
     waits, stalls = Waits(wait, queue_url, interval), Stalls()
     before, cpu = budget.peak_from_now(), time.process_time()
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(stalls)) as runner:

@@ -26,7 +26,7 @@ WAYS = ("polled", "streamed", "held")
 
 @pytest.fixture(scope="module")
 def run_id(airflow: RunningAirflow) -> str:
-    """Give a run of the Dag that has ended, whatever it met."""
+    """Return a run of the Dag that has ended, whatever it met."""
     before = {name: component.processes for name, component in airflow.components.items()}
     run_id = airflow.start_run(DAG, cases=list(CASES))
     assert airflow.end_of_run(DAG, run_id, within=600) == "failed"

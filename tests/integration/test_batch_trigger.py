@@ -33,7 +33,7 @@ def emulator(quick_emulator: RunningEmulator) -> RunningEmulator:
 
 
 def watching(emulator: RunningEmulator, prompts: list[str], *, queued: int = 0, **more: Any) -> PikaBatchTrigger:
-    """Give a trigger that watches new requests with these prompts."""
+    """Return a trigger that watches new requests with these prompts."""
     in_flight = tuple(PikaHook().submit(TEXT_TO_VIDEO, {"prompt": prompt}) for prompt in prompts)
     tally = Tally(0, 0, len(in_flight), queued, time.time(), 0)
     deadline = time.time() + more.pop("timeout", 20)

@@ -66,7 +66,7 @@ def sensor(request_id: str, **arguments: Any) -> PikaVideoSensor:
 
 
 def fates(emulator: RunningEmulator) -> list[str]:
-    """Give how the endless requests stand: running, or by which word they ended."""
+    """Return how the endless requests stand: running, or by which word they ended."""
     time.sleep(0.1)  # a cancelled runner needs a moment
     return [{499: "cancelled"}.get(r["status_code"], r["state"]) for r in emulator.requests(ENDLESS)][-1:]
 

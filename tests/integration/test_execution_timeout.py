@@ -69,7 +69,7 @@ def seconds(number: float) -> timedelta:
 
 
 def began(ago: float) -> TaskInstance:
-    """Give a task instance that started so many seconds ago, as Airflow 3.3 says it after a deferral, too."""
+    """Return a task instance that started so many seconds ago, as Airflow 3.3 says it after a deferral, too."""
     return TaskInstance(start_date=datetime.now(UTC) - timedelta(seconds=ago))
 
 

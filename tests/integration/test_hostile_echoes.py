@@ -65,7 +65,7 @@ def in_one_line(spelling: str) -> str:
 
 
 def everything_that(error: BaseException) -> str:
-    """Give what anybody may see of an error: its texts, its fields, and its traceback."""
+    """Return what anybody may see of an error: its texts, its fields, and its traceback."""
     return "".join(traceback.format_exception(error)) + repr(error) + str(vars(error))
 
 

@@ -253,7 +253,7 @@ class NeverTwiceInABatch(RuleBasedStateMachine):
         self.generation_of[job.id] = self.max_tries
 
     def holds(self, job: Job) -> bool:
-        """Tell whether a request is the one for an occurrence of its input, which needs no other."""
+        """Return whether a request is the one for an occurrence of its input, which needs no other."""
         if self.generation_of[job.id] == self.max_tries:
             return self.kind(job) not in MAY_BE_REPLACED
         return job.id in self.recorded and self.kind(job) in ("video", "unfinished")
@@ -323,7 +323,7 @@ class NeverTwiceInABatch(RuleBasedStateMachine):
         self.recorded |= {job.id for job in self.fal.jobs() if job.id in on_record}
 
     def watched(self) -> list[Job]:
-        """Give the requests that the trigger waits for, if the task is deferred."""
+        """Return the requests that the trigger waits for, if the task is deferred."""
         if self.trigger is None:
             return []
         carried = self.trigger.serialize()[1]["carried"]

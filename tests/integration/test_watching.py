@@ -248,7 +248,7 @@ def test_a_stream_that_falls_silent_does_not_hide_the_end(
 
 
 def stall_of(work: Callable[[], Awaitable[object]]) -> float:
-    """Give the longest time, in seconds, that the event loop stood still meanwhile."""
+    """Return the longest time, in seconds, that the event loop stood still meanwhile."""
 
     async def watched() -> float:
         pauses: list[float] = []

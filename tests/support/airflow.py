@@ -18,7 +18,7 @@ class StateStore:
         self.values: dict[str, str] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Give what was set, or the default."""
+        """Return what was set, or the default."""
         return json.loads(self.values[key]) if key in self.values else default
 
     def set(self, key: str, value: Any, **_: Any) -> None:
@@ -47,7 +47,7 @@ class TaskInstance:
         self.xcoms: dict[str, Any] = {}
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
-        """Give when the sensor was first rescheduled."""
+        """Return when the sensor was first rescheduled."""
         return self.first_reschedule
 
     def xcom_push(self, key: str, value: Any) -> None:
@@ -55,7 +55,7 @@ class TaskInstance:
         self.xcoms[key] = value
 
     def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
-        """Give what was pushed."""
+        """Return what was pushed."""
         return self.xcoms.get(key)
 
 

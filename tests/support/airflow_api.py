@@ -42,11 +42,11 @@ class AirflowApi:
         return until(lambda: self._ended(dag_id, run_id), f"{dag_id} to end", within)
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, Instance]:
-        """Give a run's task instances by task id; of a mapped task, the last."""
+        """Return a run's task instances by task id; of a mapped task, the last."""
         return {instance["task_id"]: instance for instance in self.instances(dag_id, run_id)}
 
     def instances(self, dag_id: str, run_id: str, task_id: str | None = None) -> list[Instance]:
-        """Give all task instances of a run, or of one task in it: one for each ``map_index``."""
+        """Return all task instances of a run, or of one task in it: one for each ``map_index``."""
         path, found = f"{_run(dag_id, run_id)}/taskInstances", list[Instance]()
         while True:
             page = self.call("GET", path, params={"limit": 100, "offset": len(found)})
@@ -55,7 +55,7 @@ class AirflowApi:
                 return [instance for instance in found if task_id in (None, instance["task_id"])]
 
     def instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Instance:
-        """Give one task instance; ``triggerer``, if it is deferred to one, by the name that it was started with."""
+        """Return one task instance; ``triggerer``, if it is deferred to one, by the name that it was started with."""
         instance: Instance = self.call("GET", _instance(dag_id, run_id, task_id, map_index))
         trigger = instance["trigger"] or {}
         names = {job["id"]: job["unixname"] for job in self.jobs("TriggererJob")} if trigger else {}
@@ -84,24 +84,24 @@ class AirflowApi:
         return list(cleared["task_instances"])
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """Give an XCom of a task instance."""
+        """Return an XCom of a task instance."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.call("GET", path, params={"deserialize": "true", "map_index": map_index})["value"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1, map_index: int = -1) -> str:
-        """Give a task's log as the UI shows it."""
+        """Return a task's log as the UI shows it."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{attempt}"
         params: dict[str, Any] = {"full_content": "true", "map_index": map_index}
         answer = self.call("GET", path, params=params, headers={"Accept": "application/json"})
         return "\n".join(json.dumps(entry) for entry in answer["content"])  # an exception is structured, too
 
     def logs(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[str]:
-        """Give the logs of all attempts, the first attempt's first."""
+        """Return the logs of all attempts, the first attempt's first."""
         attempts = self.instance(dag_id, run_id, task_id, map_index)["try_number"]
         return [self.log(dag_id, run_id, task_id, number, map_index) for number in range(1, attempts + 1)]
 
     def jobs(self, job_type: str) -> list[dict[str, Any]]:
-        """Give the living ``SchedulerJob``, ``DagProcessorJob`` or ``TriggererJob``; ``unixname`` is its component."""
+        """Return the living ``SchedulerJob``, ``DagProcessorJob`` or ``TriggererJob``; ``unixname`` is its component."""
         answer = self.call("GET", "/api/v2/jobs", params={"job_type": job_type, "is_alive": "true"})
         return list(answer["jobs"])
 
@@ -110,7 +110,7 @@ class AirflowApi:
         self.call("POST", "/api/v2/pools", json={"name": name, "slots": slots, **more})
 
     def is_healthy(self) -> bool:
-        """Tell whether every component sends heartbeats."""
+        """Return whether every component sends heartbeats."""
         with contextlib.suppress(httpx.HTTPError):
             health = self._http.get("/api/v2/monitor/health").raise_for_status().json()
             return all(health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "triggerer"))

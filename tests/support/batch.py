@@ -44,7 +44,7 @@ class BatchTask:
         return run_to_the_end(task, **more)
 
     def begin(self, **arguments: Any) -> tuple[PikaTextToVideoBatchOperator, dict[str, Any]]:
-        """Give the operator of the next try, and its context."""
+        """Return the operator of the next try, and its context."""
         self.try_number += 1
         self.ti = TaskInstance(try_number=self.try_number, max_tries=self.max_tries)
         task = PikaTextToVideoBatchOperator(task_id="batch", **{**self.arguments, **arguments})

@@ -19,7 +19,7 @@ def box(kind: bytes, content: bytes = b"") -> bytes:
 
 
 def muxed(packets: Iterable[bytes], container: str, codec: str, width: int, height: int, pix_fmt: str) -> bytes:
-    """Give a file of pictures that are encoded already."""
+    """Return a file of pictures that are encoded already."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
         stream: Any = output.add_stream(codec, rate=25)
@@ -40,7 +40,7 @@ def encoded(
     frames: int = 25,
     options: dict[str, str] | None = None,
 ) -> bytes:
-    """Give a file of grey pictures."""
+    """Return a file of grey pictures."""
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options or {}) as output:
         stream: Any = output.add_stream(codec, rate=25)
@@ -55,7 +55,7 @@ def encoded(
 
 
 def with_sound(container: str, codec: str, sound: str) -> bytes:
-    """Give a file of a second of grey pictures and of silence."""
+    """Return a file of a second of grey pictures and of silence."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
         video: Any = output.add_stream(codec, rate=25)
@@ -74,7 +74,7 @@ def with_sound(container: str, codec: str, sound: str) -> bytes:
 
 
 def png(side: int) -> bytes:
-    """Give a picture of nothing, of so many pixels across and down."""
+    """Return a picture of nothing, of so many pixels across and down."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -28,7 +28,7 @@ class Process(NamedTuple):
 
     @classmethod
     def read(cls, pid: int) -> Self | None:
-        """Give the process with this id, or None if there is none."""
+        """Return the process with this id, or None if there is none."""
         with contextlib.suppress(OSError):
             # the name, in parentheses, may contain anything
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -45,7 +45,7 @@ class Process(NamedTuple):
 
 
 def processes() -> list[Process]:
-    """Give every process of this machine, parents before their children."""
+    """Return every process of this machine, parents before their children."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
     return sorted(process for pid in pids if (process := Process.read(pid)))
 
@@ -84,7 +84,7 @@ class Component:
             self._leaders.append(self._home.spawn(self._command, output.fileno()))
 
     def said(self, words: str) -> bool:
-        """Tell whether its output has these words, since it was started."""
+        """Return whether its output has these words, since it was started."""
         return words.encode() in self.log.read_bytes()[self._logged_before :]
 
     @property

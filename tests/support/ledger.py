@@ -64,7 +64,7 @@ class Clip:
 
 
 def clips_of(airflow: AirflowApi, emulator: RunningEmulator, run_id: str, name: str, each: int) -> list[Clip]:
-    """Give every clip of a run of the Dag ``chaos``."""
+    """Return every clip of a run of the Dag ``chaos``."""
     requests = defaultdict(list)
     for request in emulator.requests(f"{name}:"):
         requests[request["input"]["prompt"].partition(";")[0] + ";"].append(request)
@@ -117,6 +117,6 @@ def table(rows: Collection[Row]) -> list[str]:
 
 
 def _had_failed(request: dict[str, Any], at: float) -> bool:
-    """Tell whether it had failed by itself: one that was cancelled might have brought the clip."""
+    """Return whether it had failed by itself: one that was cancelled might have brought the clip."""
     ended = request["ended_at"]
     return ended is not None and ended <= at and request["status_code"] not in (200, 499)

@@ -74,7 +74,7 @@ class RunningPostgres:
         return f"db+postgresql+psycopg2://{self.url}"
 
     def dump(self, *tables: str) -> str:
-        """Give all that is in the database, or in some of its tables, as text; binary values in hexadecimal."""
+        """Return all that is in the database, or in some of its tables, as text; binary values in hexadecimal."""
         content = io.StringIO()
         with (
             contextlib.closing(psycopg2.connect(f"postgresql://{self.url}")) as connection,

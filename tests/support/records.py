@@ -7,7 +7,7 @@ from airflow_provider_pika.fal.recovery import Wanted
 
 
 def submitted_for(wanted: Wanted) -> Record:
-    """Give the record of request ``r-1``, which the attempt before submitted, with a seed of ours."""
+    """Return the record of request ``r-1``, which the attempt before submitted, with a seed of ours."""
     return Record(
         state="submitted",
         request_id="r-1",

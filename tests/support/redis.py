@@ -31,7 +31,7 @@ class RunningRedis:
         return broker
 
     def settings(self, results: RunningPostgres) -> dict[str, str]:
-        """Give what makes an Airflow hand its tasks to Celery's workers over this broker."""
+        """Return what makes an Airflow hand its tasks to Celery's workers over this broker."""
         return {
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__CELERY__BROKER_URL": self.url,

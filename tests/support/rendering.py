@@ -28,7 +28,7 @@ class _Upstream(TaskInstance):
         self.map_index = map_index
 
     def xcom_pull(self, task_ids: Any, key: str = "return_value", *_: Any, **__: Any) -> Any:
-        """Give what a task returned, each time anew, as Airflow's API does."""
+        """Return what a task returned, each time anew, as Airflow's API does."""
         return json.loads(self.pushed[task_ids])
 
 

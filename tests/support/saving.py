@@ -26,7 +26,7 @@ class SavingInstance(TaskInstance):
         self.before = before or {}
 
     def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
-        """Give what a task before it has pushed; none of them is mapped."""
+        """Return what a task before it has pushed; none of them is mapped."""
         return self.before.get(key) if (task_ids, map_indexes) == ("generate", -1) else None
 
 
@@ -55,5 +55,5 @@ def story_beside(path: Path | str) -> dict[str, Any]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Give all that is in a folder, hidden files too."""
+    """Return all that is in a folder, hidden files too."""
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []

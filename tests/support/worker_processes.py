@@ -68,7 +68,7 @@ class WorkerProcesses:
         self._thread.join()
 
     def of(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[WorkerProcess]:
-        """Give those of a task instance's last try, oldest first: each try has an id of its own."""
+        """Return those of a task instance's last try, oldest first: each try has an id of its own."""
         number = self._airflow.instance(dag_id, run_id, task_id, map_index)["id"]
         return [process for process in self.processes if process.instance_id == number]
 
@@ -103,7 +103,7 @@ class _Stat(NamedTuple):
 
     @classmethod
     def read(cls, pid: int) -> Self | None:
-        """Give what is known of a process that lives: no zombie."""
+        """Return what is known of a process that lives: no zombie."""
         try:
             # the name, in parentheses, may contain anything
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

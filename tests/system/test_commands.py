@@ -35,7 +35,7 @@ def start(module: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def processes_with(marker: str) -> list[int]:
-    """Give the processes that have this in their environment: all that a command started, wherever they went."""
+    """Return the processes that have this in their environment: all that a command started, wherever they went."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

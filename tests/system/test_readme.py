@@ -32,7 +32,7 @@ from tests.system.conftest import README, blocks
 
 
 def table(heading: str) -> dict[str, list[str]]:
-    """Give the table below a heading: the other cells by the first."""
+    """Return the table below a heading: the other cells by the first."""
     section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
     return {row[0]: row[1:] for row in rows[2:]}

@@ -18,7 +18,7 @@ REFUSED = "example_pika_refused_prompt"
 
 
 def shape(path: str) -> tuple[int, int, float]:
-    """Give width, height and seconds of a video, having decoded all of it."""
+    """Return width, height and seconds of a video, having decoded all of it."""
     with av.open(path) as container:
         stream = container.streams.video[0]
         frames = sum(1 for _ in container.decode(stream))

@@ -89,7 +89,7 @@ def test_openlineage_is_told_what_came_from_where(lineage: RunningAirflow, event
 
 
 def completed(events: Path, request_id: str) -> dict[str, Any] | None:
-    """Give the event of the finished task that saved a request's video."""
+    """Return the event of the finished task that saved a request's video."""
     for line in events.read_text().splitlines() if events.exists() else ():
         event: dict[str, Any] = json.loads(line)
         query = event["run"]["facets"].get("externalQuery", {})
@@ -123,7 +123,7 @@ def test_a_days_product_clips_get_a_contact_sheet_and_wake_the_dag_that_waits_fo
 
 
 def first_published(airflow: RunningAirflow, consumer: str) -> list[str] | None:
-    """Give what the first run of the consumer that has ended well was told of."""
+    """Return what the first run of the consumer that has ended well was told of."""
     for run in airflow.call("GET", f"/api/v2/dags/{consumer}/dagRuns")["dag_runs"]:
         if run["state"] == "success":
             published: list[str] = airflow.xcom(consumer, run["dag_run_id"], "publish")

@@ -30,11 +30,11 @@ class Counted(NamedTuple):
     workers: WorkerProcesses
 
     def of(self, task_id: str) -> list[WorkerProcess]:
-        """Give the processes that ran a task."""
+        """Return the processes that ran a task."""
         return self.workers.of(DAG, self.run_id, task_id)
 
     def state(self, task_id: str) -> str:
-        """Give how a task ended."""
+        """Return how a task ended."""
         return str(self.airflow.instance(DAG, self.run_id, task_id)["state"])
 
 

@@ -56,7 +56,7 @@ print("loaded:" + json.dumps([sorted(sys.modules), sorted(asked)]))
 
 @cache
 def parsed(dag_file: str) -> tuple[set[str], set[str]]:
-    """Give the modules that are loaded once a Dag file is parsed, and those that ours asked for."""
+    """Return the modules that are loaded once a Dag file is parsed, and those that ours asked for."""
     done = subprocess.run([sys.executable, "-c", RUN, dag_file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     loaded, asked = json.loads(done.stdout.split("loaded:")[1])

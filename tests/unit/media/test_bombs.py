@@ -42,7 +42,7 @@ print(json.dumps({"said": said, "grown": peak() - before, "child": child, "took"
 
 
 def measured(content: bytes, folder: Path, with_pyav: bool = True) -> dict[str, Any]:
-    """Give what is said of a file, the kibibytes that the process grew by and its child had, and the seconds."""
+    """Return what is said of a file, the kibibytes that the process grew by and its child had, and the seconds."""
     path = folder / "bomb.mp4"
     path.write_bytes(content)
     command = [sys.executable, "-c", MEASURED, str(path), "with" if with_pyav else "without"]
@@ -70,7 +70,7 @@ def png_in(container: str) -> Callable[[bytes], bytes]:
 
 
 def png_that_says_it_is_small(name: bytes, esds: bool) -> Callable[[bytes], bytes]:
-    """Give what says in its header that it is a small H.264 or MPEG-4, and only FFmpeg sees what it is."""
+    """Return what says in its header that it is a small H.264 or MPEG-4, and only FFmpeg sees what it is."""
 
     def build(bomb: bytes) -> bytes:
         content = muxed([bomb], "mp4" if esds else "mov", "png", 16_000, 16_000, "rgb24")
@@ -164,7 +164,7 @@ def fragmented() -> bytes:
 
 
 def with_a_second_track() -> bytes:
-    """Give a clip with a second track, the same, whose claims are the last of the file."""
+    """Return a clip with a second track, the same, whose claims are the last of the file."""
     content = clip()
     start = content.index(b"trak") - 4
     track = content[start : start + struct.unpack(">I", content[start : start + 4])[0]]

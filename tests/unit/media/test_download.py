@@ -30,7 +30,7 @@ LIMITS = Limits(seconds=60, stall=5, size=1 << 20)
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Give what makes a server of what to do with a connection; its URL."""
+    """Return what makes a server of what to do with a connection; its URL."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def start(answer: Callable[[socket.socket], object]) -> str:

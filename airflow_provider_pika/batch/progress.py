@@ -101,7 +101,7 @@ class Carried:
         return self.tally.queued > 0 and self.stopped is None and now < self.deadline
 
     def waits(self, now: float) -> bool:
-        """Return whether there is something to wait for: a request, or a place for one that is still to be submitted."""
+        """Return whether there is something to wait for: a request, or room for one that is not submitted yet."""
         return bool(self.in_flight) or (bool(self.gone) and self.may_submit(now))
 
     def without(self, request_ids: Collection[str]) -> Self:

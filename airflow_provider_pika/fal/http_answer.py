@@ -130,7 +130,7 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Return the seconds to wait that fal named, as a number or as a date (RFC 9110, 10.2.3); None if it did not."""
+        """Return the seconds to wait that fal named, as a number or a date (RFC 9110, 10.2.3); None if it did not."""
         value = self.headers.get("retry-after", "").strip()
         if value.isdecimal():
             return min(float(value), LONGEST_PAUSE)

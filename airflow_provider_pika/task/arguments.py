@@ -155,7 +155,7 @@ def most_of(limit: str) -> int:
 
 
 def extra_arguments_of(extra: Any) -> dict[str, Any]:
-    """Return inputs that the operator has no parameter for, as values of Python's own: a copy, which nobody else changes.
+    """Return inputs that the operator has no parameter for: a copy, in Python's own types, that nobody else changes.
 
     :raises InvalidInput: it has one for them, or they are no JSON.
     """

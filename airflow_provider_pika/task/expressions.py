@@ -79,7 +79,7 @@ def judging(env: Environment, found: Callable[[Nothing], object]) -> Environment
 
 
 def is_nothing(value: Any) -> bool:
-    """Return whether a value is none: None, undefined, not a number, or outputs of other tasks without one among them."""
+    """Return whether a value is none: None, undefined, not a number, or outputs of other tasks that are all None."""
     if value is None or isinstance(value, Undefined) or type(value).__name__ in _MISSING:
         return True
     if isinstance(value, list | tuple):

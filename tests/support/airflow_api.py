@@ -101,7 +101,7 @@ class AirflowApi:
         return [self.log(dag_id, run_id, task_id, number, map_index) for number in range(1, attempts + 1)]
 
     def jobs(self, job_type: str) -> list[dict[str, Any]]:
-        """Return the living jobs: ``SchedulerJob``, ``DagProcessorJob``, ``TriggererJob``; ``unixname`` is a component."""
+        """Return the living jobs: ``SchedulerJob``, ``DagProcessorJob``, ``TriggererJob``; with ``unixname``."""
         answer = self.call("GET", "/api/v2/jobs", params={"job_type": job_type, "is_alive": "true"})
         return list(answer["jobs"])
 

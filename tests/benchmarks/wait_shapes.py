@@ -47,7 +47,7 @@ async def _first(events: AsyncIterator[Any]) -> Any:
 
 
 def _our_trigger(*, stream: bool, taught: bool = False) -> Wait:
-    from airflow_provider_pika.fal import client, watching  # noqa: F401 (imported before the base line)
+    from airflow_provider_pika.fal import client, watcher  # noqa: F401 (imported before the base line)
     from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 
     async def wait(job: Job) -> str:

@@ -51,7 +51,7 @@ class Remembered:
 
 
 def remember(platform_url: str, endpoint: str, request_id: str) -> Conversation[Remembered]:
-    """Ask fal what it keeps of a completed request. Never raises ``PikaError``: a story may have gaps."""
+    """Ask fal what it keeps of a completed request. Never raises ``PikaError``: its metadata may have gaps."""
     units, row = None, None
     with suppress(PikaError):
         video = yield requests.result(endpoint, request_id)

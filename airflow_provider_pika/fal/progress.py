@@ -14,7 +14,7 @@ from airflow_provider_pika.fal.models import LogLine, QueueStatus
 from airflow_provider_pika.fal.polling import Ending, Look, LookAgain
 from airflow_provider_pika.strict_json import one_line
 
-#: How much of the story a worker repeats after a deferral: lines, and characters of one line.
+#: How much of the log a worker repeats after a deferral: lines, and characters of one line.
 TAIL_LINES = 20
 LINE_LENGTH = 500
 
@@ -80,7 +80,7 @@ class Trouble:
 
 
 class Progress:
-    """The story of one request so far.
+    """What was told of one request so far.
 
     fal's log is a sliding window, and in a status stream only what is new, so a line is known by its time and text and
     never by its place (fal-protocol.md, 2.2 and 2.3).
@@ -98,7 +98,7 @@ class Progress:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     def news(self, look: Look, step: LookAgain | Ending) -> list[Line]:
-        """Return the lines that a look, and what follows from it, add to the story; remember them as told."""
+        """Return the lines that a look, and what follows from it, add; remember them as told."""
         lines = [*map(Line, self._news_of(look.status))] if look.status else []
         if line := self._trouble.line(step):
             lines.append(line)
@@ -143,7 +143,7 @@ class Progress:
         }
 
     def tail(self) -> list[str]:
-        """Return the last lines of the story, at most :data:`TAIL_LINES`."""
+        """Return the last lines, at most :data:`TAIL_LINES`."""
         return list(self._tail)
 
 

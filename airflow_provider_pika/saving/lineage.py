@@ -10,18 +10,19 @@ from airflow_provider_pika.strict_json import for_airflow
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
 
-    from airflow_provider_pika.saving.metadata import Story
+    from airflow_provider_pika.saving.metadata import Metadata
     from airflow_provider_pika.saving.object_store import Place
 
 
-def emit_asset_events(context: Context, outlets: list[Any], story: Story, uri: str) -> None:
+def emit_asset_events(context: Context, outlets: list[Any], metadata: Metadata, uri: str) -> None:
     """Put the essentials of the file into the asset event of every outlet; an alias becomes the file's own asset.
 
     What a Dag that is scheduled on the asset reads: ``triggering_asset_events[asset][0].extra["path"]``.
     """
     from airflow.sdk import Asset, AssetAlias
 
-    extra = for_airflow({**story.in_short(), "url": story.url, "prompt": story.prompt, "saved_at": story.saved_at})
+    more = {"url": metadata.url, "prompt": metadata.prompt, "saved_at": metadata.saved_at}
+    extra = for_airflow({**metadata.in_short(), **more})
     events: Any = context["outlet_events"] if outlets else {}
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
@@ -30,16 +31,16 @@ def emit_asset_events(context: Context, outlets: list[Any], story: Story, uri: s
             events[outlet].extra.update(extra)
 
 
-def collect_hook_lineage(hook: BaseHook, story: Story, uri: str) -> None:
+def collect_hook_lineage(hook: BaseHook, metadata: Metadata, uri: str) -> None:
     """Tell Airflow's hook lineage that the file came from the URL; it keeps that only where somebody reads it."""
     from airflow.providers.common.compat.sdk import get_hook_lineage_collector
 
     collector = get_hook_lineage_collector()
-    collector.add_input_asset(context=hook, uri=story.url)
+    collector.add_input_asset(context=hook, uri=metadata.url)
     collector.add_output_asset(context=hook, uri=uri)
 
 
-def openlineage_of(story: Story, place: Place) -> Any:
+def openlineage_of(metadata: Metadata, place: Place) -> Any:
     """Return what OpenLineage's provider asks a finished task for: an ``OperatorLineage``.
 
     The request's id is the run's external query, since that is what fal can be asked about.
@@ -47,26 +48,26 @@ def openlineage_of(story: Story, place: Place) -> Any:
     from airflow.providers.common.compat.openlineage.facet import Dataset, ExternalQueryRunFacet
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    source = urlsplit(story.url)
-    query = ExternalQueryRunFacet(externalQueryId=story.request_id, source=story.endpoint or "fal")
+    source = urlsplit(metadata.url)
+    query = ExternalQueryRunFacet(externalQueryId=metadata.request_id, source=metadata.endpoint or "fal")
     return OperatorLineage(
         inputs=[Dataset(namespace=f"{source.scheme}://{source.netloc}", name=source.path.lstrip("/"))],
-        outputs=[_output_of(story, place)],
+        outputs=[_output_of(metadata, place)],
         run_facets={"externalQuery": query},
     )
 
 
-def _output_of(story: Story, place: Place) -> Any:
+def _output_of(metadata: Metadata, place: Place) -> Any:
     from airflow.providers.common.compat.openlineage.facet import (
         DocumentationDatasetFacet,
         OutputDataset,
         OutputStatisticsOutputDatasetFacet,
     )
 
-    about: dict[str, Any] = {"documentation": DocumentationDatasetFacet(description=story.prompt or "")}
+    about: dict[str, Any] = {"documentation": DocumentationDatasetFacet(description=metadata.prompt or "")}
     return OutputDataset(
         namespace=place.namespace,
         name=place.name,
-        facets=about if story.prompt else {},
-        outputFacets={"outputStatistics": OutputStatisticsOutputDatasetFacet(size=story.size, fileCount=1)},
+        facets=about if metadata.prompt else {},
+        outputFacets={"outputStatistics": OutputStatisticsOutputDatasetFacet(size=metadata.size, fileCount=1)},
     )

@@ -1,4 +1,4 @@
-"""The story of a file, which lies beside it: what was asked for, what fal made of it and when, what was saved."""
+"""The metadata of a file, which lies beside it: what was asked for, what fal made of it and when, what was saved."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Kept(BaseModel):
     provider_version: str
 
 
-class Story(_Kept):
+class Metadata(_Kept):
     """A sidecar, schema version 1.
 
     :param input: all that was sent to the endpoint.
@@ -73,7 +73,7 @@ class Story(_Kept):
     input: dict[str, Any] | None = None
 
     @classmethod
-    def read(cls, text: bytes) -> Story | None:
+    def read(cls, text: bytes) -> Metadata | None:
         """Read a sidecar, without its input; None if it is none of this version.
 
         Anybody may have written it, and an input of millions of small values takes gigabytes to read.

@@ -28,7 +28,7 @@ def push_request_id(context: Context, request_id: str, log: Any) -> None:
 
 
 def push_request(context: Context, request: Mapping[str, Any], log: Any) -> None:
-    """Push what was asked for, for the story of the file; that must cost nothing, either."""
+    """Push what was asked for, for the metadata of the file; that must cost nothing, either."""
     _push(context, REQUEST, dict(request), log)
 
 

@@ -23,21 +23,21 @@ from airflow_provider_pika.task.templates import read_text, template_test_of
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_pika.saving.metadata import Story
+    from airflow_provider_pika.saving.metadata import Metadata
     from airflow_provider_pika.saving.object_store import Place
-    from airflow_provider_pika.saving.save import Landing
+    from airflow_provider_pika.saving.save import Save
     from airflow_provider_pika.task.templates import Templated
 
-#: Seconds that each of the two calls about the request's story may take; where one fails, the story has gaps.
-STORY_WITHIN = 15.0
+#: Seconds that each of the two calls about the request's metadata may take; where one fails, the metadata has gaps.
+METADATA_WITHIN = 15.0
 
 
 class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
-    """Save a video to any storage that Airflow knows, whole, verified, once, and with its story beside it.
+    """Save a video to any storage that Airflow knows, whole, verified, once, and with its metadata beside it.
 
     It streams the file to this machine, goes on where a connection broke, checks its length, its type, and that it is
     a video of the length and size that were asked for, and only then shows it under ``path``, all at once; then its
-    story as ``<path>.json``. A retry, or a clear, finds what was saved, and fetches nothing.
+    metadata as ``<path>.json``. A retry, or a clear, finds what was saved, and fetches nothing.
 
     It returns a JSON object: ``path``, ``bytes``, ``sha256``, ``width``, ``height``, ``seconds``, ``request_id``,
     ``sidecar``. Every asset in ``outlets`` gets an event with these, fal's ``url``, the ``prompt`` and ``saved_at`` in
@@ -53,7 +53,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     :param timeout: seconds that the download may take in all; then it fails, and a retry begins anew.
     :param stall_timeout: seconds without a byte, after which it connects anew, and goes on where it was.
     :param pika_conn_id: the connection that says which hosts may be fetched from (its ``media_hosts``), and with whose
-        key fal is asked for the story. The key never goes to the file's host.
+        key fal is asked for the metadata. The key never goes to the file's host.
     """
 
     template_fields: Sequence[str] = ("video", "path", "conn_id", "pika_conn_id")  # the path may need the video
@@ -97,15 +97,15 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         with failing_when_a_submit_cannot_help():
             self._refuse_nothing("video", consequence=NOT_LOST)
             hook = PikaHook(self.pika_conn_id)
-            landing = self._landing(context, hook)
-            story = landing.recognised() or landing.land(lambda: saved_by(context["ti"]))
-        self._landed = (story, landing.place)
-        lineage.emit_asset_events(context, list(self.outlets), story, landing.place.uri)
+            save = self._save(context, hook)
+            metadata = save.recognised() or save.land(lambda: saved_by(context["ti"]))
+        self._saved = (metadata, save.place)
+        lineage.emit_asset_events(context, list(self.outlets), metadata, save.place.uri)
         try:
-            lineage.collect_hook_lineage(hook, story, landing.place.uri)
+            lineage.collect_hook_lineage(hook, metadata, save.place.uri)
         except Exception as error:  # the file is there, and a retry would meet the same
-            self.log.warning("Hook lineage was not told of %s: %s", story.path, error)
-        return for_airflow(story.in_short())  # type: ignore[no-any-return]
+            self.log.warning("Hook lineage was not told of %s: %s", metadata.path, error)
+        return for_airflow(metadata.in_short())  # type: ignore[no-any-return]
 
     def _check_what_is_known(self) -> None:
         """Refuse before a clip is generated what would be refused when it is there.
@@ -126,18 +126,18 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         """Return the URL as input and the file as output, for OpenLineage's provider; it asks where it is installed."""
         from airflow_provider_pika.saving.lineage import openlineage_of
 
-        landed: tuple[Story, Place] | None = getattr(self, "_landed", None)
-        return openlineage_of(*landed) if landed else None
+        saved: tuple[Metadata, Place] | None = getattr(self, "_saved", None)
+        return openlineage_of(*saved) if saved else None
 
-    def _landing(self, context: Context, hook: Any) -> Landing:
+    def _save(self, context: Context, hook: Any) -> Save:
         from airflow_provider_pika.media.download import Limits
         from airflow_provider_pika.saving.object_store import Place
-        from airflow_provider_pika.saving.save import Landing
+        from airflow_provider_pika.saving.save import Save
 
         video = video_of(self.video, str(self.path))
         self._refuse_nothing(consequence=NOT_LOST)  # after the video, of which the path may be made
         place = Place(checked_path(self.path, suffix=SIDECAR), self.conn_id)
-        return Landing(
+        return Save(
             video=video,
             place=place,
             sidecar=Place(place.path + SIDECAR, self.conn_id),
@@ -150,7 +150,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         )
 
     def _told(self, context: Context, hook: Any, video: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask the task that submitted, and fal, for the story; neither may cost the file."""
+        """Ask the task that submitted, and fal, for the metadata; neither may cost the file."""
         from airflow_provider_pika.fal.lookup import Remembered
         from airflow_provider_pika.saving.metadata import told_by
         from airflow_provider_pika.task.xcom import pull_request
@@ -162,12 +162,12 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         except Exception as error:
             self.log.info("What was asked for could not be read from the tasks before: %s", type(error).__name__)
         try:
-            with hook.get_conn(STORY_WITHIN) as queue:
+            with hook.get_conn(METADATA_WITHIN) as queue:
                 if endpoint := video.get("endpoint") or asked.get("endpoint"):
                     remembered = queue.remember(endpoint, video["request_id"])
         except Exception as error:
             why = error.message if isinstance(error, PikaError) else type(error).__name__  # it may quote a password
-            self.log.info("The story has gaps: %s", why)
+            self.log.info("The metadata has gaps: %s", why)
         return told_by(asked, remembered)
 
     def _submitting_before(self) -> list[str]:

@@ -130,7 +130,7 @@ class PikaVideoTrigger(PikaTrigger):
 
 
 def to_event(ending: Ending, tail: list[str]) -> dict[str, Any]:
-    """Make the trigger's event, a JSON object; ``tail`` is the end of the story, for the worker's log."""
+    """Make the trigger's event, a JSON object; ``tail`` is the end of its log, for the worker's."""
     from airflow_provider_pika.fal.polling import Done, Failed
 
     match ending:
@@ -156,7 +156,7 @@ def strict_event(event: dict[str, Any], instead: Callable[[PikaError], dict[str,
 
 
 def read_event(event: Mapping[str, Any] | None) -> tuple[Ending, list[str]]:
-    """Read the ending and the tail of the story out of an event; what is none of ours is a failure, never success."""
+    """Read the ending and the tail of the log out of an event; what is none of ours is a failure, never success."""
     from airflow_provider_pika.fal.models import Video
     from airflow_provider_pika.fal.polling import TIMEOUT, Done, Failed, TooLate
 

@@ -1,6 +1,6 @@
 """A large video saved: how long, with how much CPU and memory, beside a plain copy of the same bytes.
 
-Ours alone computes a SHA-256, opens the file as a video, writes its story, and (beside the second row of curl) has it
+Ours alone computes a SHA-256, opens the file as a video, writes metadata, and (beside the second row of curl) has it
 on the disk when it says so. To S3, the peer uploads a file that was fetched before; ours fetches it, too.
 """
 

@@ -22,7 +22,7 @@ LOOK_EVERY = 0.005
 
 
 def _our_operator() -> Save:
-    """Return the operator's ``execute``: with its checks, its hash, its fsync, and the story beside the file."""
+    """Return the operator's ``execute``: with its checks, its hash, its fsync, and the metadata beside the file."""
     from tests.support.saving import save
 
     def run(source: Source, target: str) -> None:

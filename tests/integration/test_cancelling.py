@@ -201,13 +201,13 @@ def trigger(request_id: str, queue_url: str, **arguments: Any) -> PikaVideoTrigg
 def kill(trigger: PikaVideoTrigger, cut_off_after: float = 10.0) -> None:
     """Call ``on_kill`` as the triggerer does, which cuts it off and goes on running its event loop."""
 
-    async def story() -> None:
+    async def exchange() -> None:
         try:
             await asyncio.wait_for(trigger.on_kill(), cut_off_after)
         except TimeoutError:
             await asyncio.sleep(1.5)
 
-    asyncio.run(story())
+    asyncio.run(exchange())
 
 
 @pytest.fixture

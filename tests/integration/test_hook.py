@@ -56,7 +56,7 @@ def test_a_request_is_submitted_followed_and_read(emulator: RunningEmulator) -> 
 
 
 def test_the_async_twins_do_the_same(emulator: RunningEmulator) -> None:
-    async def story() -> None:
+    async def exchange() -> None:
         hook = PikaHook()
         request_id = await hook.asubmit(TEXT_TO_VIDEO, INPUT)
         while (await hook.astatus(TEXT_TO_VIDEO, request_id)).status != "COMPLETED":
@@ -64,7 +64,7 @@ def test_the_async_twins_do_the_same(emulator: RunningEmulator) -> None:
         assert (await hook.aresult(TEXT_TO_VIDEO, request_id)).request_id == request_id
         assert await hook.acancel(TEXT_TO_VIDEO, request_id) is False
 
-    asyncio.run(story())
+    asyncio.run(exchange())
     assert emulator.counts()["submit"]["accepted"] == 1
 
 

@@ -20,7 +20,7 @@ from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver, story_beside
+from tests.support.saving import SavingInstance, Video, generated, metadata_beside, names_in, save, saver
 
 pytestmark = pytest.mark.drawn
 
@@ -51,19 +51,19 @@ def test_a_video_lands_as_a_file_that_plays_and_the_task_says_what_it_is(video: 
     assert names_in(path.parent) == ["fox.mp4", "fox.mp4.json"]
 
 
-def test_its_story_lies_beside_it(emulator: RunningEmulator, tmp_path: Path) -> None:
+def test_its_metadata_lies_beside_it(emulator: RunningEmulator, tmp_path: Path) -> None:
     video, _ = generated("a heron", seed=7)
     path = tmp_path / "heron.mp4"
     saved = save(video, f"file://{path}")
-    story = story_beside(path)
+    metadata = metadata_beside(path)
     times = {
-        name: pendulum.parse(story.pop(name)) for name in ("submitted_at", "started_at", "completed_at", "saved_at")
+        name: pendulum.parse(metadata.pop(name)) for name in ("submitted_at", "started_at", "completed_at", "saved_at")
     }
     assert list(times.values()) == sorted(times.values(), key=str)
     assert all(at.utcoffset().total_seconds() == 0 for at in times.values())  # type: ignore[union-attr]
-    inference_time = story.pop("inference_time")
+    inference_time = metadata.pop("inference_time")
     assert inference_time == video["inference_time"] > 0
-    assert story == {
+    assert metadata == {
         "schema_version": 1,
         "path": f"file://{path}",
         **{name: saved[name] for name in ("bytes", "sha256", "width", "height", "seconds", "request_id")},
@@ -104,12 +104,12 @@ def test_where_fals_history_is_not_to_be_read_the_submit_tells_what_was_asked_fo
     video, pushed = generated("a lynx")
     emulator.fault("http_403", on="history", times=9)
     with_submit_before(video, pushed, tmp_path / "lynx.mp4")
-    story = story_beside(tmp_path / "lynx.mp4")
-    assert story["prompt"] == "a lynx"
-    assert story["input"]["resolution"] == "480p"
-    assert story["seed"] == pushed["pika_request"]["input"]["seed"]
-    assert story["submitted_at"]
-    assert (story["started_at"], story["completed_at"]) == (None, None)
+    metadata = metadata_beside(tmp_path / "lynx.mp4")
+    assert metadata["prompt"] == "a lynx"
+    assert metadata["input"]["resolution"] == "480p"
+    assert metadata["seed"] == pushed["pika_request"]["input"]["seed"]
+    assert metadata["submitted_at"]
+    assert (metadata["started_at"], metadata["completed_at"]) == (None, None)
 
 
 def test_another_requests_inputs_are_never_taken_for_its_own(emulator: RunningEmulator, tmp_path: Path) -> None:
@@ -117,10 +117,10 @@ def test_another_requests_inputs_are_never_taken_for_its_own(emulator: RunningEm
     emulator.fault("http_403", on="history", times=9)
     pushed["pika_request"]["request_id"] = "another"
     with_submit_before(video, pushed, tmp_path / "lynx.mp4")
-    assert story_beside(tmp_path / "lynx.mp4")["prompt"] is None
+    assert metadata_beside(tmp_path / "lynx.mp4")["prompt"] is None
 
 
-def test_without_a_key_the_file_lands_all_the_same_with_gaps_in_its_story(
+def test_without_a_key_the_file_lands_all_the_same_with_gaps_in_its_metadata(
     video: Video, emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(monkeypatch, emulator.queue_url, key="")
@@ -128,9 +128,9 @@ def test_without_a_key_the_file_lands_all_the_same_with_gaps_in_its_story(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     save(video, tmp_path / "fox.mp4")
-    story = story_beside(tmp_path / "fox.mp4")
-    assert (story["prompt"], story["submitted_at"], story["billable_units"]) == (None, None, None)
-    assert story["sha256"]
+    metadata = metadata_beside(tmp_path / "fox.mp4")
+    assert (metadata["prompt"], metadata["submitted_at"], metadata["billable_units"]) == (None, None, None)
+    assert metadata["sha256"]
 
 
 def test_the_key_never_goes_to_the_files_host(video: Video, emulator: RunningEmulator, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_another_request_at_the_same_path_replaces_it_where_that_is_wanted(video
     save(video, tmp_path / "fox.mp4")
     other, _ = generated("an owl")
     saved = save(other, tmp_path / "fox.mp4", overwrite=True)
-    assert saved["request_id"] == other["request_id"] == story_beside(tmp_path / "fox.mp4")["request_id"]
+    assert saved["request_id"] == other["request_id"] == metadata_beside(tmp_path / "fox.mp4")["request_id"]
     assert hashlib.sha256((tmp_path / "fox.mp4").read_bytes()).hexdigest() == saved["sha256"]
 
 
@@ -191,20 +191,20 @@ def test_a_strangers_file_is_left_as_it_is(video: Video, tmp_path: Path, length:
     assert names_in(tmp_path) == ["fox.mp4"]
 
 
-def test_a_file_that_an_attempt_left_without_its_story_is_kept_if_it_is_the_same(video: Video, tmp_path: Path) -> None:
+def test_a_file_that_an_attempt_left_without_metadata_is_kept_if_it_is_the_same(video: Video, tmp_path: Path) -> None:
     path = tmp_path / "fox.mp4"
     save(video, path)
     Path(f"{path}.json").unlink()
     written = path.stat().st_mtime_ns
     save(video, path)
     assert path.stat().st_mtime_ns == written
-    assert story_beside(path)["request_id"] == video["request_id"]
+    assert metadata_beside(path)["request_id"] == video["request_id"]
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", "not JSON", '{"schema_version": 2, "request_id": "x"}'])
-def test_a_json_file_that_is_no_story_of_ours_is_left_as_it_is(video: Video, tmp_path: Path, content: str) -> None:
+def test_a_json_file_that_is_no_metadata_of_ours_is_left_as_it_is(video: Video, tmp_path: Path, content: str) -> None:
     (tmp_path / "fox.mp4.json").write_text(content)
-    with pytest.raises(AirflowFailException, match="no story of this version"):
+    with pytest.raises(AirflowFailException, match="no metadata of this version"):
         save(video, tmp_path / "fox.mp4")
     assert names_in(tmp_path) == ["fox.mp4.json"]
     assert (tmp_path / "fox.mp4.json").read_text() == content
@@ -223,14 +223,14 @@ def test_the_leftovers_of_another_path_are_not_touched(video: Video, tmp_path: P
     assert ".fox.2.mp4.0a1b2c3d.part" in names_in(tmp_path)
 
 
-def test_a_file_that_was_moved_with_its_story_is_known_by_its_new_path(video: Video, tmp_path: Path) -> None:
+def test_a_file_that_was_moved_with_its_metadata_is_known_by_its_new_path(video: Video, tmp_path: Path) -> None:
     save(video, tmp_path / "old" / "fox.mp4")
     (tmp_path / "old").rename(tmp_path / "new")
     saved = save(video, tmp_path / "new" / "fox.mp4")
     assert (saved["path"], saved["sidecar"]) == (f"{tmp_path}/new/fox.mp4", f"{tmp_path}/new/fox.mp4.json")
 
 
-def test_no_story_of_another_file_stands_beside_a_new_one_even_for_a_moment(
+def test_no_metadata_of_another_file_stands_beside_a_new_one_even_for_a_moment(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(video, tmp_path / "fox.mp4")
@@ -244,7 +244,7 @@ def test_no_story_of_another_file_stands_beside_a_new_one_even_for_a_moment(
     monkeypatch.undo()
 
 
-def test_a_stale_story_without_its_file_does_not_outlive_a_crash(
+def test_a_stale_metadata_without_its_file_does_not_outlive_a_crash(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "fox.mp4"
@@ -301,16 +301,16 @@ def test_an_input_as_long_as_a_picture_is_told_and_recognised(
     )
     monkeypatch.setattr("airflow_provider_pika.fal.client.FalQueue.remember", lambda *_: Remembered(row))
     first = save(video, tmp_path / "fox.mp4")
-    story = story_beside(tmp_path / "fox.mp4")
-    assert (story["prompt"], story["completed_at"], story["submitted_at"]) == ("half a letter ?", None, None)
+    metadata = metadata_beside(tmp_path / "fox.mp4")
+    assert (metadata["prompt"], metadata["completed_at"], metadata["submitted_at"]) == ("half a letter ?", None, None)
     assert save(video, tmp_path / "fox.mp4") == first
 
 
 def test_what_fal_says_in_another_type_costs_no_file(video: Video, tmp_path: Path) -> None:
     strange = {**video, "endpoint": 7, "inference_time": "long", "file_size": "big"}
     save(strange, tmp_path / "fox.mp4")
-    story = story_beside(tmp_path / "fox.mp4")
-    assert (story["endpoint"], story["inference_time"]) == (None, None)
+    metadata = metadata_beside(tmp_path / "fox.mp4")
+    assert (metadata["endpoint"], metadata["inference_time"]) == (None, None)
 
 
 def test_a_length_that_fal_announced_wrongly_costs_no_clip_where_it_need_not_fit(video: Video, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_length_that_fal_announced_wrongly_costs_no_clip_where_it_need_not_fit
 
 
 @pytest.mark.parametrize("broken", ["xcoms.pull_request", "lineage.collect_hook_lineage"])
-def test_neither_the_story_nor_lineage_may_cost_the_file(
+def test_neither_the_metadata_nor_lineage_may_cost_the_file(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def fail(*_: Any) -> None:

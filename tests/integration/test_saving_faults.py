@@ -20,7 +20,7 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.media import http_range
 from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import Video, generated, names_in, save, story_beside
+from tests.support.saving import Video, generated, metadata_beside, names_in, save
 
 pytestmark = pytest.mark.drawn
 
@@ -351,4 +351,4 @@ def test_a_file_of_a_gigabyte_lands_with_flat_memory(faulty: Callable[[str], Vid
     size, grown_kib = map(int, done.stdout.split()[-2:])
     assert size == 1_000_000_000 == (tmp_path / "whale.mp4").stat().st_size
     assert grown_kib < 50 * 1024
-    assert story_beside(tmp_path / "whale.mp4")["seconds"] == 5.0
+    assert metadata_beside(tmp_path / "whale.mp4")["seconds"] == 5.0

@@ -22,7 +22,7 @@ from airflow_provider_pika.fal.models import PastRequest
 from airflow_provider_pika.saving.metadata import LONGEST
 from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver, story_beside
+from tests.support.saving import SavingInstance, Video, generated, metadata_beside, names_in, save, saver
 
 pytestmark = pytest.mark.drawn
 
@@ -119,7 +119,7 @@ def test_overwriting_replaces_a_link_itself_and_not_what_it_leads_to(
     saved = save(video, folder / "fox.mp4", overwrite=True)
     assert not any((folder / name).is_symlink() for name in ("fox.mp4", "fox.mp4.json"))
     assert hashlib.sha256((folder / "fox.mp4").read_bytes()).hexdigest() == saved["sha256"]
-    assert story_beside(folder / "fox.mp4")["request_id"] == video["request_id"]
+    assert metadata_beside(folder / "fox.mp4")["request_id"] == video["request_id"]
     assert (folder.parent / "secret").read_bytes() == SECRET
 
 
@@ -230,7 +230,7 @@ def test_a_file_without_end_that_claims_to_be_the_clip_is_not_read_for_hours(vid
     path = folder / "fox.mp4"
     save(video, path)
     os.truncate(path, 1 << 40)  # sparse
-    told = story_beside(path)
+    told = metadata_beside(path)
     Path(f"{path}.json").write_text(json.dumps({**told, "bytes": 1 << 40}))
     began = time.monotonic()
     with pytest.raises(AirflowFailException, match="more than max_bytes"):
@@ -239,9 +239,9 @@ def test_a_file_without_end_that_claims_to_be_the_clip_is_not_read_for_hours(vid
     save(video, path, overwrite=True)
 
 
-def test_another_files_story_says_nothing_raw(video: Video, folder: Path) -> None:
+def test_another_files_metadata_says_nothing_raw(video: Video, folder: Path) -> None:
     save(video, folder / "fox.mp4")
-    told = {**story_beside(folder / "fox.mp4"), "request_id": "\0::error::" + "x" * 100_000}
+    told = {**metadata_beside(folder / "fox.mp4"), "request_id": "\0::error::" + "x" * 100_000}
     (folder / "fox.mp4.json").write_text(json.dumps(told))
     with pytest.raises(AirflowFailException, match="holds the video of another request") as raised:
         save(video, folder / "fox.mp4")
@@ -252,17 +252,17 @@ def test_another_files_story_says_nothing_raw(video: Video, folder: Path) -> Non
 BOMB = """
 import json, resource, sys
 sys.path.insert(0, {root!r})
-from airflow_provider_pika.saving.metadata import Story
+from airflow_provider_pika.saving.metadata import Metadata
 with open(sys.argv[1]) as file:
     told = file.read().rstrip()[:-1]
 text = (told + ', "input": {{"a": [' + '[{{}}],' * 2_800_000 + '0]}}}}').encode()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert Story.read(text)
+assert Metadata.read(text)
 print(len(text) >> 20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 
 
-def test_a_story_of_millions_of_values_is_read_within_bounds(video: Video, folder: Path) -> None:
+def test_a_metadata_of_millions_of_values_is_read_within_bounds(video: Video, folder: Path) -> None:
     save(video, folder / "fox.mp4")
     code = BOMB.format(root=str(Path(__file__).parents[2]))
     command = [sys.executable, "-c", code, str(folder / "fox.mp4.json")]
@@ -278,6 +278,6 @@ def test_an_input_that_is_too_long_to_be_read_again_is_left_out_and_the_clip_is_
     row = PastRequest(request_id=video["request_id"], json_input=told)
     monkeypatch.setattr("airflow_provider_pika.fal.client.FalQueue.remember", lambda *_: Remembered(row))
     first = save(video, folder / "fox.mp4", must_fit=False)
-    story = story_beside(folder / "fox.mp4")
-    assert (story["prompt"], story["input"]) == ("a fox", None)
+    metadata = metadata_beside(folder / "fox.mp4")
+    assert (metadata["prompt"], metadata["input"]) == ("a fox", None)
     assert save(video, folder / "fox.mp4") == first

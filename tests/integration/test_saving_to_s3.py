@@ -27,7 +27,7 @@ def video(emulator: RunningEmulator) -> Video:
     return made
 
 
-def test_a_video_lands_in_a_bucket_with_its_story_and_its_type(s3: RunningS3, video: Video) -> None:
+def test_a_video_lands_in_a_bucket_with_its_metadata_and_its_type(s3: RunningS3, video: Video) -> None:
     saved = save(video, "s3://clips/2026-11-24/fox.mp4", conn_id="clips_store")
     assert s3.objects() == ["2026-11-24/fox.mp4", "2026-11-24/fox.mp4.json"]
     content = s3.read("2026-11-24/fox.mp4")

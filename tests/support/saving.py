@@ -48,10 +48,10 @@ def save(video: Any, path: Path | str, **arguments: Any) -> dict[str, Any]:
     return saver(video, path, **arguments).execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
 
 
-def story_beside(path: Path | str) -> dict[str, Any]:
+def metadata_beside(path: Path | str) -> dict[str, Any]:
     """Read the sidecar."""
-    story: dict[str, Any] = json.loads(Path(f"{path}.json").read_text())
-    return story
+    metadata: dict[str, Any] = json.loads(Path(f"{path}.json").read_text())
+    return metadata
 
 
 def names_in(folder: Path) -> list[str]:

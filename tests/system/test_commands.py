@@ -59,15 +59,15 @@ def marker(request: pytest.FixtureRequest) -> Iterator[str]:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_the_demo_tells_the_story_and_ends_with_a_playable_video(marker: str) -> None:
+def test_the_demo_shows_each_step_and_ends_with_a_playable_video(marker: str) -> None:
     prompt = f'-A "quoted" whale\'s $HOME, $(whoami), `id` & {{{{ sky }}}} = # % \\ $$ ünï\n{marker} $(shell id)'
-    story, _ = start("dev.demo", PROMPT=prompt, MARKER=marker).communicate(timeout=300)
-    lines = story.splitlines()
+    shown, _ = start("dev.demo", PROMPT=prompt, MARKER=marker).communicate(timeout=300)
+    lines = shown.splitlines()
     assert "No FAL_KEY is set" in lines[0]
     assert "airflow.log" in lines[1]
     for step in ("Submitted to", "In the queue, position 1", "In the queue, position 0", "fal: ", "Finished: "):
-        assert any(step in line for line in lines), (step, story)
-    assert len(lines) < 30, story
+        assert any(step in line for line in lines), (step, shown)
+    assert len(lines) < 30, shown
     assert lines[-2] == f"{lines[-1]}.json"
     assert json.loads((ROOT / lines[-2]).read_text())["prompt"] == prompt
     with av.open(str(ROOT / lines[-1])) as container:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow, until
-from tests.support.saving import story_beside
+from tests.support.saving import metadata_beside
 from tests.support.versions import KEEPS_TASK_STATE
 
 ON_3_3 = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="Airflow 3.1 keeps no task state")
@@ -23,9 +23,9 @@ def test_each_mapped_prompt_becomes_a_file_and_no_more_are_at_fal_than_the_examp
     assert airflow.end_of_run(dag_id, run_id) == "success"
     assert len(list(tmp_path.glob("*.mp4"))) == 8
     saved = [airflow.xcom(dag_id, run_id, "save", map_index=index) for index in (0, 7)]
-    stories = [story_beside(clip["path"]) for clip in saved]
-    assert [story["map_index"] for story in stories] == [0, 7]
-    assert stories[0]["prompt"] == "a copper kettle, slowly turning"
+    found = [metadata_beside(clip["path"]) for clip in saved]
+    assert [metadata["map_index"] for metadata in found] == [0, 7]
+    assert found[0]["prompt"] == "a copper kettle, slowly turning"
     if KEEPS_TASK_STATE:  # Airflow 3.1 does not count deferred tasks
         assert emulator.most_at_once("slowly turning") <= 2
 
@@ -51,7 +51,7 @@ def test_a_batch_writes_a_manifest_that_the_next_task_reads(
     sent = {request["request_id"]: request["input"] for request in emulator.requests(prompt="Lighthouse")}
     assert [sent[line["request_id"]]["seed"] for line in lines] == list(range(12))
     assert {path.stem for path in tmp_path.glob("*.mp4")} == {line["request_id"] for line in lines}
-    assert story_beside(tmp_path / f"{lines[3]['request_id']}.mp4")["seed"] == 3
+    assert metadata_beside(tmp_path / f"{lines[3]['request_id']}.mp4")["seed"] == 3
     assert emulator.most_at_once("Lighthouse") <= 4
     log = airflow.log("example_pika_batch", run_id, "batch")
     assert "12 done, 0 failed, 0 in flight, 0 queued of 12" in log

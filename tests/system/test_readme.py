@@ -22,7 +22,7 @@ from airflow_provider_pika.fal.http_answer import Answer
 from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.saving.metadata import Story
+from airflow_provider_pika.saving.metadata import Metadata
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from dev.airflow_home import ROOT, AirflowHome
@@ -173,10 +173,10 @@ def test_the_message_shown_is_the_real_one() -> None:
 
 
 def test_the_objects_shown_have_the_real_keys() -> None:
-    video, saved, story = map(json.loads, blocks("json"))
+    video, saved, metadata = map(json.loads, blocks("json"))
     assert list(video) == [name for name, field in Video.model_fields.items() if not field.exclude]
-    assert list(story) == [field.alias or name for name, field in Story.model_fields.items()]
-    assert set(saved) == set(Story.model_validate(story).in_short())
+    assert list(metadata) == [field.alias or name for name, field in Metadata.model_fields.items()]
+    assert set(saved) == set(Metadata.model_validate(metadata).in_short())
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, CONNECTION_FORM
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow
-from tests.support.saving import story_beside
+from tests.support.saving import metadata_beside
 from tests.system.conftest import KEY
 
 REFUSED = "example_pika_refused_prompt"
@@ -46,9 +46,9 @@ def test_a_run_ends_with_a_playable_video_of_the_asked_size_and_length(
     video = airflow.xcom(dag_id, run_id, "video")
     assert video["request_id"] == airflow.xcom(dag_id, run_id, "generate")
     assert Path(path).stat().st_size == video["file_size"]
-    story = story_beside(path)
-    assert (story["input"]["resolution"], story["input"]["duration"]) == (resolution, duration)
-    assert story["submitted_at"] < story["completed_at"] < story["saved_at"]
+    metadata = metadata_beside(path)
+    assert (metadata["input"]["resolution"], metadata["input"]["duration"]) == (resolution, duration)
+    assert metadata["submitted_at"] < metadata["completed_at"] < metadata["saved_at"]
     log = airflow.log(dag_id, run_id, "video")
     assert "While deferred: fal: Generation finished" in log
     assert KEY not in log

@@ -17,7 +17,7 @@ from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow, running_airflow, until
 from tests.support.s3 import RunningS3
-from tests.support.saving import names_in, story_beside
+from tests.support.saving import metadata_beside, names_in
 from tests.system.conftest import KEY
 
 DAG = "saved"
@@ -71,8 +71,8 @@ def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_re
         assert airflow.instance(DAG, run_id, "save")["try_number"] == 2
         saved = airflow.xcom(DAG, run_id, "save")
         assert saved["sha256"] == hashlib.sha256(content).hexdigest()
-    story = story_beside(path)
-    assert (story["run_id"], story["task_id"], story["map_index"]) == (on_disk, "save", -1)
+    metadata = metadata_beside(path)
+    assert (metadata["run_id"], metadata["task_id"], metadata["map_index"]) == (on_disk, "save", -1)
     assert len(emulator.requests("a fox [[slow_download")) == 1  # nothing was paid for again
 
 
@@ -113,7 +113,7 @@ def test_a_days_product_clips_get_a_contact_sheet_and_wake_the_dag_that_waits_fo
     for name in PRODUCTS:
         with av.open(str(sheet.parent / name)) as container:
             assert container.streams.video[0].width == 854
-        assert story_beside(sheet.parent / name)["prompt"].startswith("A ")
+        assert metadata_beside(sheet.parent / name)["prompt"].startswith("A ")
     told = airflow.call("GET", "/api/v2/assets/events", params={"source_run_id": run_id})["asset_events"]
     assert sorted(event["extra"]["path"] for event in told) == [str(sheet.parent / name) for name in PRODUCTS]
     assert all(event["extra"]["sha256"] and event["extra"]["url"] for event in told)

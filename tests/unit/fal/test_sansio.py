@@ -11,7 +11,7 @@ from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.fal.sansio import Conversation, Pause, ahold, hold
 
 
-def story() -> Conversation[list[Any]]:
+def metadata() -> Conversation[list[Any]]:
     said: list[Any] = []
     for number in range(3):
         try:
@@ -45,8 +45,8 @@ class Fal:
 def test_a_conversation_is_the_same_blocking_and_on_an_event_loop() -> None:
     blocking, looping = Fal(), Fal()
     expected = [True, ServerUnavailable, ServerUnavailable]
-    assert hold(story(), blocking.send, blocking.slept.append) == expected
-    assert asyncio.run(ahold(story(), looping.asend, looping.sleep)) == expected
+    assert hold(metadata(), blocking.send, blocking.slept.append) == expected
+    assert asyncio.run(ahold(metadata(), looping.asend, looping.sleep)) == expected
     assert blocking.asked == looping.asked
     assert blocking.slept == looping.slept == [0, 1, 2]
 

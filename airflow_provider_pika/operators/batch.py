@@ -43,19 +43,6 @@ if TYPE_CHECKING:
 MOST_IN_FLIGHT = 1000
 
 
-#: What the batch goes by beside its inputs; a subclass's template_fields may hold more, or less.
-_OF_TERMS = (
-    "manifest_path",
-    "endpoint",
-    "start_timeout",
-    "priority",
-    "on_unknown_submit",
-    "on_clear",
-    "cancel_on_kill",
-    "pika_conn_id",
-)
-
-
 class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator):
     """Ask Pika for many videos, never for more than ``max_in_flight`` at once, and pay for each once.
 
@@ -88,7 +75,18 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
     """
 
-    template_fields: Sequence[str] = ("inputs", "defaults", *_OF_TERMS)
+    template_fields: Sequence[str] = (
+        "inputs",
+        "defaults",
+        "manifest_path",
+        "endpoint",
+        "start_timeout",
+        "priority",
+        "on_unknown_submit",
+        "on_clear",
+        "cancel_on_kill",
+        "pika_conn_id",
+    )
     template_fields_renderers = {"inputs": "json", "defaults": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
 
@@ -265,7 +263,16 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             )
 
     def _values(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _OF_TERMS}
+        return {
+            "manifest_path": self.manifest_path,
+            "endpoint": self.endpoint,
+            "start_timeout": self.start_timeout,
+            "priority": self.priority,
+            "on_unknown_submit": self.on_unknown_submit,
+            "on_clear": self.on_clear,
+            "cancel_on_kill": self.cancel_on_kill,
+            "pika_conn_id": self.pika_conn_id,
+        }
 
 
 def _python(number: Any) -> Any:

@@ -40,26 +40,6 @@ if TYPE_CHECKING:
     from airflow_provider_pika.task.templates import Templated
 
 
-#: The arguments that may be templates. A subclass may add to its template_fields, or drop some: these stay.
-_TEMPLATES = (
-    "prompt",
-    "resolution",
-    "duration",
-    "negative_prompt",
-    "seed",
-    "endpoint",
-    "extra_arguments",
-    "start_timeout",
-    "priority",
-    "on_unknown_submit",
-    "on_clear",
-    "wait_for_completion",
-    "cancel_on_kill",
-    "cancel_on_timeout",
-    "pika_conn_id",
-)
-
-
 class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     """Ask Pika for a video of a prompt, and pay for it once.
 
@@ -96,7 +76,23 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
     """
 
-    template_fields: Sequence[str] = _TEMPLATES
+    template_fields: Sequence[str] = (
+        "prompt",
+        "resolution",
+        "duration",
+        "negative_prompt",
+        "seed",
+        "endpoint",
+        "extra_arguments",
+        "start_timeout",
+        "priority",
+        "on_unknown_submit",
+        "on_clear",
+        "wait_for_completion",
+        "cancel_on_kill",
+        "cancel_on_timeout",
+        "pika_conn_id",
+    )
     template_fields_renderers = {"extra_arguments": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
     _kind_of_terms = ClipTerms
@@ -271,7 +267,21 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         return error if late.limit == "timeout" else as_airflows_timeout(error)
 
     def _values(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in _TEMPLATES}
-        if self.cancel_on_kill is None:  # if it waits
-            values["cancel_on_kill"] = self.wait_for_completion
-        return values
+        """Return the arguments by name: a subclass may add to its template_fields, or drop some."""
+        return {
+            "prompt": self.prompt,
+            "resolution": self.resolution,
+            "duration": self.duration,
+            "negative_prompt": self.negative_prompt,
+            "seed": self.seed,
+            "endpoint": self.endpoint,
+            "extra_arguments": self.extra_arguments,
+            "start_timeout": self.start_timeout,
+            "priority": self.priority,
+            "on_unknown_submit": self.on_unknown_submit,
+            "on_clear": self.on_clear,
+            "wait_for_completion": self.wait_for_completion,
+            "cancel_on_kill": self.wait_for_completion if self.cancel_on_kill is None else self.cancel_on_kill,
+            "cancel_on_timeout": self.cancel_on_timeout,
+            "pika_conn_id": self.pika_conn_id,
+        }

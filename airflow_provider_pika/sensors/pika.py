@@ -129,8 +129,13 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         return cast(WatchTerms, self._terms).request_id
 
     def _values(self) -> dict[str, Any]:
-        names = ("request_id", "endpoint", "cancel_on_kill", "cancel_on_timeout", "pika_conn_id")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "request_id": self.request_id,
+            "endpoint": self.endpoint,
+            "cancel_on_kill": self.cancel_on_kill,
+            "cancel_on_timeout": self.cancel_on_timeout,
+            "pika_conn_id": self.pika_conn_id,
+        }
 
     @tells_why_it_fails
     def execute(self, context: Context) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class UnknownRequest(PikaError):
 
     advice = (
         "The id is mistyped, or from another account or app, or its result has expired (fal keeps results for about "
-        "an hour). Looking again does not help. To get a new clip, and pay for it, clear the task that submitted it."
+        "an hour). Polling again does not help. To get a new clip, and pay for it, clear the task that submitted it."
     )
 
 
@@ -216,7 +216,7 @@ class OtherQueue(TryLater):
     """
 
     advice = (
-        "The request goes on where it was; a retry looks again, and submits nothing. If the connection was changed for "
+        "The request goes on where it was; a retry polls again, and submits nothing. If the connection was changed for "
         "good, clear the task that submits."
     )
 

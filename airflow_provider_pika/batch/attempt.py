@@ -67,7 +67,7 @@ def take_in(
                 outcomes[request_id] = video
             case Failed(error) if is_of_one_clip(error):
                 outcomes[request_id] = error
-            case Failed(error):  # the request may go on: a retry looks at it again
+            case Failed(error):  # the request may go on: a retry polls it again
                 stopped = stopped or error
                 late.append(request_id)
             case _:

@@ -19,10 +19,10 @@ from airflow_provider_pika.fal import requests
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.http_answer import Answer, most_bytes
 from airflow_provider_pika.fal.inputs import SubmitControls
-from airflow_provider_pika.fal.lookup import look
+from airflow_provider_pika.fal.lookup import poll
 from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.network import never_sent, proxy_to, trusted
-from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.fal.sansio import Conversation, ahold
 from airflow_provider_pika.fal.submission import submit
@@ -101,9 +101,9 @@ class AsyncFalQueue:
         """See :meth:`FalQueue.cancel`."""
         return await self._send(requests.cancel(endpoint, request_id))
 
-    async def look(self, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Look:
-        """See :meth:`FalQueue.look`; ``seen`` is the request's status, if that is known already."""
-        return await self.hold(look(self.account.platform_url, endpoint, request_id, seen))
+    async def poll(self, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Poll:
+        """See :meth:`FalQueue.poll`; ``seen`` is the request's status, if that is known already."""
+        return await self.hold(poll(self.account.platform_url, endpoint, request_id, seen))
 
     async def follow(self, endpoint: str, request_id: str) -> AsyncGenerator[QueueStatus]:
         """Yield the statuses that fal's status stream sends, until it ends; it may be silent for minutes.

@@ -18,10 +18,10 @@ from airflow_provider_pika.fal import requests
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.http_answer import most_bytes
 from airflow_provider_pika.fal.inputs import SubmitControls
-from airflow_provider_pika.fal.lookup import Remembered, look, remember
+from airflow_provider_pika.fal.lookup import Remembered, poll, remember
 from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.network import Watchdog, httpx_transport, never_sent, trusted
-from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.fal.sansio import Conversation, hold
 from airflow_provider_pika.fal.submission import submit
@@ -91,9 +91,9 @@ class FalQueue:
         """Ask fal to cancel; False if the request had completed before."""
         return self._send(requests.cancel(endpoint, request_id))
 
-    def look(self, endpoint: str, request_id: str) -> Look:
-        """Look once at a request, and how it ended if it did. Never raises ``PikaError``."""
-        return self.hold(look(self.account.platform_url, endpoint, request_id))
+    def poll(self, endpoint: str, request_id: str) -> Poll:
+        """Poll a request once, and how it ended if it did. Never raises ``PikaError``."""
+        return self.hold(poll(self.account.platform_url, endpoint, request_id))
 
     def remember(self, endpoint: str, request_id: str) -> Remembered:
         """Tell what fal keeps of a completed request. Never raises ``PikaError``."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
 from airflow_provider_pika.exceptions import DoubtfulAnswer, InvalidKey, OtherQueue, PikaError, RateLimited, TryLater
-from airflow_provider_pika.fal.polling import LONGEST_RETRY_AFTER, Look
+from airflow_provider_pika.fal.polling import LONGEST_RETRY_AFTER, Poll
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.async_client import AsyncFalQueue
@@ -116,37 +116,37 @@ class SharedQueue:
                 self._retired.remove(client)
                 await client.aclose()
 
-    async def look(self, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Look:
-        """Look once at a request, and if fal refuses the key, once more with a key that was read since.
+    async def poll(self, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Poll:
+        """Poll a request once, and if fal refuses the key, once more with a key that was read since.
 
         :param seen: its status, if that is known already.
         :raises OtherQueue: fal refuses the key, and the connection leads to another queue now.
         """
         async with self.lend() as client:
             begun = time.monotonic()
-            look = await client.look(endpoint, request_id, seen)
-        if isinstance(look.outcome, InvalidKey) or _may_refuse_the_key(look.outcome):
-            look = await self._with_a_new_key(client, begun, endpoint, request_id) or look
-        if isinstance(look.outcome, RateLimited) and look.outcome.retry_after:
-            asked = min(look.outcome.retry_after, LONGEST_RETRY_AFTER)
+            poll = await client.poll(endpoint, request_id, seen)
+        if isinstance(poll.outcome, InvalidKey) or _may_refuse_the_key(poll.outcome):
+            poll = await self._with_a_new_key(client, begun, endpoint, request_id) or poll
+        if isinstance(poll.outcome, RateLimited) and poll.outcome.retry_after:
+            asked = min(poll.outcome.retry_after, LONGEST_RETRY_AFTER)
             self._quiet_until = max(self._quiet_until, time.monotonic() + asked)
-        return look
+        return poll
 
     async def _with_a_new_key(
         self, refused: AsyncFalQueue, begun: float, endpoint: str, request_id: str
-    ) -> Look | None:
+    ) -> Poll | None:
         try:
             async with self.lend(read_since=begun) as client:
-                return None if client is refused else await client.look(endpoint, request_id)
+                return None if client is refused else await client.poll(endpoint, request_id)
         except OtherQueue:
             raise
         except PikaError as error:
-            return Look(outcome=error)
+            return Poll(outcome=error)
         except Exception as error:  # a key that cannot be read just now is no reason to give a clip up
-            return Look(outcome=TryLater(f"fal refused the key, and the connection cannot be read: {error}"))
+            return Poll(outcome=TryLater(f"fal refused the key, and the connection cannot be read: {error}"))
 
     async def pause(self, seconds: float, deadline: float) -> None:
-        """Let the time between two looks pass, and longer while fal wants to be left alone; but not past the deadline.
+        """Let the time between two polls pass, and longer while fal wants to be left alone; but not past the deadline.
 
         :param deadline: unix seconds.
         """

@@ -19,7 +19,7 @@ from airflow_provider_pika.exceptions import (
 )
 from airflow_provider_pika.fal import requests, responses
 from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStatus, Video
-from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.responses import outcome
 from airflow_provider_pika.fal.sansio import Conversation, Pause
 
@@ -62,8 +62,8 @@ def remember(platform_url: str, endpoint: str, request_id: str) -> Conversation[
     return Remembered(row, units)
 
 
-def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Conversation[Look]:
-    """Look once at a request: its status with logs, and how it ended if it did. Never raises ``PikaError``.
+def poll(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Conversation[Poll]:
+    """Poll a request once: its status with logs, and how it ended if it did. Never raises ``PikaError``.
 
     A request that the queue knows no more, or whose result it has dropped, may still be in the request history.
 
@@ -72,11 +72,11 @@ def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | 
     try:
         seen = seen or (yield from _status(endpoint, request_id))
     except UnknownRequest as error:
-        return Look(outcome=(yield from _remembered(platform_url, endpoint, request_id, error)))
+        return Poll(outcome=(yield from _remembered(platform_url, endpoint, request_id, error)))
     except PikaError as error:
-        return Look(outcome=error)
+        return Poll(outcome=error)
     if seen.status != "COMPLETED":
-        return Look(seen)
+        return Poll(seen)
     try:
         brought: Video | PikaError = yield requests.result(endpoint, request_id)
     except PikaError as error:
@@ -84,7 +84,7 @@ def look(platform_url: str, endpoint: str, request_id: str, seen: QueueStatus | 
     ending = outcome(seen, brought, request_id)
     if isinstance(ending, UnknownRequest):
         ending = yield from _remembered(platform_url, endpoint, request_id, ending)
-    return Look(seen, ending)
+    return Poll(seen, ending)
 
 
 def _status(endpoint: str, request_id: str) -> Conversation[QueueStatus]:

@@ -1,9 +1,9 @@
-"""When to look again, pure: from what was seen of one request, and from how long its like have taken lately.
+"""When to poll again, pure: from what was seen of one request, and from how long its like have taken lately.
 
-A look costs the same whenever it is made, and is worth the most just after the clip is done. So none is spent where no
-clip has ended yet, and they come close together where most do: the next look is when an eighth of those that still run
+A poll costs the same whenever it is made, and is worth the most just after the clip is done. So none is spent where no
+clip has ended yet, and they come close together where most do: the next poll is when an eighth of those that still run
 will have ended. Simulated for generations of 60 s after up to 15 s in the queue: where their length spreads by up to
-15 %, half the clips are noticed within 1 s, with a third of the looks that a fixed interval needs for that.
+15 %, half the clips are noticed within 1 s, with a third of the polls that a fixed interval needs for that.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ def _expectation(logarithms: deque[float]) -> Expectation:
 EXPERIENCE = Experience()
 
 
-#: The share of those that still run which is allowed to end before the next look.
+#: The share of those that still run which is allowed to end before the next poll.
 SHARE = 1 / 8
 
-#: Seconds between two looks, at least and at most; a log and a position are to be seen, too.
+#: Seconds between two polls, at least and at most; a log and a position are to be seen, too.
 SHORTEST, LONGEST = 0.5, 30.0
 
 #: As long as nothing is known of how long it takes: at most.
@@ -114,13 +114,13 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Sightings:
-    """What the looks at one request have shown; all times in unix seconds, None for what was not seen.
+    """What the polls of one request have shown; all times in unix seconds, None for what was not seen.
 
     :param looks: how many there were.
     :param last: the last one.
     :param queued: the last one at which it waited in the queue.
     :param position: where it stood then.
-    :param moved: the seconds that a place in the queue took, as far as it moved between two looks.
+    :param moved: the seconds that a place in the queue took, as far as it moved between two polls.
     :param running: the first one at which it ran.
     """
 
@@ -141,7 +141,7 @@ class Sightings:
         return asdict(self)
 
     def and_then(self, status: QueueStatus | None, now: float) -> Sightings:
-        """Add a look at ``now``."""
+        """Add a poll made at ``now``."""
         seen = replace(self, looks=self.looks + 1, last=now)
         match status and status.status:
             case "IN_QUEUE":  # fal may send a request back there, from a runner that was lost
@@ -172,7 +172,7 @@ class Sightings:
 
 
 def pause(seen: Sightings, expected: Expectation, name: str) -> float:
-    """Return the seconds to the next look at a request that has not ended.
+    """Return the seconds to the next poll of a request that has not ended.
 
     :param name: the request's id; each one gets a jitter of its own, and the same one always the same.
     """
@@ -198,7 +198,7 @@ def _while_it_runs(now: float, start: tuple[float, float], expected: Expectation
 
 
 def _in_the_queue(seen: Sightings, expected: Expectation) -> float:
-    """Look half-way to its turn; a start that is missed by less than the ends spread anyway is soon enough."""
+    """Poll half-way to its turn; a start that is missed by less than the ends spread anyway is soon enough."""
     shortest = max(SHORTEST_QUEUED, expected.spread * expected.median if expected.known else 0.0)
     if seen.moved is None or seen.position is None:
         wanted = SHORTEST_QUEUED * 1.3**seen.looks if seen.looks < 20 else LONGEST_QUEUED

@@ -20,10 +20,10 @@ from airflow_provider_pika.fal.responses import believed
 TIMEOUT = "timeout"
 EXECUTION_TIMEOUT = "execution_timeout"
 
-#: Seconds between two looks, before it grows, while fal does not answer and the user gave no interval.
+#: Seconds between two polls, before it grows, while fal does not answer and the user gave no interval.
 SHORTEST_BACKOFF = 5.0
 
-#: Seconds between two looks, at most, while fal does not answer; and where fal itself asked for a pause, since it keeps
+#: Seconds between two polls, at most, while fal does not answer; and where fal itself asked for a pause, since it keeps
 #: a result for an hour, and a large one for minutes (fal-protocol.md, section 3).
 LONGEST_BACKOFF = 60.0
 LONGEST_RETRY_AFTER = 300.0
@@ -35,8 +35,8 @@ MOST_DOUBTS = 13
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at a request: where it stands, if that could be read, and how it ended or what went wrong, if so."""
+class Poll:
+    """One poll of a request: where it stands, if that could be read, and how it ended or what went wrong, if so."""
 
     status: QueueStatus | None = None
     outcome: Video | PikaError | None = None
@@ -47,11 +47,11 @@ class Wait:
     """A wait for one request, as far as it has come.
 
     :param deadline: unix seconds.
-    :param poll_interval: seconds between two looks; None: where they matter, as ``poll_interval.py`` has it.
+    :param poll_interval: seconds between two polls; None: where they matter, as ``poll_interval.py`` has it.
     :param timeout: seconds that lie before the deadline, as the user set them.
     :param failures: looks in a row that brought nothing.
     :param doubts: refusals among them that may have been fal's.
-    :param seen: what the looks have shown.
+    :param seen: what the polls have shown.
     :param limit: which of the task's limits ``timeout`` is: :data:`TIMEOUT` or :data:`EXECUTION_TIMEOUT`.
     """
 
@@ -65,7 +65,7 @@ class Wait:
     limit: str = TIMEOUT
 
     def first_pause(self, now: float, expected: Expectation) -> float:
-        """Return the seconds until a wait that another process has begun is looked at here for the first time."""
+        """Return the seconds until a wait that another process has begun is polled here for the first time."""
         if self.seen.last is None:
             return 0.0
         pause = self.poll_interval or poll_interval.pause(self.seen, expected, self.request_id)
@@ -74,8 +74,8 @@ class Wait:
 
 
 @dataclass(frozen=True)
-class LookAgain:
-    """Look again ``after`` seconds, and go on from ``wait``; ``trouble`` is why the last look brought nothing."""
+class PollAgain:
+    """Poll again ``after`` seconds, and go on from ``wait``; ``trouble`` is why the last poll brought nothing."""
 
     after: float
     wait: Wait
@@ -98,7 +98,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class TooLate:
-    """The deadline has passed, and a last look brought no end.
+    """The deadline has passed, and a last poll brought no end.
 
     :param message: what was waited for, how long, and what was seen last.
     :param completed: whether it ended all the same, and only its result could not be read.
@@ -125,8 +125,8 @@ class TooLate:
 Ending = Done | Failed | TooLate
 
 
-def decide(wait: Wait, look: Look, now: float, expected: Expectation = UNKNOWN) -> LookAgain | Ending:
-    """Say what follows from one look.
+def decide(wait: Wait, poll: Poll, now: float, expected: Expectation = UNKNOWN) -> PollAgain | Ending:
+    """Say what follows from one poll.
 
     An error that passes is tolerated until the deadline, with growing pauses, and so is an answer that is not fal's; a
     refusal that may be fal's is, until it was repeated often enough. Any other error ends the wait.
@@ -134,7 +134,7 @@ def decide(wait: Wait, look: Look, now: float, expected: Expectation = UNKNOWN) 
     :param now: unix seconds.
     :param expected: how long such a generation runs.
     """
-    match look.outcome:
+    match poll.outcome:
         case Video() as video:
             return Done(video)
         case PikaError() as error if isinstance(error, GenerationFailed) or not error.retry_helps:
@@ -144,11 +144,11 @@ def decide(wait: Wait, look: Look, now: float, expected: Expectation = UNKNOWN) 
         case trouble:
             failures = wait.failures + 1 if trouble else 0
             doubts = (wait.doubts + isinstance(trouble, DoubtfulAnswer)) if trouble else 0
-            wait = replace(wait, failures=failures, doubts=doubts, seen=wait.seen.and_then(look.status, now))
+            wait = replace(wait, failures=failures, doubts=doubts, seen=wait.seen.and_then(poll.status, now))
     if now >= wait.deadline:
-        return _too_late(wait, look)
-    pause = min(_pause(wait, trouble, expected), wait.deadline - now)  # the last look is at the deadline, not before it
-    return LookAgain(pause, wait, trouble)
+        return _too_late(wait, poll)
+    pause = min(_pause(wait, trouble, expected), wait.deadline - now)  # the last poll is at the deadline, not before it
+    return PollAgain(pause, wait, trouble)
 
 
 def _pause(wait: Wait, trouble: PikaError | None, expected: Expectation) -> float:
@@ -159,13 +159,13 @@ def _pause(wait: Wait, trouble: PikaError | None, expected: Expectation) -> floa
     return max(backoff, interval, min(trouble.retry_after or 0.0, LONGEST_RETRY_AFTER))
 
 
-def _too_late(wait: Wait, look: Look) -> TooLate:
+def _too_late(wait: Wait, poll: Poll) -> TooLate:
     deadline = pendulum.from_timestamp(wait.deadline).start_of("second").isoformat()
     timeout = pendulum.duration(seconds=wait.timeout).in_words()
     within = timeout if wait.limit == TIMEOUT else f"the {wait.limit} of {timeout}"
-    trouble = f"the last look failed: {look.outcome.message}" if isinstance(look.outcome, PikaError) else ""
-    last = "; ".join(part for part in (_last_seen(look.status) if look.status else "", trouble) if part).rstrip(".")
-    completed = look.status is not None and look.status.status == "COMPLETED"
+    trouble = f"the last poll failed: {poll.outcome.message}" if isinstance(poll.outcome, PikaError) else ""
+    last = "; ".join(part for part in (_last_seen(poll.status) if poll.status else "", trouble) if part).rstrip(".")
+    completed = poll.status is not None and poll.status.status == "COMPLETED"
     what = "has ended, but its result could not be read" if completed else "did not end"
     message = f"Request {wait.request_id} {what} within {within}, until {deadline}; {last}."
     return TooLate(wait.request_id, message, completed, limit=wait.limit)

@@ -11,14 +11,14 @@ from typing import Any, Self
 
 from airflow_provider_pika.exceptions import ForeignAnswer
 from airflow_provider_pika.fal.models import LogLine, QueueStatus
-from airflow_provider_pika.fal.polling import Ending, Look, LookAgain
+from airflow_provider_pika.fal.polling import Ending, Poll, PollAgain
 from airflow_provider_pika.strict_json import one_line
 
 #: How much of the log a worker repeats after a deferral: lines, and characters of one line.
 TAIL_LINES = 20
 LINE_LENGTH = 500
 
-#: Lines of fal's log that are told after one look, and in one wait; of more, only how many there were.
+#: Lines of fal's log that are told after one poll, and in one wait; of more, only how many there were.
 LINES_A_LOOK, LINES_A_WAIT = 50, 2000
 
 #: Lines that are remembered as told: they go into Airflow's database.
@@ -56,13 +56,13 @@ class Trouble:
     def __init__(self, memory: Mapping[str, float] | None = None) -> None:
         self._told_at: dict[str, float] = dict(memory or {})
 
-    def line(self, step: LookAgain | Ending, now: float | None = None) -> Line | None:
+    def line(self, step: PollAgain | Ending, now: float | None = None) -> Line | None:
         """Return what is to be told of a step; None if nothing is.
 
         :param now: unix seconds.
         """
-        error = step.trouble if isinstance(step, LookAgain) else None
-        if error is None or not isinstance(step, LookAgain):
+        error = step.trouble if isinstance(step, PollAgain) else None
+        if error is None or not isinstance(step, PollAgain):
             return None
         now = time.time() if now is None else now
         foreign = isinstance(error, ForeignAnswer)
@@ -72,7 +72,7 @@ class Trouble:
             return None
         self._told_at[kind] = now
         level = logging.WARNING if foreign else logging.INFO
-        return Line(one_line(f"{error.message} Looking again in {step.after:.0f} s.", LINE_LENGTH), level)
+        return Line(one_line(f"{error.message} Polling again in {step.after:.0f} s.", LINE_LENGTH), level)
 
     def memory(self) -> dict[str, float]:
         """Return what has been told, as a JSON object."""
@@ -97,12 +97,12 @@ class Progress:
         self._trouble = Trouble(memory.get("trouble"))
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
-    def news(self, look: Look, step: LookAgain | Ending) -> list[Line]:
-        """Return the lines that a look, and what follows from it, add; remember them as told."""
-        lines = [*map(Line, self._news_of(look.status))] if look.status else []
+    def news(self, poll: Poll, step: PollAgain | Ending) -> list[Line]:
+        """Return the lines that a poll, and what follows from it, add; remember them as told."""
+        lines = [*map(Line, self._news_of(poll.status))] if poll.status else []
         if line := self._trouble.line(step):
             lines.append(line)
-        if self._left_out and not isinstance(step, LookAgain):
+        if self._left_out and not isinstance(step, PollAgain):
             lines.append(Line(f"fal: ({self._left_out} lines of its log were left out in all)"))
         self._tail.extend(map(str, lines))
         return lines

@@ -22,7 +22,7 @@ from airflow_provider_pika.exceptions import (
 )
 from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.fal.lookup import Found
-from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.record import Record, fingerprint
 
 
@@ -68,7 +68,7 @@ class Submit:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Look at the request of the record."""
+    """Poll the request of the record."""
 
     record: Record
 
@@ -122,8 +122,8 @@ def _resume(record: Record, wanted: Wanted) -> Step:
     return Inspect(record)
 
 
-def after_inspection(record: Record, seen: Look, wanted: Wanted) -> Step:
-    """Say what follows from a look at a request that there is already."""
+def after_inspection(record: Record, seen: Poll, wanted: Wanted) -> Step:
+    """Say what follows from a poll of a request that there is already."""
     anew = wanted.asks_anew(record)
     match seen.outcome:
         case GenerationFailed() as error if record.attempt == wanted.attempt:

@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, TryLater, UnknownRequest
 from airflow_provider_pika.fal import lookup, requests
 from airflow_provider_pika.fal.inputs import SubmitControls
-from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.record import Record, Records
 from airflow_provider_pika.fal.recovery import (
     Inspect,
@@ -152,16 +152,16 @@ class Submission:
         return follows
 
     def _inspect(self, record: Record) -> Conversation[Step]:
-        seen = (yield from self._look(record)) if self._ended is None else Look(outcome=self._ended)
+        seen = (yield from self._poll(record)) if self._ended is None else Poll(outcome=self._ended)
         step = after_inspection(record, seen, self._wanted)
         if isinstance(step, Keep):
             self._tell(f"Taking up request {record.request_id}, which an earlier submit made; nothing is submitted.")
         return step
 
-    def _look(self, record: Record) -> Conversation[Look]:
+    def _poll(self, record: Record) -> Conversation[Poll]:
         for pause in (0.0, *lookup.SEARCH_PAUSES):  # the history may show only later what the queue knows no more
             yield Pause(pause)
-            seen = yield from lookup.look(self._platform_url, record.endpoint, str(record.request_id))
+            seen = yield from lookup.poll(self._platform_url, record.endpoint, str(record.request_id))
             if not isinstance(seen.outcome, UnknownRequest):
                 break
         return seen

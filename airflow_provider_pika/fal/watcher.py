@@ -1,4 +1,4 @@
-"""A wait on an event loop: look, decide, pause; or let fal's status stream say when to look."""
+"""A wait on an event loop: poll, decide, pause; or let fal's status stream say when to poll."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal.client_pool import SharedQueue
 from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.poll_interval import EXPERIENCE, Expectation, Experience, Kind
-from airflow_provider_pika.fal.polling import Ending, Look, LookAgain, Wait, decide
+from airflow_provider_pika.fal.polling import Ending, Poll, PollAgain, Wait, decide
 
 #: Seconds after which a request is looked at although its stream is silent: a dead connection is silent, too.
 SILENCE = 60.0
 
-#: Is told of every look and of what follows from it.
-Tell: TypeAlias = Callable[[Look, LookAgain | Ending], object]
+#: Is told of every poll and of what follows from it.
+Tell: TypeAlias = Callable[[Poll, PollAgain | Ending], object]
 
 
 class Watch:
@@ -50,41 +50,41 @@ class Watch:
         """
         await self._queue.pause(wait.first_pause(time.time(), self._expected), wait.deadline)
         async with self._stream(wait.request_id) as stream:
-            look = await self._look_at_first(wait, stream)
+            poll = await self._poll_first(wait, stream)
             while True:
-                step = decide(wait, look, time.time(), self._expected)
-                self._tell(look, step)
-                if not isinstance(step, LookAgain):
-                    self._learn(wait, look)
+                step = decide(wait, poll, time.time(), self._expected)
+                self._tell(poll, step)
+                if not isinstance(step, PollAgain):
+                    self._learn(wait, poll)
                     return step
                 wait = step.wait
-                look = await self._look_again(step, stream)
+                poll = await self._poll_again(step, stream)
 
     @property
     def _expected(self) -> Expectation:
         return self._experience.expect(self._kind)
 
-    def _learn(self, wait: Wait, look: Look) -> None:
-        if isinstance(look.outcome, Video):
-            self._experience.learn(self._kind, wait.seen.took(time.time(), look.outcome.inference_time))
+    def _learn(self, wait: Wait, poll: Poll) -> None:
+        if isinstance(poll.outcome, Video):
+            self._experience.learn(self._kind, wait.seen.took(time.time(), poll.outcome.inference_time))
 
-    async def _look_at_first(self, wait: Wait, stream: StatusStream | None) -> Look:
+    async def _poll_first(self, wait: Wait, stream: StatusStream | None) -> Poll:
         if stream is None:
-            return await self._queue.look(self._kind.endpoint, wait.request_id)
+            return await self._queue.poll(self._kind.endpoint, wait.request_id)
         return await self._listen(wait, stream)
 
-    async def _look_again(self, step: LookAgain, stream: StatusStream | None) -> Look:
+    async def _poll_again(self, step: PollAgain, stream: StatusStream | None) -> Poll:
         if stream and not stream.over and not step.trouble:
             return await self._listen(step.wait, stream)
         await self._queue.pause(step.after, step.wait.deadline)
-        return await self._queue.look(self._kind.endpoint, step.wait.request_id)
+        return await self._queue.poll(self._kind.endpoint, step.wait.request_id)
 
-    async def _listen(self, wait: Wait, stream: StatusStream) -> Look:
-        """Take what the stream says; where it says nothing, or that it is over, look."""
+    async def _listen(self, wait: Wait, stream: StatusStream) -> Poll:
+        """Take what the stream says; where it says nothing, or that it is over, poll."""
         seen = await stream.next(min(SILENCE, max(0.0, wait.deadline - time.time())))
         if seen is not None and seen.status != "COMPLETED":
-            return Look(seen)
-        return await self._queue.look(self._kind.endpoint, wait.request_id, seen)
+            return Poll(seen)
+        return await self._queue.poll(self._kind.endpoint, wait.request_id, seen)
 
     @asynccontextmanager
     async def _stream(self, request_id: str) -> AsyncIterator[StatusStream | None]:

@@ -8,5 +8,5 @@ DEFAULT_CONNECTION = "pika_default"
 #: The type of the connections that hold fal's key.
 CONNECTION_TYPE = "pika"
 
-#: Seconds that a connection may allow for one call: a wait that is deferred stands behind its last look only so long.
+#: Seconds that a connection may allow for one call: a wait that is deferred stands behind its last poll only so long.
 LONGEST_CALL = 120.0

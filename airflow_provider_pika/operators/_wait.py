@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_pika.fal.client import FalQueue
-    from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate, Wait
+    from airflow_provider_pika.fal.polling import Ending, PollAgain, TooLate, Wait
     from airflow_provider_pika.fal.progress import Progress
 
 #: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline: it checks every 15 s, and a
-#: last look is three calls.
+#: last poll is three calls.
 BACKSTOP = 3 * LONGEST_CALL + 60.0
 
 
@@ -38,7 +38,7 @@ def backstop(deadline: float) -> timedelta:
 class WaitsForVideo(StopsWhenKilled):
     """What a task needs that waits; to be mixed into an Airflow operator that has these attributes.
 
-    :param poll_interval: seconds between two looks; None: where they matter (``fal/poll_interval.py``).
+    :param poll_interval: seconds between two polls; None: where they matter (``fal/poll_interval.py``).
     :param stream: follow fal's status stream while the task is deferred.
     """
 
@@ -96,26 +96,26 @@ class WaitsForVideo(StopsWhenKilled):
             self._killing.arm(target)
 
     def _watch(
-        self, queue: FalQueue, wait: Wait, progress: Progress, pause: Callable[[LookAgain, Progress, str], object]
+        self, queue: FalQueue, wait: Wait, progress: Progress, pause: Callable[[PollAgain, Progress, str], object]
     ) -> Ending:
-        """Look again and again; ``pause`` sleeps, or leaves the worker by an exception of Airflow's."""
+        """Poll again and again; ``pause`` sleeps, or leaves the worker by an exception of Airflow's."""
         try:
-            return self._look_until_it_ends(queue, wait, progress, pause)
-        except AirflowTaskTimeout as alarm:  # a signal of Airflow's, in the middle of a look that fal does not answer
+            return self._poll_until_it_ends(queue, wait, progress, pause)
+        except AirflowTaskTimeout as alarm:  # a signal of Airflow's, in the middle of a poll that fal does not answer
             late = self._cut_off(wait.request_id, str(alarm))
         raise self._time_is_up(late)
 
-    def _look_until_it_ends(
-        self, queue: FalQueue, wait: Wait, progress: Progress, pause: Callable[[LookAgain, Progress, str], object]
+    def _poll_until_it_ends(
+        self, queue: FalQueue, wait: Wait, progress: Progress, pause: Callable[[PollAgain, Progress, str], object]
     ) -> Ending:
-        from airflow_provider_pika.fal.polling import LookAgain, decide
+        from airflow_provider_pika.fal.polling import PollAgain, decide
 
         while True:
-            look = queue.look(self._terms.endpoint, wait.request_id)
-            step = decide(wait, look, time.time())
-            for line in progress.news(look, step):
+            poll = queue.poll(self._terms.endpoint, wait.request_id)
+            step = decide(wait, poll, time.time())
+            for line in progress.news(poll, step):
                 self.log.log(line.level, str(line))
-            if not isinstance(step, LookAgain):
+            if not isinstance(step, PollAgain):
                 return step
             pause(step, progress, queue.account.queue_url)
             wait = step.wait
@@ -132,7 +132,7 @@ class WaitsForVideo(StopsWhenKilled):
         interval = self.poll_interval
         return Wait(request_id, limit.deadline, interval, limit.seconds, failures, doubts, limit=limit.name)
 
-    def _defer_wait(self, step: LookAgain, progress: Progress, queue_url: str) -> NoReturn:
+    def _defer_wait(self, step: PollAgain, progress: Progress, queue_url: str) -> NoReturn:
         from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 
         deadline, terms = step.wait.deadline, self._terms
@@ -178,14 +178,14 @@ class WaitsForVideo(StopsWhenKilled):
     def _time_is_up(self, late: TooLate) -> BaseException:
         """Return what the task fails with; Airflow's operators are abstract base classes, so a task must have one."""
 
-    def _last_look(self, request_id: str, reason: str) -> Ending:
-        """Look once more where Airflow itself ended the deferral: the triggers may all have been down."""
+    def _last_poll(self, request_id: str, reason: str) -> Ending:
+        """Poll once more where Airflow itself ended the deferral: the triggers may all have been down."""
         from airflow_provider_pika.fal.polling import Done, Failed, TooLate, Wait, decide
         from airflow_provider_pika.hooks.pika import PikaHook
 
         with PikaHook(self._terms.pika_conn_id).get_conn() as queue:
-            look = queue.look(self._terms.endpoint, request_id)
-            step = decide(Wait(request_id, 0.0, 1.0, self.timeout), look, time.time())
+            poll = queue.poll(self._terms.endpoint, request_id)
+            step = decide(Wait(request_id, 0.0, 1.0, self.timeout), poll, time.time())
         if isinstance(step, Done | Failed):
             return step
         message = f"Request {request_id} did not end in time: Airflow ended the wait ({reason})."
@@ -201,7 +201,7 @@ class WaitsForVideo(StopsWhenKilled):
             with PikaHook(self._terms.pika_conn_id).get_conn() as queue:
                 if queue.cancel(self._terms.endpoint, late.request_id):
                     return replace(late, cancelled=True)
-                outcome = queue.look(self._terms.endpoint, late.request_id).outcome
+                outcome = queue.poll(self._terms.endpoint, late.request_id).outcome
         except PikaError as error:
             self.log.warning("Request %s was not cancelled: %s", late.request_id, error)
             return late

@@ -67,7 +67,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     :param priority: as ``PikaTextToVideoOperator``.
     :param on_unknown_submit: as ``PikaTextToVideoOperator``.
     :param on_clear: "reuse" submits only what failed or is missing; "resubmit" all of it.
-    :param poll_interval: seconds between two looks at a request; None: where they matter.
+    :param poll_interval: seconds between two polls a request; None: where they matter.
     :param timeout: seconds that one attempt takes; then it fails, and a retry goes on. None: Airflow's
         ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` does the same, as
         ``AirflowTaskTimeout``.

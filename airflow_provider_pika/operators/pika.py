@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_pika.fal.client import FalQueue
-    from airflow_provider_pika.fal.polling import Ending, LookAgain, TooLate
+    from airflow_provider_pika.fal.polling import Ending, PollAgain, TooLate
     from airflow_provider_pika.fal.progress import Progress
     from airflow_provider_pika.task.templates import Templated
 
@@ -64,7 +64,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param on_clear: a person who clears the task wants a new clip, "resubmit", or the one there is, "reuse".
     :param wait_for_completion: wait for the video, and return it; a template of it renders "true" or "false".
     :param deferrable: wait in the triggerer, without a worker slot.
-    :param poll_interval: seconds between two looks; None: where they matter, by what such clips have taken lately.
+    :param poll_interval: seconds between two polls; None: where they matter, by what such clips have taken lately.
     :param stream: follow fal's status stream while deferred, instead of polling.
     :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
         ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
@@ -161,7 +161,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     @tells_why_it_fails
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
+        """Resume after a deferral; where Airflow itself ended it, poll once more, and cancel if that was asked for."""
         reason = deferral_timed_out(next_method, next_kwargs)
         request_id = self._known_request_id(context) if reason else None
         if reason is None or request_id is None:
@@ -171,7 +171,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             record = records_of(context).read()
             terms = self._check_terms()
             self._agree(replace(terms, endpoint=record.endpoint) if record else terms)
-            return self._finish(context, self._last_look(request_id, reason))
+            return self._finish(context, self._last_poll(request_id, reason))
 
     def _ask(self, context: Context) -> ClipTerms:
         """Check everything, before anything is asked of Airflow or fal."""
@@ -227,7 +227,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         wait = self._begin_wait(request_id, limit if self.deferrable else limit.before_the_alarm())
         return self._watch(queue, wait, Progress(), self._pause)
 
-    def _pause(self, step: LookAgain, progress: Progress, queue_url: str) -> None:
+    def _pause(self, step: PollAgain, progress: Progress, queue_url: str) -> None:
         if self.deferrable:
             self._defer_wait(step, progress, queue_url)
         time.sleep(step.after)

@@ -26,7 +26,7 @@ from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import check_known_terms, check_switches, seconds_of, terms_of
-from airflow_provider_pika.task.errors import failing_when_a_look_cannot_help, tells_why_it_fails
+from airflow_provider_pika.task.errors import failing_when_a_poll_cannot_help, tells_why_it_fails
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import known_now, template_test_of
 from airflow_provider_pika.task.terms import WatchTerms
@@ -36,14 +36,14 @@ from airflow_provider_pika.task.xcom import push_request_id
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_pika.fal.polling import LookAgain, TooLate
+    from airflow_provider_pika.fal.polling import PollAgain, TooLate
     from airflow_provider_pika.fal.progress import Progress
     from airflow_provider_pika.task.templates import Templated
 
-#: Seconds between two looks in reschedule mode, as Airflow's own sensors have it.
+#: Seconds between two polls in reschedule mode, as Airflow's own sensors have it.
 BETWEEN_WORKERS = 60.0
 
-#: Where the progress of a rescheduled wait is kept between two looks, on Airflow 3.3 and newer.
+#: Where the progress of a rescheduled wait is kept between two polls, on Airflow 3.3 and newer.
 _PROGRESS_KEY = "pika_progress"
 
 
@@ -60,16 +60,16 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     :param request_id: what the submit returned; a template or an operator's output.
     :param endpoint: the endpoint it was submitted to.
     :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
-    :param poll_interval: seconds between two looks; ``poke_interval``, Airflow's own name, is taken for it. None: where
+    :param poll_interval: seconds between two polls; ``poke_interval``, Airflow's own name, is taken for it. None: where
         they matter, by what clips have taken lately; in reschedule mode, where each costs a worker's start, 60.
     :param stream: follow fal's status stream while deferred, instead of polling.
     :param deferrable: wait in the triggerer, without a worker slot; False: as ``mode`` says.
-    :param timeout: seconds from the first look until ``AirflowSensorTimeout``, after one last look; Airflow's default
+    :param timeout: seconds from the first poll until ``AirflowSensorTimeout``, after one last poll; Airflow's default
         is ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
-        ``AirflowTaskTimeout``; in reschedule mode it limits each look, as in all sensors.
+        ``AirflowTaskTimeout``; in reschedule mode it limits each poll, as in all sensors.
     :param soft_fail: skip the task on a timeout, or on what Airflow would fail at once.
     :param cancel_on_kill: cancel the request when a person marks the task failed, succeeded or skipped; while it is
-        deferred, from Airflow 3.3 on, and not between two looks in reschedule mode. A clear cancels nothing.
+        deferred, from Airflow 3.3 on, and not between two polls in reschedule mode. A clear cancels nothing.
     :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
     """
 
@@ -105,7 +105,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
-        with failing_when_a_look_cannot_help():
+        with failing_when_a_poll_cannot_help():
             self._check_what_is_known()
         if deferrable and self.reschedule:
             warnings.warn(
@@ -143,11 +143,11 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         from airflow_provider_pika.fal.progress import Progress
         from airflow_provider_pika.hooks.pika import PikaHook
 
-        def pause(step: LookAgain, progress: Progress, queue_url: str) -> None:
+        def pause(step: PollAgain, progress: Progress, queue_url: str) -> None:
             self._remember(context, step, progress)
             self._pause(context, step, progress, queue_url)
 
-        with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
+        with self._failing_as_a_sensor_does(), failing_when_a_poll_cannot_help():
             self._refuse_nothing()
             request_id = self._agree_anew().request_id
             told = self._memory(context)
@@ -163,30 +163,30 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         self, context: Context, event: Mapping[str, Any] | None = None, terms: str | None = None
     ) -> dict[str, Any]:
         """Take over from the trigger, and return the video."""
-        with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
+        with self._failing_as_a_sensor_does(), failing_when_a_poll_cannot_help():
             return super().execute_complete(context, event, terms)
 
     @tells_why_it_fails
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; where Airflow itself ended it, look once more, and cancel if that was asked for."""
+        """Resume after a deferral; where Airflow itself ended it, poll once more, and cancel if that was asked for."""
         if not (reason := deferral_timed_out(next_method, next_kwargs)):
             return super().resume_execution(next_method, next_kwargs, context)
-        with self._failing_as_a_sensor_does(), failing_when_a_look_cannot_help():
-            return self._finish(context, self._last_look(self._agree_anew().request_id, reason))
+        with self._failing_as_a_sensor_does(), failing_when_a_poll_cannot_help():
+            return self._finish(context, self._last_poll(self._agree_anew().request_id, reason))
 
     @property
     def _rescheduling(self) -> bool:
         return self.reschedule and not self.deferrable
 
     def _memory(self, context: Context) -> dict[str, Any]:
-        """Return what an earlier look of a rescheduled wait left; nothing, if that was for another request."""
+        """Return what an earlier poll of a rescheduled wait left; nothing, if that was for another request."""
         store: Any = context.get("task_state_store") if self._rescheduling else None
         with self._cosmetic():
             told = store.get(_PROGRESS_KEY) if store else None
             return told if told and told["request_id"] == self._request_id else {}
         return {}
 
-    def _remember(self, context: Context, step: LookAgain, progress: Progress) -> None:
+    def _remember(self, context: Context, step: PollAgain, progress: Progress) -> None:
         store: Any = context.get("task_state_store") if self._rescheduling else None
         with self._cosmetic():
             if store:
@@ -210,7 +210,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         start = context["ti"].get_first_reschedule_date(context)
         return Limit((start.timestamp() if start else time.time()) + self.timeout, self.timeout, "timeout")
 
-    def _pause(self, context: Context, step: LookAgain, progress: Progress, queue_url: str) -> None:
+    def _pause(self, context: Context, step: PollAgain, progress: Progress, queue_url: str) -> None:
         if self.deferrable:
             if self._terms.cancel_on_kill:
                 push_request_id(context, self._request_id, self.log)
@@ -221,12 +221,12 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
     def _time_is_up(self, late: TooLate) -> BaseException:
         if late.limit != "timeout":
-            consequence = f"{late.consequence} A retry looks at the same request again, and submits nothing."
+            consequence = f"{late.consequence} A retry polls the same request again, and submits nothing."
             return as_airflows_timeout(WaitTimeout(late.message, consequence=consequence, request_id=late.request_id))
         next_time = (
             "Clear the task that submitted it to get a new one."
             if late.cancelled
-            else f"Clear this task {'soon ' if late.completed else ''}to look at the same request again, which submits "
+            else f"Clear this task {'soon ' if late.completed else ''}to poll the same request again, which submits "
             "nothing."
         )
         return AirflowSensorTimeout(f"{late.message} {late.consequence} {next_time}")

@@ -39,20 +39,20 @@ def failing_when_a_submit_cannot_help() -> Iterator[None]:
 
 
 @contextmanager
-def failing_when_a_look_cannot_help() -> Iterator[None]:
-    """Run what only waits: a retry would look at the same request, so its failed generation is final too."""
+def failing_when_a_poll_cannot_help() -> Iterator[None]:
+    """Run what only waits: a retry would poll the same request, so its failed generation is final too."""
     try:
         with failing_when_a_submit_cannot_help():
             yield
     except GenerationFailed as error:
         raise AirflowFailException(
-            f"{error} Retrying this task cannot help, since it looks at the same request: clear the task that "
+            f"{error} Retrying this task cannot help, since it polls the same request: clear the task that "
             "submitted it."
         ) from error
     except AirflowFailException as error:
         if not isinstance(error.__cause__, UnknownStatus):
             raise
-        raise AirflowFailException(f"{error} Clearing this task looks again, and submits nothing.") from error.__cause__
+        raise AirflowFailException(f"{error} Clearing this task polls again, and submits nothing.") from error.__cause__
 
 
 def tells_why_it_fails(method: Callable[P, T]) -> Callable[P, T]:

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_provider_pika.exceptions import PikaError
 
 #: Seconds, and the share of ``execution_timeout``, by which a wait in a worker ends before Airflow's own alarm for it:
-#: the last look, and the message, then come first.
+#: the last poll, and the message, then come first.
 BEFORE_THE_ALARM, SHARE_BEFORE_THE_ALARM = 1.0, 0.05
 
 

@@ -93,7 +93,7 @@ def broken(error: Exception, request_id: str | None, log: Any) -> PikaError:
         log.exception("The wait broke")
         error = TryLater(
             f"The wait broke: {type(error).__name__}: {error}".rstrip(".") + ".",
-            consequence="If fal has the request, it goes on there; a retry looks at it again, and submits nothing.",
+            consequence="If fal has the request, it goes on there; a retry polls it again, and submits nothing.",
         )
     # a copy: all waits that share a client may have met the same one
     return PikaError.from_json({**error.as_json(), "request_id": error.request_id or request_id})

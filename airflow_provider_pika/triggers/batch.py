@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.batch.progress import Carried
     from airflow_provider_pika.fal.client_pool import SharedQueue
     from airflow_provider_pika.fal.poll_interval import Sightings
-    from airflow_provider_pika.fal.polling import Ending, Look, LookAgain
+    from airflow_provider_pika.fal.polling import Ending, Poll, PollAgain
 
 #: Requests of which it hands over what was seen, and those that may be in flight beside them. More would be too much
 #: for Airflow's database, which may keep a trigger's arguments in 64 KiB (MySQL).
@@ -31,12 +31,12 @@ TELL_EVERY = 60.0
 
 
 class PikaBatchTrigger(PikaTrigger):
-    """Look at many requests until enough have ended that a worker should go on; for :func:`read_batch_event`.
+    """Poll many requests until enough have ended that a worker should go on; for :func:`read_batch_event`.
 
     It never raises and never submits. Its arguments are stored in plain text in Airflow's database.
 
     :param carried: where the attempt stands (``Carried.as_json``), with the requests to watch.
-    :param seen: what earlier looks have shown, by the request's id (``Sightings``, as a list).
+    :param seen: what earlier polls have shown, by the request's id (``Sightings``, as a list).
     :param max_in_flight: how many may be under way.
     :param resolution: of all the clips, and ``duration``, if they have one; such clips take about as long.
 
@@ -136,13 +136,13 @@ class _Watching:
 
     async def _watch(self, queue: SharedQueue, request_id: str) -> None:
         from airflow_provider_pika.fal.poll_interval import Kind, Sightings
-        from airflow_provider_pika.fal.polling import Failed, LookAgain, Wait
+        from airflow_provider_pika.fal.polling import Failed, PollAgain, Wait
         from airflow_provider_pika.fal.watcher import Watch
 
         trigger = self._trigger
 
-        def tell(look: Look, step: LookAgain | Ending) -> None:
-            if isinstance(step, LookAgain):
+        def tell(poll: Poll, step: PollAgain | Ending) -> None:
+            if isinstance(step, PollAgain):
                 self._seen[request_id] = step.wait.seen
             if line := self._trouble.line(step):
                 trigger.log.log(line.level, str(line))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PikaVideoTrigger(PikaTrigger):
-    """Look at one request until it ends or the deadline has passed; the event is for :func:`read_event`.
+    """Poll one request until it ends or the deadline has passed; the event is for :func:`read_event`.
 
     It never raises and never submits. Its arguments are stored in plain text in Airflow's database; there is no key
     among them.
@@ -29,12 +29,12 @@ class PikaVideoTrigger(PikaTrigger):
     :param endpoint: the endpoint it was submitted to.
     :param pika_conn_id: the connection's id.
     :param queue_url: where the worker looked first; if the connection leads elsewhere, the wait breaks off.
-    :param poll_interval: seconds between two looks; None: where they matter (``fal/poll_interval.py``).
+    :param poll_interval: seconds between two polls; None: where they matter (``fal/poll_interval.py``).
     :param deadline: unix seconds; it stands still when the triggerer is restarted.
     :param timeout: seconds that lie before the deadline, for the message.
     :param limit: which of the task's limits they are, "timeout" or "execution_timeout".
     :param told: what the worker has told of the wait before it deferred (``Progress.memory``).
-    :param seen: what its looks have shown (``Sightings.as_json``).
+    :param seen: what its polls have shown (``Sightings.as_json``).
     :param resolution: of the clip, as far as the task knows; clips of one resolution and duration take about as long.
     :param duration: of the clip, in seconds.
     :param stream: follow fal's status stream; where that fails, the wait goes on by polling.
@@ -97,11 +97,11 @@ class PikaVideoTrigger(PikaTrigger):
 
     async def _wait(self, progress: Progress) -> Ending:
         from airflow_provider_pika.fal.poll_interval import Kind, Sightings
-        from airflow_provider_pika.fal.polling import Look, LookAgain, Wait
+        from airflow_provider_pika.fal.polling import Poll, PollAgain, Wait
         from airflow_provider_pika.fal.watcher import Watch
 
-        def tell(look: Look, step: LookAgain | Ending) -> None:
-            for line in progress.news(look, step):
+        def tell(poll: Poll, step: PollAgain | Ending) -> None:
+            for line in progress.news(poll, step):
                 self.log.log(line.level, str(line))
 
         seen = Sightings.from_json(self.seen)

@@ -39,7 +39,7 @@ FEWER = {
 
 OURS, SAME_LATENCY = "pika trigger, polling", "client per trigger, same latency"
 
-#: Seconds between two looks: what the field has, and the deferrable sensor here.
+#: Seconds between two polls: what the field has, and the deferrable sensor here.
 INTERVAL = 5.0
 
 

@@ -17,7 +17,7 @@ from tests.benchmarks.saving_files import Source
 #: Saves a file under a path; gives the most KiB that another process held for it, None where this one did it.
 Save = Callable[[Source, str], int | None]
 
-#: Seconds between two looks at another process: the system itself keeps the most that it held.
+#: Seconds between two polls at another process: the system itself keeps the most that it held.
 LOOK_EVERY = 0.005
 
 

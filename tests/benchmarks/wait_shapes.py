@@ -22,7 +22,7 @@ class Job:
     """What a wait gets.
 
     :param queue_url: of the emulator.
-    :param interval: seconds between two looks, where the shape has no own way.
+    :param interval: seconds between two polls, where the shape has no own way.
     :param prompt: what a shape submits that submits by itself; the others get ``request_id``.
     """
 

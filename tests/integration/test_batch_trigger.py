@@ -102,7 +102,7 @@ def test_what_was_seen_is_not_looked_at_again_at_once_by_the_next_trigger(emulat
     again.carried = replace(carried, deadline=time.time() + 0.5, in_flight=carried.in_flight[:1]).as_json()
     again.seen = seen
     event_of(again)
-    assert emulator.counts()["status"] == before + 1  # the last look, at the deadline
+    assert emulator.counts()["status"] == before + 1  # the last poll, at the deadline
 
 
 def test_at_the_deadline_each_is_looked_at_once_more_and_left_alone(emulator: RunningEmulator) -> None:

@@ -89,7 +89,7 @@ def queue(status: list[bytes], result: list[bytes]) -> Callable[[str, str, bytes
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again soon."""
+    """Poll again soon."""
     monkeypatch.setattr(polling, "LONGEST_BACKOFF", 0.05)
 
 
@@ -155,7 +155,7 @@ def test_a_wait_that_reads_nothing_of_fals_warns_at_once_and_not_at_every_status
         with pytest.raises(AirflowSensorTimeout, match=r"HTTP 403, server cloudflare, '<html>Access denied"):
             run(mode, timeout=1)
         assert len(server.heads) > 4
-    told = [record for record in records if "Looking again" in record.getMessage()]
+    told = [record for record in records if "Polling again" in record.getMessage()]
     warned = [record.getMessage() for record in told if record.levelno == logging.WARNING]
     assert len(warned) == 1  # the trigger knows what the worker has told, and the next poke what the one before has
     assert "HTTP 403, server cloudflare, '<html>Access denied</html>'" in warned[0]

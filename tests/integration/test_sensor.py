@@ -181,7 +181,7 @@ def test_retry_after_is_honoured(emulator: RunningEmulator) -> None:
 def test_trouble_that_lasts_ends_as_a_timeout_that_says_so(emulator: RunningEmulator, mode: str) -> None:
     request_id = submit("never again")
     emulator.fault("http_503", on="status", times=1000)
-    with pytest.raises(AirflowSensorTimeout, match=r"last look failed.*503"):
+    with pytest.raises(AirflowSensorTimeout, match=r"last poll failed.*503"):
         wait(sensor(request_id, mode, timeout=1.0))
 
 

@@ -15,7 +15,7 @@ from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.async_client import AsyncFalQueue
 from airflow_provider_pika.fal.client_pool import SharedQueue, shared_queue
 from airflow_provider_pika.fal.poll_interval import Experience, Kind
-from airflow_provider_pika.fal.polling import Done, Ending, Failed, Look, LookAgain, TooLate, Wait
+from airflow_provider_pika.fal.polling import Done, Ending, Failed, Poll, PollAgain, TooLate, Wait
 from airflow_provider_pika.fal.watcher import Watch
 from airflow_provider_pika.hooks.pika import PikaHook
 from tests.integration.conftest import KEY
@@ -53,10 +53,10 @@ def submitted(prompts: list[str]) -> list[str]:
 
 
 class Watched:
-    """Waits for requests, all on one shared client, and remembers the looks."""
+    """Waits for requests, all on one shared client, and remembers the polls."""
 
     def __init__(self, connection: Connection, **options: bool) -> None:
-        self.looks: list[Look] = []
+        self.looks: list[Poll] = []
         self.experience = Experience()
         self._connection = connection
         self._options = options
@@ -72,8 +72,8 @@ class Watched:
             )
             return await watch.until_it_ends(Wait(request_id, time.time() + timeout, poll_interval, timeout))
 
-    def _note(self, look: Look, step: LookAgain | Ending) -> None:
-        self.looks.append(look)
+    def _note(self, poll: Poll, step: PollAgain | Ending) -> None:
+        self.looks.append(poll)
 
     def all(self, request_ids: list[str]) -> list[Ending]:
         async def together() -> list[Ending]:
@@ -111,7 +111,7 @@ def test_after_a_key_rotation_the_waits_go_on_with_the_new_key_and_read_it_once(
         running = [asyncio.ensure_future(waits.wait(request_id)) for request_id in request_ids]
         while not connection.opened:
             await asyncio.sleep(0.001)
-        connection.key = KEY  # before the first look is answered
+        connection.key = KEY  # before the first poll is answered
         return await asyncio.gather(*running)
 
     assert all(isinstance(ending, Done) for ending in asyncio.run(rotate()))
@@ -127,7 +127,7 @@ def test_a_client_whose_key_was_replaced_closes_with_its_last_call_and_not_with_
     async def rotate() -> list[list[bool]]:
         seen = []
         async with shared_queue("pika_default", connection.queue_url, connection.open) as queue:
-            await queue.look(TEXT_TO_VIDEO, request_id)
+            await queue.poll(TEXT_TO_VIDEO, request_id)
             async with queue.lend():  # a stream, say
                 for number in range(3):
                     connection.key = f"{KEY}-{number}"

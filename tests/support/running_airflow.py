@@ -120,7 +120,7 @@ def running_airflow(home: AirflowHome, *, triggerers: int = 1, workers: int = 0)
     settings = {
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # nothing changes a Dag, and each look is a process
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # no Dag changes, and a parse is a process
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__API_AUTH__JWT_SECRET": "for these tests, and long enough to sign with " * 2,
         **_log_ports(),

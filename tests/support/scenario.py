@@ -81,7 +81,7 @@ class Scenario:
 
     @contextlib.contextmanager
     def kept_waiting(self, prompt: str) -> Iterator[None]:
-        """Let no look at the request of this prompt bring anything, so that it is waited for until the block ends."""
+        """Let no poll of the request of this prompt bring anything, so that it is waited for until the block ends."""
         self.emulator.fault("http_503", on="status", match=prompt, times=1000)
         yield
         self.emulator.clear_faults(prompt)

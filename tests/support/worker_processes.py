@@ -16,7 +16,7 @@ from tests.support.running_airflow import RunningAirflow
 #: What a task runner calls itself, from 3.1.8 to 3.3.2. A supervisor has more in its title; a fork has its parent's.
 TITLE = re.compile(r"airflow worker -- ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\s*")
 
-#: Seconds between two looks: a task runner parses its Dag file under its title, which takes several times that.
+#: Seconds between two polls: a task runner parses its Dag file under its title, which takes several times that.
 EVERY = 0.02
 
 
@@ -31,7 +31,7 @@ class WorkerProcess:
 
     @property
     def seconds(self) -> float:
-        """How long it has lived, wall clock, from its fork on; too long by at most the gap between two looks."""
+        """How long it has lived, wall clock, from its fork on; too long by at most the gap between two polls."""
         return (_now() if self.ended is None else self.ended) - self.started
 
 
@@ -48,7 +48,7 @@ class WorkerProcesses:
 
     def __init__(self, airflow: RunningAirflow) -> None:
         self.processes: list[WorkerProcess] = []
-        self.longest_gap = 0.0  # seconds between two looks; what lived shorter than that may have been missed
+        self.longest_gap = 0.0  # seconds between two polls; what lived shorter than that may have been missed
         self._airflow = airflow
         self._sessions: set[int] = set()
         self._others: set[int] = set()
@@ -75,13 +75,13 @@ class WorkerProcesses:
     def _count(self) -> None:
         before = _now()
         while not self._enough.is_set():
-            self._look()
+            self._poll()
             now = _now()
             self.longest_gap = max(self.longest_gap, now - before)
             before = now
             self._enough.wait(EVERY)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         living = {process.pid: process for process in self.processes if process.ended is None}
         pids = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
         self._others &= pids  # a number may be used again

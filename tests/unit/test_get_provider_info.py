@@ -60,7 +60,7 @@ def test_airflow_3_1_gets_the_same_form_from_the_hook() -> None:
     assert connection["hook-name"] == PikaHook.hook_name
 
 
-@pytest.mark.parametrize(("kind", "base"), [("operators", "BaseOperator"), ("triggers", "BaseTrigger")])
+@pytest.mark.parametrize(("kind", "base"), [("operators", "BaseOperator"), ("triggers", "PikaTrigger")])
 def test_every_operator_and_trigger_is_listed(kind: str, base: str) -> None:
     folder = Path(module.__file__).parent / kind
     defining = {path for path in folder.glob("*.py") if f"{base}):" in path.read_text()}

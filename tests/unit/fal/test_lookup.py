@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.lookup import SEARCH_PAUSES, look, search
+from airflow_provider_pika.fal.lookup import SEARCH_PAUSES, poll, search
 from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStatus, Video
 from airflow_provider_pika.fal.record import Record
 from airflow_provider_pika.fal.recovery import Wanted
@@ -81,14 +81,14 @@ def test_a_history_without_an_end_is_trouble_and_not_an_empty_one() -> None:
     assert "was not read to its end" in str(found.trouble)
 
 
-# --- a look
+# --- a poll
 
 
-def test_a_look_reads_the_history_where_the_queue_knows_no_more() -> None:
-    seen = Fal(UNKNOWN, past(200, VIDEO)).hold(look(PLATFORM, TEXT_TO_VIDEO, "r-1"))
+def test_a_poll_reads_the_history_where_the_queue_knows_no_more() -> None:
+    seen = Fal(UNKNOWN, past(200, VIDEO)).hold(poll(PLATFORM, TEXT_TO_VIDEO, "r-1"))
     assert isinstance(seen.outcome, Video)
     completed = QueueStatus(status="COMPLETED")
-    seen = Fal(completed, UNKNOWN, past(422, {"detail": "no"})).hold(look(PLATFORM, TEXT_TO_VIDEO, "r-1"))
+    seen = Fal(completed, UNKNOWN, past(422, {"detail": "no"})).hold(poll(PLATFORM, TEXT_TO_VIDEO, "r-1"))
     assert isinstance(seen.outcome, errors.InputRejected)
 
 
@@ -103,7 +103,7 @@ def test_a_look_reads_the_history_where_the_queue_knows_no_more() -> None:
     ],
 )
 def test_only_what_the_history_does_not_know_either_is_unknown(history: Any, kind: type[errors.PikaError]) -> None:
-    seen = Fal(UNKNOWN, history).hold(look(PLATFORM, TEXT_TO_VIDEO, "r-1"))
+    seen = Fal(UNKNOWN, history).hold(poll(PLATFORM, TEXT_TO_VIDEO, "r-1"))
     assert type(seen.outcome) is kind
 
 

@@ -7,21 +7,21 @@ import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal.models import QueueStatus, Video
-from airflow_provider_pika.fal.polling import Done, Look, LookAgain, Wait
+from airflow_provider_pika.fal.polling import Done, Poll, PollAgain, Wait
 from airflow_provider_pika.fal.progress import LINE_LENGTH, LINES_A_LOOK, LINES_A_WAIT, TAIL_LINES, Progress, Trouble
 
 VIDEO = Video(url="https://v3.fal.media/x.mp4", request_id="r", endpoint="fal-ai/pika/v2.5/text-to-video")
 
-AGAIN = LookAgain(5.0, Wait("r", 0.0, 5.0, 60.0))
+AGAIN = PollAgain(5.0, Wait("r", 0.0, 5.0, 60.0))
 
 
-def queued(position: int) -> Look:
-    return Look(QueueStatus(status="IN_QUEUE", queue_position=position))
+def queued(position: int) -> Poll:
+    return Poll(QueueStatus(status="IN_QUEUE", queue_position=position))
 
 
-def running(*lines: tuple[str, str]) -> Look:
+def running(*lines: tuple[str, str]) -> Poll:
     logs = [{"timestamp": timestamp, "message": message} for timestamp, message in lines]
-    return Look(QueueStatus.model_validate({"status": "IN_PROGRESS", "logs": logs}))
+    return Poll(QueueStatus.model_validate({"status": "IN_PROGRESS", "logs": logs}))
 
 
 def test_each_queue_position_is_told_once() -> None:
@@ -45,8 +45,8 @@ def test_each_log_line_is_told_once_though_the_window_slides() -> None:
 
 def test_trouble_is_told_with_the_time_of_the_next_look() -> None:
     trouble = errors.ServerUnavailable("busy.")
-    lines = Progress().news(Look(outcome=trouble), LookAgain(20.0, Wait("r", 0.0, 5.0, 60.0), trouble))
-    assert lines == ["busy. Looking again in 20 s."]
+    lines = Progress().news(Poll(outcome=trouble), PollAgain(20.0, Wait("r", 0.0, 5.0, 60.0), trouble))
+    assert lines == ["busy. Polling again in 20 s."]
 
 
 def test_the_tail_is_bounded_in_lines_and_in_length() -> None:
@@ -73,7 +73,7 @@ def test_a_log_that_never_ends_is_told_up_to_a_limit_and_then_counted() -> None:
         told += progress.news(running(*((f"{look}-{line}", "x") for line in range(60))), AGAIN)
     assert sum(line == "fal: x" for line in told) == LINES_A_WAIT
     assert told[-1] == f"fal: (this wait has told {LINES_A_WAIT} lines of its log, and tells no more)"
-    end = progress.news(Look(QueueStatus(status="COMPLETED")), Done(VIDEO))
+    end = progress.news(Poll(QueueStatus(status="COMPLETED")), Done(VIDEO))
     assert end == [f"fal: ({100 * 60 - LINES_A_WAIT} lines of its log were left out in all)"]
 
 
@@ -112,9 +112,9 @@ def test_the_memory_is_small_however_long_the_log() -> None:
     assert len(json.dumps(progress.memory())) < 60_000  # Airflow warns above 65,535 bytes
 
 
-def foreign(code: int = 403) -> LookAgain:
+def foreign(code: int = 403) -> PollAgain:
     error = errors.ForeignAnswer(f"a firewall answered HTTP {code}.", status_code=code)
-    return LookAgain(60.0, Wait("r", 0.0, 5.0, 60.0), error)
+    return PollAgain(60.0, Wait("r", 0.0, 5.0, 60.0), error)
 
 
 def test_an_answer_that_is_not_fals_is_a_warning_at_once_and_then_now_and_then() -> None:
@@ -137,6 +137,6 @@ def test_what_other_processes_told_later_than_now_is_told_again() -> None:
 
 def test_other_trouble_is_no_warning() -> None:
     busy = errors.RateLimited("slow", status_code=429)
-    line = Trouble().line(LookAgain(5.0, Wait("r", 0.0, 5.0, 60.0), busy), 0.0)
+    line = Trouble().line(PollAgain(5.0, Wait("r", 0.0, 5.0, 60.0), busy), 0.0)
     assert line is not None
     assert line.level == logging.INFO

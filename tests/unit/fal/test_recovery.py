@@ -11,7 +11,7 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.lookup import Found, same_input
 from airflow_provider_pika.fal.models import QueueStatus, Video
-from airflow_provider_pika.fal.polling import Look
+from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.record import Record, fingerprint
 from airflow_provider_pika.fal.recovery import (
     Inspect,
@@ -84,17 +84,17 @@ def test_another_queue_stops_a_retry_and_not_a_person() -> None:
     assert not cleared.cancels  # the key of one queue has no business at another
 
 
-INSPECTED: dict[str, tuple[Look, type]] = {
-    "queued": (Look(QueueStatus(status="IN_QUEUE")), Keep),
-    "in progress": (Look(QueueStatus(status="IN_PROGRESS")), Keep),
-    "completed well": (Look(QueueStatus(status="COMPLETED"), VIDEO), Keep),
-    "not to be seen just now": (Look(outcome=errors.ServerUnavailable("busy")), Keep),
-    "failed, a retry can help": (Look(outcome=errors.GenerationInterrupted("broke")), Submit),
-    "failed, no retry can help": (Look(outcome=errors.ContentPolicyViolation("flagged")), Stop),
-    "cancelled": (Look(outcome=errors.GenerationCancelled("cancelled")), Submit),
-    "unknown to fal": (Look(outcome=errors.UnknownRequest("what?")), Stop),
-    "of a status that is not known": (Look(outcome=errors.UnknownStatus("PAUSED")), Stop),
-    "behind a refused key": (Look(outcome=errors.InvalidKey("no")), Stop),
+INSPECTED: dict[str, tuple[Poll, type]] = {
+    "queued": (Poll(QueueStatus(status="IN_QUEUE")), Keep),
+    "in progress": (Poll(QueueStatus(status="IN_PROGRESS")), Keep),
+    "completed well": (Poll(QueueStatus(status="COMPLETED"), VIDEO), Keep),
+    "not to be seen just now": (Poll(outcome=errors.ServerUnavailable("busy")), Keep),
+    "failed, a retry can help": (Poll(outcome=errors.GenerationInterrupted("broke")), Submit),
+    "failed, no retry can help": (Poll(outcome=errors.ContentPolicyViolation("flagged")), Stop),
+    "cancelled": (Poll(outcome=errors.GenerationCancelled("cancelled")), Submit),
+    "unknown to fal": (Poll(outcome=errors.UnknownRequest("what?")), Stop),
+    "of a status that is not known": (Poll(outcome=errors.UnknownStatus("PAUSED")), Stop),
+    "behind a refused key": (Poll(outcome=errors.InvalidKey("no")), Stop),
 }
 
 
@@ -105,7 +105,7 @@ def test_what_follows_from_a_look_at_the_earlier_request(case: str) -> None:
 
 
 def test_what_is_unknown_to_fal_fails_as_an_unknown_submit_unless_resubmitting_is_allowed() -> None:
-    seen = Look(outcome=errors.UnknownRequest("what?", request_id="r-1"))
+    seen = Poll(outcome=errors.UnknownRequest("what?", request_id="r-1"))
     step = after_inspection(SUBMITTED, seen, WANTED)
     assert isinstance(step, Stop)
     assert isinstance(step.error, errors.SubmitUnknown)
@@ -116,12 +116,12 @@ def test_what_is_unknown_to_fal_fails_as_an_unknown_submit_unless_resubmitting_i
 
 def test_one_attempt_does_not_submit_again_because_its_own_request_failed() -> None:
     here = SUBMITTED.model_copy(update={"attempt": WANTED.attempt})
-    step = after_inspection(here, Look(outcome=errors.GenerationInterrupted("broke")), WANTED)
+    step = after_inspection(here, Poll(outcome=errors.GenerationInterrupted("broke")), WANTED)
     assert isinstance(step, Stop)
 
 
 def test_a_person_who_reuses_gets_a_new_clip_where_the_old_one_failed() -> None:
-    assert isinstance(after_inspection(SUBMITTED, Look(outcome=errors.ContentPolicyViolation("x")), REUSING), Submit)
+    assert isinstance(after_inspection(SUBMITTED, Poll(outcome=errors.ContentPolicyViolation("x")), REUSING), Submit)
 
 
 SEARCH = Search(INTENT, LOST)
@@ -167,7 +167,7 @@ def test_a_search_that_failed_is_no_reason_to_pay_again_for_a_person_either() ->
 
 
 def test_what_ends_an_attempt_and_not_the_request_says_how_to_take_it_up() -> None:
-    step = after_inspection(SUBMITTED, Look(outcome=errors.InvalidKey("no")), WANTED)
+    step = after_inspection(SUBMITTED, Poll(outcome=errors.InvalidKey("no")), WANTED)
     assert isinstance(step, Stop)
     assert "on_clear='reuse'" in str(step.error)
 

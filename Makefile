@@ -71,7 +71,7 @@ unit integration: $(READY) ## Run one kind of tests
 	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(ONCE)
 
 system: $(READY) ## Run the tests on real Airflow processes
-	@$(BIN)/python -m pytest -q tests/$@ $(ONCE)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/$@ $(ONCE)
 
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips
 	@$(BIN)/python -m pytest -q tests/chaos

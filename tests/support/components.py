@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from dev.airflow_home import AirflowHome
 from tests.support.waiting import until
@@ -57,6 +56,16 @@ def send(number: signal.Signals, targets: Sequence[Process]) -> None:
             os.kill(process.pid, number)
 
 
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A process that is another one's child: that one reaps it."""
+
+    pid: int
+
+    def poll(self) -> None:
+        """Do nothing."""
+
+
 class Component:
     """
     One of Airflow's commands with all that it starts.
@@ -70,11 +79,20 @@ class Component:
         # Airflow writes down the user who runs a job or a task: so, in its API, they bear the component's name.
         self._home = replace(home, settings={**home.settings, **settings, "LOGNAME": name})
         self._command = ["airflow", *command]
-        self._leaders: list[subprocess.Popen[str]] = []
+        self._leaders: list[Any] = []  # Popen, or _Elsewhere
         self.name = name
         self.log = home.folder / f"{name}.log"
         self._logged_before = 0
         self.started: datetime | None = None  # None: it is not meant to run
+
+    @property
+    def sessions(self) -> list[int]:
+        """Return the ids by which its processes are known: those of the processes that were started."""
+        return [leader.pid for leader in self._leaders]
+
+    def attach(self, sessions: Sequence[int]) -> None:
+        """Know the processes of a component that another process has started."""
+        self._leaders = [_Elsewhere(pid) for pid in sessions]
 
     def start(self) -> None:
         """Start it; what `kill` has spared may still run."""

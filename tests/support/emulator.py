@@ -73,6 +73,13 @@ class RunningEmulator:
         emulator._launch()
         return emulator
 
+    @classmethod
+    def attached(cls, queue_url: str) -> RunningEmulator:
+        """Return the one that another process has started, for its admin calls; it has no TLS."""
+        emulator = cls(Path(), [], tls=False)
+        emulator.queue_url, emulator.ca_file = queue_url, None
+        return emulator
+
     @property
     def pid(self) -> int:
         """Of the process."""

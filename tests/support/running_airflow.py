@@ -7,6 +7,8 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from dev.airflow_home import AirflowHome
 from tests.support.airflow_api import HEALTHY_WITHIN, AirflowApi
@@ -48,8 +50,24 @@ class RunningAirflow(AirflowApi):
 
     def __init__(self, home: AirflowHome, port: int, components: dict[str, Component]) -> None:
         super().__init__(port)
+        self.port = port
         self.home = home
         self.components = components
+
+    def told(self) -> dict[str, Any]:
+        """Return as JSON what another process needs to use it: :meth:`attached`."""
+        home = {"folder": str(self.home.folder), "dags": str(self.home.dags), "settings": self.home.settings}
+        sessions = {name: component.sessions for name, component in self.components.items()}
+        return {"home": home, "port": self.port, "sessions": sessions}
+
+    @classmethod
+    def attached(cls, told: dict[str, Any]) -> RunningAirflow:
+        """Return the one that another process has started; it has one triggerer, and no workers of Celery's."""
+        home = AirflowHome(Path(told["home"]["folder"]), Path(told["home"]["dags"]), told["home"]["settings"])
+        components = {component.name: component for component in _components(home, 1, 0)}
+        for name, sessions in told["sessions"].items():
+            components[name].attach(sessions)
+        return cls(home, told["port"], components)
 
     def start(self, name: str) -> None:
         """Start a component, ``scheduler`` say, that was killed; it is not waited for: `until_healthy` does."""

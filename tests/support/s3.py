@@ -36,12 +36,20 @@ class RunningS3:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self.pid = self._process.pid
         try:
             self._wait()
             self.client.create_bucket(Bucket=self.bucket)
         except BaseException:
             self.stop()
             raise
+
+    @classmethod
+    def attached(cls, url: str, pid: int) -> Self:
+        """Return the one that another process has started."""
+        running = cls.__new__(cls)
+        running.url, running.pid = url, pid
+        return running
 
     @property
     def client(self) -> Any:
@@ -78,11 +86,11 @@ class RunningS3:
     @contextlib.contextmanager
     def stopped(self) -> Any:
         """Hold it: calls to it hang until the end of the block."""
-        os.kill(self._process.pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self._process.pid, signal.SIGCONT)
+            os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End it."""

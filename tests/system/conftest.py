@@ -1,83 +1,77 @@
-"""One real Airflow for the system tests: the examples, README's Dags and the tests' own, at three emulators."""
+"""The one Airflow of the system tests, in whichever of their processes a test runs."""
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Iterator
+import contextlib
+import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dev.airflow_home import EXAMPLE_DAGS, ROOT, AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
-from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
+from tests.support.running_airflow import RunningAirflow
 from tests.support.s3 import RunningS3
+from tests.system.stage import Stage, running_stage
 
-KEY = "system-key-id:system-key-secret"
-README = (ROOT / "README.md").read_text()
-
-#: Seconds that a clip takes at the emulator behind the connection ``slow``: a worker's start is much shorter.
-SLOW = 14.0
+_RUNNING = pytest.StashKey[tuple[Stage, contextlib.ExitStack]]()
 
 
-def blocks(language: str) -> list[str]:
-    """Return README's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def _stage_of(config: pytest.Config) -> Stage:
+    """Return what this process has started; start it the first time."""
+    if _RUNNING not in config.stash:
+        with contextlib.ExitStack() as stack:
+            folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="system-", ignore_cleanup_errors=True))
+            )
+            config.stash[_RUNNING] = stack.enter_context(running_stage(folder)), stack.pop_all()
+    return config.stash[_RUNNING][0]
 
 
-@pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator that takes a few seconds for a clip, so that sensors do wait; it draws what was asked for."""
-    folder = tmp_path_factory.mktemp("emulator")
-    with RunningEmulator.start(folder, runners=16, generation_time="4", keys=[KEY]) as running:
-        yield running
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of pytest-xdist's, before it starts, where everything is."""
+    node.workerinput["stage"] = json.dumps(_stage_of(node.config).told())
 
 
-@pytest.fixture(scope="session")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator that takes its time, keeps nobody waiting in its queue, and draws nothing; connection ``slow``."""
-    folder, extra = tmp_path_factory.mktemp("slow"), ["--render", "off"]
-    with RunningEmulator.start(folder, runners=30, generation_time=str(SLOW), keys=[KEY], extra=extra) as running:
-        yield running
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what this process has started."""
+    if _RUNNING in config.stash:
+        config.stash[_RUNNING][1].close()
 
 
 @pytest.fixture(scope="session")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """An emulator with one runner: a request waits in its queue behind one that never ends; connection ``busy``."""
-    folder, extra = tmp_path_factory.mktemp("busy"), ["--render", "off"]
-    with RunningEmulator.start(folder, runners=1, generation_time="1", keys=[KEY], extra=extra) as running:
-        yield running
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """What all system tests share."""
+    told = getattr(request.config, "workerinput", {}).get("stage")
+    return Stage.attached(json.loads(told)) if told else _stage_of(request.config)
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[RunningS3]:
-    """An S3 server, behind the connection ``clips_store``."""
-    with RunningS3() as running:
-        yield running
+def airflow(stage: Stage) -> RunningAirflow:
+    """The Airflow."""
+    return stage.airflow
 
 
 @pytest.fixture(scope="session")
-def airflow(
-    tmp_path_factory: pytest.TempPathFactory,
-    emulator: RunningEmulator,
-    slow: RunningEmulator,
-    busy: RunningEmulator,
-    s3: RunningS3,
-) -> Iterator[RunningAirflow]:
-    """A scheduler, a dag-processor, a triggerer and an api-server, which notice within seconds what has died."""
-    dags = tmp_path_factory.mktemp("dags")
-    for folder in (EXAMPLE_DAGS, Path(__file__).parent / "dags"):
-        shutil.copytree(folder, dags, dirs_exist_ok=True)
-    for number, snippet in enumerate(blocks("python")):
-        (dags / f"readme_{number}.py").write_text(snippet)
-    settings = {
-        **pika_connection(emulator.queue_url, KEY),
-        "AIRFLOW_CONN_SLOW": pika_connection(slow.queue_url, KEY)["AIRFLOW_CONN_PIKA_DEFAULT"],
-        "AIRFLOW_CONN_BUSY": pika_connection(busy.queue_url, KEY)["AIRFLOW_CONN_PIKA_DEFAULT"],
-        **s3.connection,
-        **IMPATIENT,
-    }
-    with running_airflow(AirflowHome(tmp_path_factory.mktemp("airflow"), dags, settings)) as running:
-        running.pool("clips", 2, include_deferred=True)
-        yield running
+def emulator(stage: Stage) -> RunningEmulator:
+    """The emulator behind ``pika_default``."""
+    return stage.emulator
+
+
+@pytest.fixture(scope="session")
+def slow(stage: Stage) -> RunningEmulator:
+    """The emulator behind ``slow``."""
+    return stage.slow
+
+
+@pytest.fixture(scope="session")
+def busy(stage: Stage) -> RunningEmulator:
+    """The emulator behind ``busy``."""
+    return stage.busy
+
+
+@pytest.fixture(scope="session")
+def s3(stage: Stage) -> RunningS3:
+    """The S3 server."""
+    return stage.s3

@@ -17,7 +17,7 @@ from airflow_provider_pika.triggers.pika import to_event
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow, until
 from tests.support.versions import KEEPS_TASK_STATE
-from tests.system.conftest import KEY
+from tests.system.stage import KEY
 
 pytestmark = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="a batch, and on_kill while deferred, need Airflow 3.3")
 

@@ -28,7 +28,7 @@ from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToO
 from dev.airflow_home import ROOT, AirflowHome
 from tests.support.running_airflow import RunningAirflow
 from tests.support.versions import KEEPS_TASK_STATE
-from tests.system.conftest import README, blocks
+from tests.system.stage import README, blocks
 
 
 def table(heading: str) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, CONNECTIO
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow
 from tests.support.saving import metadata_beside
-from tests.system.conftest import KEY
+from tests.system.stage import KEY
 
 REFUSED = "example_pika_refused_prompt"
 

@@ -18,7 +18,7 @@ from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow, running_airflow, until
 from tests.support.s3 import RunningS3
 from tests.support.saving import metadata_beside, names_in
-from tests.system.conftest import KEY
+from tests.system.stage import KEY
 
 DAG = "saved"
 PRODUCTS = ["bicycle.mp4", "kettle.mp4", "radio.mp4", "scarf.mp4"]

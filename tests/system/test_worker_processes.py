@@ -9,7 +9,7 @@ import pytest
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow
 from tests.support.worker_processes import WorkerProcess, WorkerProcesses
-from tests.system.conftest import SLOW
+from tests.system.stage import SLOW
 
 DAG = "waits"
 

@@ -1,0 +1,90 @@
+"""What all system tests share, started once: an Airflow, the emulators behind its connections, and an S3 server.
+
+pytest-xdist runs the tests in several processes. The one that starts them starts this, and tells them where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dev.airflow_home import EXAMPLE_DAGS, ROOT, AirflowHome, pika_connection
+from tests.support.emulator import RunningEmulator
+from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
+from tests.support.s3 import RunningS3
+
+KEY = "system-key-id:system-key-secret"
+README = (ROOT / "README.md").read_text()
+
+#: Seconds that a clip takes at the emulator ``slow``. A worker's start is much shorter, even on a busy machine.
+SLOW = 25.0
+
+
+def blocks(language: str) -> list[str]:
+    """Return README's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """
+    What runs.
+
+    :param airflow: with the examples, README's Dags and those of these tests; it notices within seconds what has died.
+    :param emulator: takes a few seconds for a clip, and draws it; connection ``pika_default``.
+    :param slow: takes :data:`SLOW`, keeps nobody waiting in its queue, and draws nothing; connection ``slow``.
+    :param busy: has one runner: a request waits in its queue behind one that never ends; connection ``busy``.
+    :param s3: behind the connection ``clips_store``.
+    """
+
+    airflow: RunningAirflow
+    emulator: RunningEmulator
+    slow: RunningEmulator
+    busy: RunningEmulator
+    s3: RunningS3
+
+    def told(self) -> dict[str, Any]:
+        """Return as JSON what another process needs to use it."""
+        return {
+            "airflow": self.airflow.told(),
+            "emulators": [each.queue_url for each in (self.emulator, self.slow, self.busy)],
+            "s3": [self.s3.url, self.s3.pid],
+        }
+
+    @classmethod
+    def attached(cls, told: dict[str, Any]) -> Stage:
+        """Return the one that another process has started."""
+        emulator, slow, busy = map(RunningEmulator.attached, told["emulators"])
+        return cls(RunningAirflow.attached(told["airflow"]), emulator, slow, busy, RunningS3.attached(*told["s3"]))
+
+
+@contextlib.contextmanager
+def running_stage(folder: Path) -> Iterator[Stage]:
+    """Start all of it, and leave nothing behind."""
+    dags = folder / "dags"
+    for source in (EXAMPLE_DAGS, Path(__file__).parent / "dags"):
+        shutil.copytree(source, dags, dirs_exist_ok=True)
+    for number, snippet in enumerate(blocks("python")):
+        (dags / f"readme_{number}.py").write_text(snippet)
+    off = ["--render", "off"]
+    with (
+        RunningEmulator.start(folder / "emulator", runners=16, generation_time="4", keys=[KEY]) as emulator,
+        RunningEmulator.start(folder / "slow", runners=30, generation_time=str(SLOW), keys=[KEY], extra=off) as slow,
+        RunningEmulator.start(folder / "busy", runners=1, generation_time="1", keys=[KEY], extra=off) as busy,
+        RunningS3() as s3,
+    ):
+        settings = {
+            **pika_connection(emulator.queue_url, KEY),
+            "AIRFLOW_CONN_SLOW": pika_connection(slow.queue_url, KEY)["AIRFLOW_CONN_PIKA_DEFAULT"],
+            "AIRFLOW_CONN_BUSY": pika_connection(busy.queue_url, KEY)["AIRFLOW_CONN_PIKA_DEFAULT"],
+            **s3.connection,
+            **IMPATIENT,
+        }
+        with running_airflow(AirflowHome(folder / "airflow", dags, settings)) as airflow:
+            airflow.pool("clips", 2, include_deferred=True)
+            yield Stage(airflow, emulator, slow, busy, s3)

@@ -11,26 +11,24 @@ from fastapi import APIRouter, FastAPI
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from airflow_provider_pika.emulator.admin_api import AdminApi
-from airflow_provider_pika.emulator.database import Database
-from airflow_provider_pika.emulator.drawing import Renderer, StandIn
-from airflow_provider_pika.emulator.fault_registry import FaultRegistry
-from airflow_provider_pika.emulator.file_log import FileLog
-from airflow_provider_pika.emulator.files_api import FilesApi
-from airflow_provider_pika.emulator.gate import Gate
-from airflow_provider_pika.emulator.generation import Generator
-from airflow_provider_pika.emulator.hosts import ServedHosts
+from airflow_provider_pika.emulator.api.admin import AdminApi
+from airflow_provider_pika.emulator.api.files import FileLog, FilesApi
+from airflow_provider_pika.emulator.api.gate import Gate, Tally
+from airflow_provider_pika.emulator.api.platform import PlatformApi
+from airflow_provider_pika.emulator.api.queue import QueueApi
+from airflow_provider_pika.emulator.api.run import RunApi
+from airflow_provider_pika.emulator.api.webhook_signing import Signer
+from airflow_provider_pika.emulator.api.webhooks import Webhooks
+from airflow_provider_pika.emulator.api.wire import Keys
+from airflow_provider_pika.emulator.data_folder import Database
+from airflow_provider_pika.emulator.engine.generation import Generator
+from airflow_provider_pika.emulator.engine.records import Retention
+from airflow_provider_pika.emulator.engine.rendering import Renderer, StandIn
+from airflow_provider_pika.emulator.engine.runners import Runners
+from airflow_provider_pika.emulator.engine.store import Store
+from airflow_provider_pika.emulator.faults.registry import FaultRegistry
+from airflow_provider_pika.emulator.http.hosts import ServedHosts
 from airflow_provider_pika.emulator.options import Options
-from airflow_provider_pika.emulator.platform_api import PlatformApi
-from airflow_provider_pika.emulator.queue_api import QueueApi
-from airflow_provider_pika.emulator.retention import Retention
-from airflow_provider_pika.emulator.run_api import RunApi
-from airflow_provider_pika.emulator.runners import Runners
-from airflow_provider_pika.emulator.signing import Signer
-from airflow_provider_pika.emulator.store import Store
-from airflow_provider_pika.emulator.tally import Tally
-from airflow_provider_pika.emulator.webhooks import Webhooks
-from airflow_provider_pika.emulator.wire import Keys
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
     webhooks = Webhooks(database, signer, kept, anywhere=options.webhooks_anywhere)
     drawing = Renderer(store.log, options.runners) if options.render else StandIn(files)
     generator = Generator(files, options.pace, store.log, drawing)
-    runners = Runners(store, faults, generator, webhooks, options.runners)
+    runners = Runners(store, faults, generator, webhooks.announce, options.runners)
     files_api = FilesApi(store, gate, tally, FileLog(), files)
 
     queue = _api(

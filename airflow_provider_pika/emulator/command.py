@@ -9,12 +9,12 @@ import sqlite3
 from collections.abc import Sequence
 
 from airflow_provider_pika.emulator import options as command_line
+from airflow_provider_pika.emulator.api.wire import Keys
 from airflow_provider_pika.emulator.app import create_app
-from airflow_provider_pika.emulator.database import Database, DataFolderBusyError
+from airflow_provider_pika.emulator.data_folder import Database, DataFolderBusyError
+from airflow_provider_pika.emulator.http.server import create_server, listen
+from airflow_provider_pika.emulator.http.tls import ServerCertificate
 from airflow_provider_pika.emulator.options import Options
-from airflow_provider_pika.emulator.server import create_server, listen
-from airflow_provider_pika.emulator.tls import ServerCertificate
-from airflow_provider_pika.emulator.wire import Keys
 
 
 class UsageError(Exception):

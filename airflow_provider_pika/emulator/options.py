@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_provider_pika.emulator.generation import Pace
-from airflow_provider_pika.emulator.hosts import is_host, normal
+from airflow_provider_pika.emulator.engine.generation import Pace
+from airflow_provider_pika.emulator.http.hosts import is_host, normal
 
 DEFAULT_PORT = 8188
 

@@ -13,17 +13,15 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
-from airflow_provider_pika.emulator import errors
-from airflow_provider_pika.emulator.database import Database
-from airflow_provider_pika.emulator.fault_registry import FaultRegistry
-from airflow_provider_pika.emulator.gate import Gate
-from airflow_provider_pika.emulator.platform_api import PlatformApi
-from airflow_provider_pika.emulator.queue_api import QueueApi
-from airflow_provider_pika.emulator.records import Job, Outcome
-from airflow_provider_pika.emulator.retention import Retention
-from airflow_provider_pika.emulator.store import Store
-from airflow_provider_pika.emulator.tally import Tally
-from airflow_provider_pika.emulator.wire import Keys
+from airflow_provider_pika.emulator.api.gate import Gate, Tally
+from airflow_provider_pika.emulator.api.platform import PlatformApi
+from airflow_provider_pika.emulator.api.queue import QueueApi
+from airflow_provider_pika.emulator.api.wire import Keys
+from airflow_provider_pika.emulator.data_folder import Database
+from airflow_provider_pika.emulator.engine import errors
+from airflow_provider_pika.emulator.engine.records import Job, Outcome, Retention
+from airflow_provider_pika.emulator.engine.store import Store
+from airflow_provider_pika.emulator.faults.registry import FaultRegistry
 
 URL = "http://fal.test"
 FAR_BEHIND = 1e9

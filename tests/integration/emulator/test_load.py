@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from airflow_provider_pika.emulator.database import Database
-from airflow_provider_pika.emulator.records import Outcome, Submission
-from airflow_provider_pika.emulator.store import Store
+from airflow_provider_pika.emulator.data_folder import Database
+from airflow_provider_pika.emulator.engine.records import Outcome, Submission
+from airflow_provider_pika.emulator.engine.store import Store
 from tests.integration.emulator.talk import ENDPOINT, Caller
 from tests.integration.emulator.test_files import measure
 from tests.support.emulator import RunningEmulator
@@ -171,7 +171,8 @@ def test_it_does_without_the_quick_parser() -> None:
     """It comes with Airflow, but not with the extra alone."""
     code = (
         "import sys; sys.modules['httptools'] = None\n"
-        "from airflow_provider_pika.emulator.transport import AbortableProtocol; print(AbortableProtocol.__mro__[1])"
+        "from airflow_provider_pika.emulator.http.transport import AbortableProtocol\n"
+        "print(AbortableProtocol.__mro__[1])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "H11Protocol" in done.stdout

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-EXTRA = {"av", "cryptography", "fastapi", "PIL", "pydantic", "starlette", "uvicorn"}
+EXTRA = {"av", "cryptography", "fastapi", "PIL", "pydantic", "starlette", "trustme", "uvicorn"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from airflow_provider_pika.emulator.api.wire import Keys
 from airflow_provider_pika.emulator.app import create_app
 from airflow_provider_pika.emulator.data_folder import Database, DataFolderBusyError
 from airflow_provider_pika.emulator.http.server import create_server, listen
-from airflow_provider_pika.emulator.http.tls import ServerCertificate
+from airflow_provider_pika.emulator.http.tls import ServerCertificate, UncertifiableNameError
 from airflow_provider_pika.emulator.options import Options
 
 
@@ -33,6 +33,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
             hosts = [options.host, *options.allowed_hosts]
             certificate = ServerCertificate.prepare(options.data, hosts) if options.tls else None
             app = create_app(options, database, run_host.getsockname()[1])
+        except UncertifiableNameError as error:
+            raise UsageError(str(error)) from None
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"cannot use the keys in {options.data} ({error}): name another folder with --data"

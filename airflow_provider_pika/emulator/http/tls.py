@@ -2,75 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from trustme import CA
 
 from airflow_provider_pika.emulator.data_folder import make_private
 
-CA_LIFE = timedelta(days=3650)
-SERVER_LIFE = timedelta(days=365)
+LOCAL = ("localhost", "127.0.0.1", "::1")
+
+#: A container's clock may be behind the host's, and browsers refuse certificates that are valid for years.
+VALID_BEFORE, VALID_FOR = timedelta(days=1), timedelta(days=365)
 
 
-@dataclass(frozen=True)
-class Authority:
-    """The CA. Kept in the data folder, so that what trusts it goes on trusting it after a restart."""
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-    @classmethod
-    def load(cls, certificate: Path, key: Path) -> Authority:
-        """The CA in these two files, made if there is none. Raises `ValueError` if they hold something else."""
-        if not (certificate.exists() and key.exists()):
-            made = cls._make()
-            _write_private(key, made.key)
-            certificate.write_bytes(made.certificate.public_bytes(Encoding.PEM))
-        make_private(key)
-        private = load_pem_private_key(key.read_bytes(), password=None)
-        if not isinstance(private, ec.EllipticCurvePrivateKey):
-            raise ValueError(f"{key} is not an elliptic curve key; delete it and a new one is made")
-        return cls(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
-
-    @classmethod
-    def _make(cls) -> Authority:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fal emulator CA")])
-        builder = _builder(name, name, key.public_key(), CA_LIFE)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
-        return cls(builder.sign(key, hashes.SHA256()), key)
-
-    def issue(self, hosts: Sequence[str], certificate: Path, key: Path) -> None:
-        """Write a server certificate for ``hosts``, localhost and the loopback addresses."""
-        private = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fal emulator")])
-        builder = _builder(subject, self.certificate.subject, private.public_key(), SERVER_LIFE)
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        names = [_general_name(name) for name in dict.fromkeys([*hosts, "localhost", "127.0.0.1", "::1"])]
-        for extension, critical in (
-            (issuer, False),
-            (x509.SubjectAlternativeName(names), False),
-            (x509.BasicConstraints(ca=False, path_length=None), True),
-            (_usage(signs_certificates=False), True),
-            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        ):
-            builder = builder.add_extension(extension, critical=critical)
-        _write_private(key, private)
-        certificate.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+class UncertifiableNameError(Exception):
+    """A host has a name that no certificate can have; the text says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -83,43 +31,39 @@ class ServerCertificate:
 
     @classmethod
     def prepare(cls, folder: Path, hosts: Sequence[str]) -> ServerCertificate:
-        """The CA of this folder, and a new certificate for these hosts."""
+        """
+        Issue a certificate for these hosts and the loopback ones, by the CA of this folder.
+
+        Raises `UncertifiableNameError` for a name that cannot be in it, and `ValueError` if the CA cannot be read.
+        """
         made = cls(folder / "ca.pem", folder / "server.pem", folder / "server-key.pem")
-        Authority.load(made.ca, folder / "ca-key.pem").issue(hosts, made.certificate, made.key)
+        now, authority = datetime.now(UTC), _authority(made.ca, folder / "ca-key.pem")
+        try:
+            leaf = authority.issue_cert(
+                *dict.fromkeys([*hosts, *LOCAL]),
+                common_name="fal emulator",
+                not_before=now - VALID_BEFORE,
+                not_after=now + VALID_FOR,
+            )
+        except UnicodeError as error:
+            raise UncertifiableNameError(
+                f"a certificate cannot have this name ({error}): use letters, digits and hyphens, or leave --tls out"
+            ) from None
+        _write_private(made.key, leaf.private_key_pem.bytes())
+        made.certificate.write_bytes(leaf.cert_chain_pems[0].bytes())
         return made
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, life: timedelta
-) -> x509.CertificateBuilder:
-    # Valid since yesterday: a container's clock may be behind the host's.
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + life)
-    return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+def _authority(certificate: Path, key: Path) -> CA:
+    """Read the CA in these two files, or make it: what trusts it goes on trusting it after a restart."""
+    if not (certificate.exists() and key.exists()):
+        made = CA(organization_name="fal emulator", organization_unit_name="fal emulator CA", path_length=0)
+        _write_private(key, made.private_key_pem.bytes())
+        certificate.write_bytes(made.cert_pem.bytes())
+    make_private(key)
+    return CA.from_pem(certificate.read_bytes(), key.read_bytes())
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+def _write_private(path: Path, content: bytes) -> None:
     make_private(path)
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.write_bytes(content)

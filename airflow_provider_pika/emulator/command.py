@@ -12,6 +12,7 @@ from airflow_provider_pika.emulator import options as command_line
 from airflow_provider_pika.emulator.api.wire import Keys
 from airflow_provider_pika.emulator.app import create_app
 from airflow_provider_pika.emulator.data_folder import Database, DataFolderBusyError
+from airflow_provider_pika.emulator.http.hosts import CERTIFIED_OF_FAL
 from airflow_provider_pika.emulator.http.server import create_server, listen
 from airflow_provider_pika.emulator.http.tls import ServerCertificate, UncertifiableNameError
 from airflow_provider_pika.emulator.options import Options
@@ -30,7 +31,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         database = _open(options)
         stack.callback(database.close)
         try:
-            hosts = [options.host, *options.allowed_hosts]
+            hosts = [options.host, *options.allowed_hosts, *CERTIFIED_OF_FAL]
             certificate = ServerCertificate.prepare(options.data, hosts) if options.tls else None
             app = create_app(options, database, run_host.getsockname()[1])
         except UncertifiableNameError as error:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_provider_pika.emulator.api import wire
 from airflow_provider_pika.emulator.api.gate import Gate, Tally, refused
+from airflow_provider_pika.emulator.api.not_served import ANY_METHOD
 from airflow_provider_pika.emulator.api.submission import (
     read_submission,
     refuse_long_queue,
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 QUEUE_MOVES = 0.1
 """Seconds that a stream lets the queue move on before it tells the new position."""
-
-ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a stream sends a comment."""

@@ -16,6 +16,7 @@ from airflow_provider_pika.emulator.engine.inputs import VideoInput
 from airflow_provider_pika.emulator.engine.records import Job, Outcome
 from airflow_provider_pika.emulator.engine.rendering import Drawing
 from airflow_provider_pika.emulator.faults.result_files import finish_file
+from airflow_provider_pika.emulator.http.hosts import media_origin
 
 
 class RequeueError(Exception):
@@ -88,7 +89,7 @@ class Generator:
         size = finish_file(job.faults, drawn, own)
         self._log(job.id, f"Generation finished, {size} bytes")
         video = {
-            "url": f"{job.submission.origin}/files/b/{name}",
+            "url": f"{media_origin(job.submission.origin)}/files/b/{name}",
             "content_type": "video/mp4",
             "file_name": own.name,
             "file_size": size,

@@ -15,8 +15,21 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+#: fal's own hosts (fal-protocol.md 1.1), the backup ones among them: a client with its hosts built in uses these.
+QUEUE_HOSTS = ("queue.fal.run", "queue.falrun.com")
+RUN_HOSTS = ("fal.run", "falrun.com")
+PLATFORM_HOST = "api.fal.ai"
+REST_HOST = "rest.fal.ai"
+#: The first is where the results of today are, the others are older.
+MEDIA_HOSTS = ("v3b.fal.media", "v3.fal.media", "fal.media")
+
+SERVED_OF_FAL = "queue.fal.run, fal.run, api.fal.ai, rest.fal.ai and v3b.fal.media"
+
 #: Nobody but fal can have these resolve to anything, and a client may be made to take the emulator for them.
-OF_FAL = ("fal.run", "fal.ai", "fal.media")
+OF_FAL = ("fal.run", "falrun.com", "fal.ai", "fal.media")
+
+#: What a certificate covers, so that a host which is not served can say so.
+CERTIFIED_OF_FAL = (*(name for domain in OF_FAL for name in (domain, f"*.{domain}")), "*.alpha.fal.ai")
 
 _NAME = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)
 
@@ -47,11 +60,11 @@ class ServedHosts:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._serves(host_of(hosts[0]), here):
             told = ", ".join(hosts)[:_SHOWN]
-            return _refusal(421, f"This emulator does not answer to Host {told!r}: start it with --allow-host NAME.")
+            return refusal(421, f"This emulator does not answer to Host {told!r}: start it with --allow-host NAME.")
         # Without a check of Origin, any page could POST a fault to /_emulator: a browser asks nobody before it does.
         origin = headers.get("origin")
         if origin is not None and not self._serves(host_of(origin.partition("://")[2]), here):
-            return _refusal(403, f"A page of {origin[:_SHOWN]!r} may not call this emulator.")
+            return refusal(403, f"A page of {origin[:_SHOWN]!r} may not call this emulator.")
         return None
 
     def _serves(self, host: str | None, here: str) -> bool:
@@ -76,7 +89,23 @@ def is_always_served(host: str) -> bool:
     address = address_of(host)
     if address is not None:
         return address.is_loopback
-    return any(host == name or host.endswith(f".{name}") for name in ("localhost", *OF_FAL))
+    return host == "localhost" or host.endswith(".localhost") or is_of_fal(host)
+
+
+@lru_cache(maxsize=256)
+def is_of_fal(host: str) -> bool:
+    """Tell whether a normal name is fal's."""
+    return any(host == name or host.endswith(f".{name}") for name in OF_FAL)
+
+
+def media_origin(origin: str) -> str:
+    """Return where the files of a request are that came to this origin: there too, or on fal's host for them."""
+    scheme, _, authority = origin.partition("://")
+    host = host_of(authority)
+    if host is None or not is_of_fal(host):
+        return origin
+    port = authority.rpartition(":")[2] if ":" in authority else ""
+    return f"{scheme}://{MEDIA_HOSTS[0]}" + (f":{port}" if port else "")
 
 
 def normal(host: str) -> str:
@@ -93,5 +122,6 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _refusal(status: int, detail: str) -> JSONResponse:
+def refusal(status: int, detail: str) -> JSONResponse:
+    """Return an answer that says why there is no other."""
     return JSONResponse({"detail": detail}, status)

@@ -30,6 +30,9 @@ class AbortableProtocol(HttpProtocol):
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Leave it to the router: uvicorn's warning asks the user to install a WebSocket library."""
+
 
 LOOK_EVERY = 0.005
 """Seconds between two looks at what the other side has not received yet."""

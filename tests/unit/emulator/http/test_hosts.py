@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_pika.emulator.http.hosts import host_of, is_always_served, normal
+from airflow_provider_pika.emulator.http.hosts import host_of, is_always_served, media_origin, normal
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,17 @@ def test_what_is_no_host_is_none(authority: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "api.localhost", "127.0.0.1", "127.9.9.9", "::1", "queue.fal.run", "fal.run", "v3.fal.media"],
+    [
+        "localhost",
+        "api.localhost",
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+        "queue.fal.run",
+        "fal.run",
+        "queue.falrun.com",
+        "v3.fal.media",
+    ],
 )
 def test_loopback_and_fal_are_always_served(host: str) -> None:
     assert is_always_served(normal(host))
@@ -73,3 +83,20 @@ def test_loopback_and_fal_are_always_served(host: str) -> None:
 )
 def test_no_other_name_is(host: str) -> None:
     assert not is_always_served(normal(host))
+
+
+@pytest.mark.parametrize(
+    ("origin", "files"),
+    [
+        ("https://queue.fal.run", "https://v3b.fal.media"),
+        ("https://queue.fal.run:8188", "https://v3b.fal.media:8188"),
+        ("http://FAL.run:80", "http://v3b.fal.media:80"),
+        ("https://falrun.com", "https://v3b.fal.media"),
+        ("http://127.0.0.1:8188", "http://127.0.0.1:8188"),
+        ("https://localhost", "https://localhost"),
+        ("https://xfal.run", "https://xfal.run"),
+        ("http://[::1]:8188", "http://[::1]:8188"),
+    ],
+)
+def test_files_are_on_the_origin_of_the_request_or_on_the_host_that_fal_has_for_them(origin: str, files: str) -> None:
+    assert media_origin(origin) == files

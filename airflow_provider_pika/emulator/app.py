@@ -1,4 +1,4 @@
-"""The parts put together: one ASGI app for both ports and for all of fal's hosts."""
+"""All parts put together: one ASGI app for both ports and for all of fal's hosts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from airflow_provider_pika.emulator.options import Options
 
 logger = logging.getLogger(__name__)
 
-#: What is served instead, of each of fal's services.
+#: What the emulator has of each of fal's services, for the answer to everything else.
 PLATFORM = "of fal's Platform API it has GET /v1/models/requests/by-endpoint only"
 ELSEWHERE = f"fal's Platform API is at https://{PLATFORM_HOST}/v1"
 REST = f"of {REST_HOST} it has GET /.well-known/jwks.json only"
@@ -86,13 +86,13 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
 
 
 def _report(task: asyncio.Task[None]) -> None:
-    """Without its runners the emulator would accept requests and never run one: better said than guessed at."""
+    """Log the end of a background task: without its runners the emulator accepts requests and never runs one."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("the emulator's background work has stopped; restart it", exc_info=error)
 
 
 def _api(*routers: APIRouter, background: tuple[Runners | Webhooks, ...] = ()) -> FastAPI:
-    """An app of these routers, in this order: the queue's routes take every path and so come last."""
+    """Return an app of these routers, in this order. The queue's routes take every path, so they come last."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

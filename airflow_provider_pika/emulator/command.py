@@ -1,4 +1,4 @@
-"""From the options to a running server, with every way that can fail before it listens."""
+"""From the options to a running server, and every way in which that fails before it listens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_pika.emulator.options import Options
 
 
 class UsageError(Exception):
-    """Something the user can put right; its text says how."""
+    """Something that the user can put right; its text says how."""
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
 def banner(
     options: Options, queue: socket.socket, run_host: socket.socket, certificate: ServerCertificate | None
 ) -> str:
-    """What is printed once it listens; tests and the demo read it."""
+    """Return what is printed once it listens. Tests and the demo read it."""
     scheme = "http" if certificate is None else "https"
     host = f"[{options.host}]" if ":" in options.host else options.host
     origin = f"{scheme}://{host}:{queue.getsockname()[1]}"

@@ -55,14 +55,14 @@ CREATE TABLE IF NOT EXISTS deliveries (
 """
 
 
-#: Prompts, webhook URLs and keys that sign: only the user who runs the emulator may read them.
+#: Prompts, webhook URLs and signing keys are for the user who runs the emulator alone.
 PRIVATE = 0o600
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file if there is none, and narrow the mode of what an earlier version made.
+    """Make an empty file if there is none, and narrow the mode of one that an earlier version made.
 
-    What belongs to another user cannot be narrowed, and is left. Raises `OSError` if the file cannot be made.
+    A file of another user is left as it is. Raises `OSError` if the file cannot be made.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
     try:
@@ -73,19 +73,21 @@ def make_private(path: Path) -> None:
 
 
 class DataFolderBusyError(Exception):
-    """Another emulator already works in this data folder; two would serve the same requests twice."""
+    """Another emulator already works in this data folder. Two would serve the same requests twice."""
 
 
 class Database:
-    """
-    One connection, used from the event loop's thread only.
+    """One connection, used from the event loop's thread only.
 
-    Statements run in the loop itself: each takes well under a millisecond, and as they are synchronous they cannot
-    interleave, so that "look, then write" needs no lock. The file is in WAL mode, which survives a ``kill -9``.
+    Statements run in the loop itself, since each takes well under a millisecond. They are synchronous and so cannot
+    interleave: to read and then write needs no lock. The file is in WAL mode, which survives a ``kill -9``.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open (and make) ``folder``; `OSError` if it cannot be written, `DataFolderBusyError` if it is taken."""
+        """Open or make ``folder``.
+
+        Raises `OSError` if it cannot be written, and `DataFolderBusyError` if another emulator has it.
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = (folder / "lock").open("w")
         try:
@@ -109,21 +111,21 @@ class Database:
             self.execute("ALTER TABLE requests ADD COLUMN no_retry INTEGER NOT NULL DEFAULT 0")
 
     def execute(self, sql: str, *values: Any) -> int:
-        """Run one statement; returns the number of rows it changed."""
+        """Run one statement, and return the number of rows it changed."""
         return self._connection.execute(sql, values).rowcount
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         return self._connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
-        """The first row of a query, or None."""
+        """Return the first row of a query, or None."""
         row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
         return row
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements inside are kept together, or none of them."""
+        """Keep all statements inside, or none of them."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -1,4 +1,4 @@
-"""The emulator's own calls, which fal does not have: what was asked of it, and which faults come next."""
+"""The emulator's own calls, which fal does not have: what it was asked, and which faults come next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_pika.emulator.faults.registry import FaultRegistry
 
 @dataclass(frozen=True)
 class AdminApi:
-    """Below ``/_emulator``; needs no key."""
+    """The calls below ``/_emulator``. They need no key."""
 
     store: Store
     faults: FaultRegistry
@@ -25,7 +25,7 @@ class AdminApi:
     file_log: FileLog
 
     def router(self) -> APIRouter:
-        """Faults, counters, requests, downloads."""
+        """Return the routes of faults, counters, requests and downloads."""
         router = APIRouter(prefix="/_emulator")
         router.add_api_route("/faults", self.set_fault, methods=["POST"], status_code=201)
         router.add_api_route("/faults", self.list_faults, methods=["GET"])
@@ -38,34 +38,34 @@ class AdminApi:
         return router
 
     async def set_fault(self, fault: Fault) -> Fault:
-        """Ask for a fault; an unknown one, or an unknown option, is a 422 that names it."""
+        """Ask for a fault. An unknown fault or option is a 422 that names it."""
         self.faults.set(fault)
         return fault
 
     async def list_faults(self) -> list[dict[str, Any]]:
-        """The faults still to come."""
+        """Return the faults still to come."""
         return self.faults.pending()
 
     async def clear_faults(self, match: str = "") -> Response:
-        """Clear the faults that were set, or only those set with this ``match``; those in prompts stay."""
+        """Clear the faults that were set, or only those set with this ``match``. Faults in prompts stay."""
         self.faults.clear(match)
         return Response(status_code=204)
 
     async def counts(self) -> dict[str, Any]:
-        """How often each operation was called."""
+        """Return how often each operation was called."""
         return self.tally.read()
 
     async def reset_counts(self) -> Response:
-        """All counters to zero."""
+        """Set all counters to zero."""
         self.tally.reset()
         return Response(status_code=204)
 
     async def requests(self, prompt: str = "", since: float = 0.0) -> list[dict[str, Any]]:
-        """Every request, oldest first; ``prompt`` keeps those with it in theirs, ``since`` those sent then or later."""
+        """Return every request, oldest first, or those with ``prompt`` in their prompt, sent at ``since`` or later."""
         return [_describe(job) for job in self.store.all(prompt, since)]
 
     async def file_requests(self) -> list[dict[str, Any]]:
-        """The last exchanges about result files, oldest first."""
+        """Return the last exchanges about result files, oldest first."""
         return self.file_log.read()
 
     async def reset_file_requests(self) -> Response:

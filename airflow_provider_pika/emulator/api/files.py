@@ -19,13 +19,13 @@ from airflow_provider_pika.emulator.faults.downloads import Trickling
 from airflow_provider_pika.emulator.faults.registry import Subject
 from airflow_provider_pika.emulator.http.transport import Wrapped
 
+#: Exchanges at most. Older ones are forgotten.
 KEPT = 1000
-"""Exchanges; older ones are forgotten."""
 
 
 @dataclass
 class FileRequest:
-    """One exchange. ``authorization`` is whether there was such a header, ``status`` is 0 until one was sent."""
+    """One exchange. ``authorization`` tells whether there was such a header; ``status`` is 0 until one was sent."""
 
     path: str
     method: str
@@ -36,13 +36,13 @@ class FileRequest:
 
 
 class FileLog:
-    """The last exchanges about files, in the order in which they came; gone with the process."""
+    """The last exchanges about files, in the order in which they came. They are gone with the process."""
 
     def __init__(self) -> None:
         self._requests: deque[FileRequest] = deque(maxlen=KEPT)
 
     def add(self, request: Request) -> FileRequest:
-        """Note a request; its status is for `Noted` to fill in."""
+        """Note a request. `Noted` fills in its status."""
         headers = request.headers
         noted = FileRequest(
             request.url.path, request.method, headers.get("range"), headers.get("if-range"), "authorization" in headers
@@ -51,23 +51,23 @@ class FileLog:
         return noted
 
     def read(self) -> list[dict[str, Any]]:
-        """All of them, oldest first."""
+        """Return all exchanges, oldest first."""
         return [asdict(request) for request in self._requests]
 
     def reset(self) -> None:
-        """Forget them."""
+        """Forget all exchanges."""
         self._requests.clear()
 
 
 class Noted(Wrapped):
-    """A reply that writes its status down before it is sent."""
+    """A reply that notes its status before it is sent."""
 
     def __init__(self, reply: Response, request: FileRequest) -> None:
         super().__init__(reply)
         self._request = request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Look at the first message."""
+        """Send the reply, and note the status of its first message."""
 
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,14 +78,14 @@ class Noted(Wrapped):
 
 
 class ResultFile(FileResponse):
-    """In larger pieces than usual: a gigabyte takes 0.7 s in place of 3 s."""
+    """A file in larger pieces than usual: a gigabyte takes 0.7 s in place of 3 s."""
 
     chunk_size = 2**20
 
 
 @dataclass(frozen=True)
 class FilesApi:
-    """``folder`` holds the files under the same two names as their URLs, and the one for what was not rendered."""
+    """The files in ``folder``, which have the same two names as in their URLs, and the one for all requests."""
 
     store: Store
     gate: Gate
@@ -94,13 +94,13 @@ class FilesApi:
     folder: Path
 
     def router(self) -> APIRouter:
-        """One route, GET and HEAD."""
+        """Return the one route, for GET and HEAD."""
         router = APIRouter()
         router.add_api_route("/files/b/{prefix}/{name}", self.file, methods=["GET", "HEAD"])
         return router
 
     async def file(self, request: Request, prefix: str, name: str) -> Response:
-        """The file. Only what the database knows as a result is served, so no path leads out of the folder."""
+        """Serve the file. It must be a result that the database knows, so no path leads out of the folder."""
         self.tally.add("file")
         noted = self.log.add(request)
         job = self.store.by_file(f"{prefix}/{name}")

@@ -1,4 +1,4 @@
-"""The way in and out of every operation: where a fault may strike before it, or spoil the reply after it."""
+"""The gate of every operation. It counts, and a fault strikes before the operation or spoils its reply."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_provider_pika.emulator.http.transport import Dropped, Stalled
 
 NGINX = {502: "Bad Gateway", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
 
+#: As captured (fal-protocol.md 4.3).
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
-"""As captured (fal-protocol.md 4.3)."""
 
 
 PLAIN = ("status", "stream", "result", "cancel", "file", "history")
@@ -27,28 +27,28 @@ PARTS = ("received", "accepted", "refused")
 
 
 class Tally:
-    """Counters that outlive the process, written at the moment of the event and so before a reply can be lost."""
+    """Counters that outlive the process. They are written at once, and so before a reply can be lost."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def add(self, name: str) -> None:
-        """Count one: ``"status"``, or ``"submit.accepted"``."""
+        """Count one call of ``"status"``, or one of ``"submit.accepted"``."""
         self._db.execute("INSERT INTO counters VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1", name)
 
     def read(self) -> dict[str, Any]:
-        """All counters, zeros included."""
+        """Return all counters, zeros included."""
         counts = {row["name"]: row["value"] for row in self._db.rows("SELECT * FROM counters")}
         split = {name: {part: counts.get(f"{name}.{part}", 0) for part in PARTS} for name in SPLIT}
         return {**split, **{name: counts.get(name, 0) for name in PLAIN}}
 
     def reset(self) -> None:
-        """All counters to zero."""
+        """Set all counters to zero."""
         self._db.execute("DELETE FROM counters")
 
 
 class Gate:
-    """Wraps the processing of an exchange in the fault that strikes it, if one does."""
+    """The processing of an exchange, with the fault that strikes it, if one does."""
 
     def __init__(self, faults: FaultRegistry, tally: Tally) -> None:
         self._faults = faults
@@ -57,7 +57,7 @@ class Gate:
     async def exchange(
         self, operation: Operation, subjects: Sequence[Subject], process: Callable[[], Awaitable[Response]]
     ) -> Response:
-        """The reply to send. ``process`` is not called at all if the fault refuses the exchange."""
+        """Return the reply to send. If the fault refuses the exchange, ``process`` is not called."""
         fault = self._faults.take(operation, subjects)
         submits = operation in {"submit", "run"}
         if fault is not None and fault.is_refusal:
@@ -74,7 +74,7 @@ class Gate:
 
 
 def refusal(fault: Fault) -> Response:
-    """The answer in place of processing."""
+    """Return the answer that takes the place of processing."""
     match fault.fault:
         case "reset":
             return Dropped(reset=True)
@@ -94,12 +94,12 @@ def refusal(fault: Fault) -> Response:
 
 
 def _passes(fault: Fault) -> dict[str, str]:
-    """fal says of its own passing errors on the run host that they pass (N7); those of the ingress are not fal's."""
+    """Return the header by which fal's own errors on the run host say that they pass (N7). The ingress has none."""
     return {NEEDS_RETRY: "1"} if fault.on == "run" else {}
 
 
 def spoiled(fault: Fault, reply: Response) -> Response:
-    """What is left of a good reply: by the fault, or by a refusal that came after the acceptance."""
+    """Return what the fault leaves of a good reply, or its refusal if the request was accepted first."""
     if fault.is_download:
         return spoiled_download(fault, reply)
     match fault.fault:
@@ -114,12 +114,12 @@ def spoiled(fault: Fault, reply: Response) -> Response:
 
 
 def refused(status: int) -> Response:
-    """The status, in so many words."""
+    """Return an answer of this status that says no more than the status."""
     return JSONResponse({"detail": HTTPStatus(status).phrase}, status)
 
 
 def ingress_error(status: int) -> Response:
-    """nginx's own page, as from the ingress before fal: HTML, and no ``x-fal-request-id`` (3)."""
+    """Return nginx's own page, as from the ingress before fal: HTML, and no ``x-fal-request-id`` (3)."""
     title = f"{status} {NGINX[status]}"
     page = (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"

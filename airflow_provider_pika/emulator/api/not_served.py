@@ -1,4 +1,4 @@
-"""The answer where fal has more than the emulator: one sentence in place of a riddle."""
+"""The answer where fal has more than the emulator: one sentence that says what is not served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""fal's request history: where a submission whose reply was lost can be found (fal-protocol.md 6.4)."""
+"""fal's request history, where a submission whose reply was lost can be found (fal-protocol.md 6.4)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from airflow_provider_pika.emulator.faults.registry import Subject
 
 DAY = 24 * 3600.0
 
+#: Seconds before now at which ``start`` is by default, without and with a ``request_id`` (N8).
 DEFAULT_SPAN, SPAN_OF_ONE = DAY, 90 * DAY
-"""Seconds before now that ``start`` is, if it is not given, without and with a ``request_id`` (N8)."""
 
 MAX_ENDPOINTS = 50
 
+#: SQLite's integers end above this.
 LAST_PAGE = 10**9
-"""Above, SQLite's integers end."""
 
 STATUS = {
     "success": "status_code BETWEEN 200 AND 299",
@@ -70,16 +70,16 @@ class HistoryQuery(BaseModel):
 
     @property
     def with_payloads(self) -> bool:
-        """Whether inputs and outputs are asked for."""
+        """Tell whether inputs and outputs are asked for."""
         return "payloads" in _split(self.expand)
 
     @property
     def page(self) -> int:
-        """The page that is asked for; the first is 0."""
+        """Return the number of the page that is asked for; the first is 0."""
         return 0 if self.cursor is None else _decode(self.cursor)
 
     def conditions(self, lag: float) -> tuple[list[str], list[Any]]:
-        """The SQL conditions and their values. A request is listed ``lag`` seconds after its start, not before."""
+        """Return the SQL conditions and their values. A request is listed ``lag`` seconds after its start."""
         marks = ", ".join("?" * len(self.endpoint_id))
         sql = [f"endpoint IN ({marks})", "COALESCE(started_at, ended_at) <= ?", "sent_at >= ?"]
         span = DEFAULT_SPAN if self.request_id is None else SPAN_OF_ONE
@@ -96,7 +96,7 @@ class HistoryQuery(BaseModel):
 
 @dataclass(frozen=True)
 class PlatformApi:
-    """Below ``/v1``, on the queue's port. ``lag`` is in seconds; fal's own is not established."""
+    """The calls below ``/v1``. ``lag`` is in seconds; fal's own is not established."""
 
     database: Database
     gate: Gate
@@ -106,13 +106,13 @@ class PlatformApi:
     kept: Retention
 
     def router(self) -> APIRouter:
-        """The one operation of the Platform API that a queue client needs."""
+        """Return the one operation of the Platform API that a queue client needs."""
         router = APIRouter(prefix="/v1")
         router.add_api_route("/models/requests/by-endpoint", self.by_endpoint, methods=["GET"])
         return router
 
     async def by_endpoint(self, request: Request, query: Annotated[HistoryQuery, Query()]) -> Response:
-        """The requests of these endpoints that have started or finished, newest end first, a page at a time."""
+        """Return a page of these endpoints' requests that have started or finished, newest end first."""
         self.tally.add("history")
         rows, has_more = self._page(query)
         jobs = [job_of(row) for row in rows]
@@ -128,7 +128,7 @@ class PlatformApi:
         return await self.gate.exchange("history", [Subject(job.prompt, f"history:{job.id}") for job in jobs], process)
 
     def _page(self, query: HistoryQuery) -> tuple[list[sqlite3.Row], bool]:
-        """A page goes by its number: what starts or ends between two of them shifts the rows, as at fal (N8)."""
+        """Read a page by its number. Rows shift if a request starts or ends between two pages, as at fal (N8)."""
         conditions, values = query.conditions(self.lag)
         sql = (
             f"SELECT * FROM requests WHERE {' AND '.join(conditions)}"  # noqa: S608
@@ -139,7 +139,7 @@ class PlatformApi:
 
 
 def _item(job: Job, with_payloads: bool) -> dict[str, Any]:
-    """A row. One that ended before it started carries its end as its start, which every row must have."""
+    """Return a row. Every row needs a start: one that ended before it started has its end there."""
     started_at = job.started_at if job.started_at is not None else job.ended_at
     ended = job.ended_at is not None and started_at is not None
     item = {
@@ -160,7 +160,7 @@ def _item(job: Job, with_payloads: bool) -> dict[str, Any]:
 
 
 def _seconds(at: datetime) -> float:
-    """Unix seconds; a time without an offset is UTC."""
+    """Return unix seconds. A time without an offset is UTC."""
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
@@ -179,5 +179,5 @@ def _decode(cursor: str) -> int:
 
 
 def _split(values: list[str]) -> list[str]:
-    """Parameters that may be repeated, separated by commas, or both."""
+    """Split parameters that may be repeated, separated by commas, or both."""
     return [part.strip() for value in values for part in value.split(",") if part.strip()]

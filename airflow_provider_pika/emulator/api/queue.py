@@ -33,18 +33,21 @@ from airflow_provider_pika.emulator.faults.registry import FaultRegistry, Subjec
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that a stream waits after a change of the queue before it sends the new position.
 QUEUE_MOVES = 0.1
-"""Seconds that a stream lets the queue move on before it tells the new position."""
 
+#: Seconds of silence after which a stream sends a comment.
 KEEP_ALIVE = 15.0
-"""Seconds of silence after which a stream sends a comment."""
 
 
 class PlainRoute(APIRoute):
-    """Its function takes the request alone, and gives a response: reading more costs more than most answers do."""
+    """A route whose function takes the request and returns the response.
+
+    FastAPI's reading of parameters costs more than most answers do, and these calls are made by the thousand.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function itself."""
+        """Return the function itself."""
         handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
         return handler
 
@@ -62,7 +65,7 @@ class QueueApi:
     kept: Retention
 
     def router(self) -> APIRouter:
-        """A request's URLs name the app alone: an endpoint's whole path in them is a common mistake, and a 405 (N1)."""
+        """Return the routes. A request's URLs name the app alone: the endpoint's whole path there is a 405 (N1)."""
         router = APIRouter(route_class=PlainRoute)
         base = f"/{APP}/requests/{{request_id}}"
         router.add_api_route(f"{base}/status/stream", self.stream, methods=["GET"])
@@ -74,7 +77,7 @@ class QueueApi:
         return router
 
     async def submit(self, request: Request) -> Response:
-        """Accept a request as it is: the input is looked at when it runs, not now (2.1)."""
+        """Accept a request as it is. Its input is checked when it runs, not now (2.1)."""
         self.tally.add("submit.received")
         submission = await read_submission(request, "queue")
 
@@ -95,7 +98,7 @@ class QueueApi:
         return await self.gate.exchange("submit", [subject_of(submission)], process)
 
     async def status(self, request: Request) -> Response:
-        """202 until it is completed, then 200 (0.1)."""
+        """Answer 202 until the request is completed, then 200 (0.1)."""
 
         async def process(job: Job) -> Response:
             entries = wire.log_entries(self.store.logs(job)) if _with_logs(request) else None
@@ -105,7 +108,7 @@ class QueueApi:
         return await self._about("status", request, process)
 
     async def stream(self, request: Request) -> Response:
-        """Server-sent events until it is completed (2.3, N3)."""
+        """Send events until the request is completed (2.3, N3)."""
 
         async def process(job: Job) -> Response:
             events = self._events(job, wire.origin_of(request), _with_logs(request))
@@ -114,7 +117,7 @@ class QueueApi:
         return await self._about("stream", request, process)
 
     async def result(self, request: Request) -> Response:
-        """The outcome, verbatim, for as long as it is kept (2.4)."""
+        """Return the outcome, verbatim, for as long as it is kept (2.4)."""
 
         async def process(job: Job) -> Response:
             if job.outcome is None or job.ended_at is None:
@@ -127,25 +130,26 @@ class QueueApi:
         return await self._about("result", request, process)
 
     async def cancel(self, request: Request) -> Response:
-        """What waits is taken out of the queue; for what runs it is a request, and it may still end well (2.5, N4)."""
+        """Take a waiting request out of the queue, or ask a running one to stop: it may still end well (2.5, N4)."""
 
         async def process(job: Job) -> Response:
             if job.state == "COMPLETED":
                 return JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
             self.runners.cancel(job)
             if job.state == "IN_QUEUE":
-                # N4 [DOC] has the word; that 200 comes with it is a reading of the page.
+                # N4 [DOC] has the word. That its status is 200 is a reading of the page.
                 return JSONResponse({"status": "OK"}, 200)
             return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
 
         return await self._about("cancel", request, process)
 
     async def misplaced(self, request: Request) -> Response:
-        """A request's URL that no operation has: an endpoint's path in it, ``/response``, or another method.
+        """Refuse a request's URL that no operation has.
 
-        That fal answers 405 is [OBS] for whole paths (N1), and [3P] for ``/response`` (N2). The methods and the body
-        are not established: here they are all methods, POST too, which would otherwise be a paid submission to an
-        endpoint of that name, and the body of a FastAPI app. It comes before the key and the id are looked at.
+        It has an endpoint's path in it, ``/response``, or another method. That fal answers 405 is [OBS] for whole paths
+        (N1), and [3P] for ``/response`` (N2). The methods and the body are not established. Here all methods are
+        refused, POST too: it would be a paid submission to an endpoint of that name. The body is that of a FastAPI app.
+        The 405 comes before the key and the id are checked.
         """
         app = EndpointId.parse(request.path_params["app"])
         return refused(405) if app.is_known_app else unknown_app(app)
@@ -156,7 +160,7 @@ class QueueApi:
         request: Request,
         process: Callable[[Job], Awaitable[Response]],
     ) -> Response:
-        """What these operations share: counted, faulty on demand, for keys only, 404 for an id nobody has."""
+        """Do what these operations share: count, let faults strike, check the key, answer 404 for an unknown id."""
         self.tally.add(operation)
         job = self.store.find(request.path_params["request_id"])
 
@@ -171,13 +175,13 @@ class QueueApi:
         return await self.gate.exchange(operation, subjects, checked)
 
     async def _events(self, job: Job, origin: str, with_logs: bool) -> AsyncIterator[str]:
-        """An event for each change; each brings only the log lines that are new since the one before (2.3)."""
+        """Yield an event for each change, with the log lines that are new since the last event (2.3)."""
         sent, seen, spoke = "", 0, time.monotonic()
         with self.store.changes.watch() as watch:
             while True:
                 job = self.store.get(job.id)
                 waits = job.state == "IN_QUEUE"
-                watch.look_at({job.id, QUEUE} if waits else {job.id})
+                watch.follow({job.id, QUEUE} if waits else {job.id})
                 rows = self.store.logs(job, after=seen) if with_logs else []
                 seen = max([seen, *(row["number"] for row in rows)])
                 body = wire.status_body(job, self.store, origin, None)
@@ -194,10 +198,10 @@ class QueueApi:
 
 
 def subject_of(submission: Submission) -> Subject:
-    """What a submission's faults are counted under, before there is a request id."""
+    """Return the subject that counts a submission's faults before there is a request id."""
     return Subject(submission.prompt, body_key(submission.endpoint, submission.body))
 
 
 def _with_logs(request: Request) -> bool:
-    """``logs`` comes as 1, 0, true or false (2.2)."""
+    """Tell whether ``logs`` is 1 or true; it may be 0 or false, too (2.2)."""
     return request.query_params.get("logs", "0").lower() in {"1", "true"}

@@ -30,7 +30,7 @@ class RunApi:
     keys: wire.Keys
 
     def router(self) -> APIRouter:
-        """One route: what is not a submission is not here."""
+        """Return the one route. Everything else is a 404 or 405."""
         router = APIRouter()
         router.add_api_route("/{endpoint:path}", self.run, methods=["POST"])
         return router
@@ -51,7 +51,7 @@ class RunApi:
         return await self.gate.exchange("run", [subject_of(submission)], process)
 
     def _refuse_if_full(self) -> Response | None:
-        """There is no queue to wait in: 429 when as many run as may run at once (3)."""
+        """Return a 429 if as many requests run as may run at once: there is no queue to wait in (3)."""
         if not self.runners.full:
             return None
         entry = errors.detail(["body"], "Too many concurrent requests.", "concurrent_requests_limit")
@@ -59,7 +59,7 @@ class RunApi:
         return JSONResponse(outcome.body, outcome.status_code, outcome.headers)
 
     async def _run(self, request: Request, submission: Submission) -> Response:
-        """A client that hangs up cancels its request."""
+        """Run the request. A client that hangs up cancels it."""
         job = self.store.add(submission, state="IN_PROGRESS")
         running = asyncio.ensure_future(self.runners.run_now(job))
         gone = asyncio.ensure_future(client_gone(request.receive))

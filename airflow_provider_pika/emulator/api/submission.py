@@ -1,4 +1,4 @@
-"""From an HTTP request to a submission: what is read from it, and what turns it away before anything is queued."""
+"""From an HTTP request to a submission, and what refuses it before anything is queued."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from airflow_provider_pika.emulator.api.wire import Keys, origin_of
 from airflow_provider_pika.emulator.engine.endpoints import EndpointId
 from airflow_provider_pika.emulator.engine.records import Submission, Via
 
+#: Seconds. A start timeout must be greater (fal-protocol.md 0.1).
 SHORTEST_START_TIMEOUT = 0.1
-"""Seconds; a start timeout must be greater (fal-protocol.md 0.1)."""
 
+#: The current header, which wins, and the deprecated one (N5).
 START_TIMEOUT_HEADERS = ("X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout")
-"""The current one, which wins, and the deprecated one (N5)."""
 
 
 async def read_submission(request: Request, via: Via) -> Submission:
-    """
-    The request as it came to a route with an ``endpoint``, whatever its body.
+    """Read the request as it came to a route with an ``endpoint``, whatever its body.
 
-    What is not JSON fails as the app's 422 when it runs: fal's answer to such a body is not established. A start
-    timeout that cannot be read is None here, and refused by `refuse_submission`.
+    A body that is not JSON fails as the app's 422 when it runs, since fal's answer to it is not established. A start
+    timeout that cannot be read is None here, and `refuse_submission` refuses it.
     """
     headers = request.headers
     return Submission(
@@ -41,10 +40,9 @@ async def read_submission(request: Request, via: Via) -> Submission:
 
 
 def refuse_submission(request: Request, keys: Keys, submission: Submission) -> Response | None:
-    """
-    Key first, then app, then options; the model's input is not looked at (2.1).
+    """Return the refusal of a submission, or None. Check the key, then the app, then the options (2.1).
 
-    Without any key an unknown app is a 404 all the same, as a probe of fal showed (4.3).
+    The model's input is not checked. An unknown app is a 404 without any key, too, as a probe of fal showed (4.3).
     """
     endpoint = EndpointId.parse(submission.endpoint)
     asks_for_key = "authorization" in request.headers or endpoint.is_known_app
@@ -58,12 +56,12 @@ def refuse_submission(request: Request, keys: Keys, submission: Submission) -> R
 
 
 def unknown_app(endpoint: EndpointId) -> Response:
-    """fal has no such app, as a probe of it was told (2.4)."""
+    """Return the 404 of an app that fal does not have, as a probe of it was told (2.4)."""
     return JSONResponse({"detail": f'Application "{endpoint.alias}" not found'}, 404)
 
 
 def refuse_long_queue(request: Request, queue_length: Callable[[], int]) -> Response | None:
-    """``fal_max_queue_length``: 429 if more than this many wait (2.1). The body is not established."""
+    """Return a 429 if more requests wait than ``fal_max_queue_length`` (2.1). Its body is not established."""
     limit = request.query_params.get("fal_max_queue_length")
     if limit is None:
         return None
@@ -75,7 +73,7 @@ def refuse_long_queue(request: Request, queue_length: Callable[[], int]) -> Resp
 
 
 def _start_timeout_header(headers: Headers) -> str | None:
-    """The header that counts, of those that are there."""
+    """Return the name of the header that counts, of those that were sent."""
     return next((name for name in START_TIMEOUT_HEADERS if name in headers), None)
 
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from airflow_provider_pika.emulator.data_folder import make_private
 
+#: The user whose webhooks these are, which is part of what is signed.
 USER_ID = "fal-emulator"
-"""Whose webhooks these are: part of what is signed."""
 
 
 class Signer:
@@ -29,7 +29,7 @@ class Signer:
 
     @classmethod
     def load(cls, path: Path) -> Signer:
-        """The key in this file, made if there is none. Raises `ValueError` if the file holds something else."""
+        """Read the key in this file, or make it. Raises `ValueError` if the file holds something else."""
         is_new = not path.exists()
         make_private(path)
         if is_new:
@@ -41,7 +41,7 @@ class Signer:
         return cls(key)
 
     def headers(self, request_id: str, body: bytes, timestamp: int) -> dict[str, str]:
-        """The four headers of a delivery at ``timestamp`` (unix seconds)."""
+        """Return the four headers of a delivery at ``timestamp`` (unix seconds)."""
         message = signed_message(request_id, USER_ID, timestamp, body)
         return {
             "X-Fal-Webhook-Request-Id": request_id,
@@ -51,7 +51,7 @@ class Signer:
         }
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """What ``/.well-known/jwks.json`` answers."""
+        """Return what ``/.well-known/jwks.json`` answers."""
         public = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         x = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
         kid = hashlib.sha256(public).hexdigest()[:16]
@@ -59,5 +59,5 @@ class Signer:
 
 
 def signed_message(request_id: str, user_id: str, timestamp: int, body: bytes) -> bytes:
-    """What the signature is over: three lines, and the hash of the raw body as a fourth."""
+    """Return what is signed: three lines, and the hash of the raw body as a fourth."""
     return "\n".join([request_id, user_id, str(timestamp), hashlib.sha256(body).hexdigest()]).encode()

@@ -1,8 +1,7 @@
-"""
-Webhooks: one signed POST per finished request, repeated until it is acknowledged or pointless (fal-protocol.md 5).
+"""Webhooks: one signed POST per finished request, repeated until acknowledged or pointless (fal-protocol.md 5).
 
-fal drops private and loopback targets before any request. The emulator delivers to loopback addresses: that is where
-its users are. It delivers to no other unless it is told to, since whoever may submit says where a webhook goes.
+fal refuses private and loopback targets. The emulator sends to loopback addresses, since its users are there. It sends
+to no other address unless it is told to, since whoever submits can name any.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from airflow_provider_pika.emulator.http.hosts import address_of
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that a receiver has to answer.
 FIRST_TIMEOUT, RETRY_TIMEOUT = 15.0, 120.0
-"""Seconds that a receiver has to answer."""
 
 MAX_RETRIES = 31
 
+#: Seconds between two attempts at most. The pause doubles from one second; fal's is not established.
 LONGEST_PAUSE = 300.0
-"""Seconds between two attempts at most. fal's backoff is not established: ours doubles from one second."""
 
-LOOK_EVERY = 0.2
-"""Seconds between looks for deliveries that have become due."""
+#: Seconds between two checks for deliveries that have become due.
+CHECK_EVERY = 0.2
 
 
 class NotLoopbackError(Exception):
@@ -45,7 +44,7 @@ class NotLoopbackError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A URL to send to, and what the receiver is to be told of the name that it was written with."""
+    """A URL to send to. Headers and extensions tell the receiver the name that the URL was written with."""
 
     url: httpx.URL
     headers: dict[str, str] = field(default_factory=dict)
@@ -53,7 +52,7 @@ class Target:
 
 
 async def loopback_targets(url: httpx.URL) -> list[Target]:
-    """The URL with each of its host's addresses. Raises `NotLoopbackError` if one is another machine's."""
+    """Return the URL with each address of its host. Raises `NotLoopbackError` if one is another machine's."""
     host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
@@ -68,7 +67,7 @@ async def loopback_targets(url: httpx.URL) -> list[Target]:
 
 
 class Webhooks:
-    """The deliveries still to be made. They are in the database, so a restart goes on with them."""
+    """The deliveries still to be made. They are in the database, so a restart continues them."""
 
     def __init__(self, database: Database, signer: Signer, kept: Retention, *, anywhere: bool = False) -> None:
         self._db = database
@@ -78,7 +77,7 @@ class Webhooks:
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def router(self) -> APIRouter:
-        """The public key, where fal has it on another host (``rest.fal.ai``)."""
+        """Return the route of the public key, which fal has on ``rest.fal.ai``."""
         router = APIRouter()
 
         async def jwks() -> dict[str, Any]:
@@ -88,7 +87,7 @@ class Webhooks:
         return router
 
     def announce(self, job: Job) -> None:
-        """Queue the delivery of a finished request, if it asked for one. Made only while the queue has its result."""
+        """Queue the delivery of a finished request, if it asked for one. It is tried while the queue has its result."""
         if job.submission.webhook is None or job.ended_at is None or job.outcome is None:
             return
         self._db.execute(
@@ -101,13 +100,13 @@ class Webhooks:
         )
 
     async def serve(self) -> None:
-        """Deliver what is due until cancelled. No redirects, and no proxies: receivers are local."""
+        """Deliver what is due until cancelled. Receivers are local, so there are no redirects and no proxies."""
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
             try:
                 while True:
                     for row in self._db.rows("SELECT * FROM deliveries WHERE due <= ?", time.time()):
                         self._send(client, row)
-                    await asyncio.sleep(LOOK_EVERY)
+                    await asyncio.sleep(CHECK_EVERY)
             finally:
                 tasks = list(self._under_way.values())
                 for task in tasks:
@@ -122,7 +121,7 @@ class Webhooks:
             task.add_done_callback(lambda _: self._under_way.pop(request_id))
 
     async def _deliver(self, client: httpx.AsyncClient, row: sqlite3.Row) -> None:
-        """One attempt. Only 2xx acknowledges; a redirect is a failure for good, and so is another machine."""
+        """Try once. Only 2xx acknowledges. A redirect fails for good, and so does an address of another machine."""
         timeout = RETRY_TIMEOUT if row["attempts"] else FIRST_TIMEOUT
         status = 0
         with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, TimeoutError):
@@ -139,7 +138,7 @@ class Webhooks:
             self._postpone(row)
 
     async def _post(self, client: httpx.AsyncClient, row: sqlite3.Row) -> int:
-        """Send it to the first of its addresses that takes a connection; the status."""
+        """Send it to the first of its addresses that takes a connection, and return the status."""
         url, body = httpx.URL(row["url"]), row["body"]
         headers = self._signer.headers(row["request_id"], body, int(time.time())) | {"Content-Type": "application/json"}
         targets = [Target(url)] if self._anywhere else await loopback_targets(url)
@@ -173,7 +172,7 @@ class Webhooks:
 
 
 def webhook_body(job: Job) -> bytes:
-    """The payload, in Python's own JSON style with sorted keys, as captured: a receiver must verify the raw bytes."""
+    """Return the payload in Python's JSON style with sorted keys, as captured: receivers verify the raw bytes."""
     if job.outcome is None:
         raise ValueError(f"request {job.id} is not finished")
     error = None if job.outcome.ok else f"Invalid status code: {job.outcome.status_code}"

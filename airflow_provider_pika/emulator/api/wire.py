@@ -16,7 +16,7 @@ from airflow_provider_pika.emulator.engine.store import Store
 
 
 class Keys:
-    """Who may come in: those with an accepted key, or with any at all if none was named."""
+    """The keys that are accepted: any key if none was named."""
 
     def __init__(self, accepted: Collection[str] = ()) -> None:
         self._accepted = frozenset(accepted)
@@ -25,7 +25,7 @@ class Keys:
         return f"{len(self._accepted)} accepted" if self._accepted else "any"
 
     def refuse(self, request: Request, app: str) -> Response | None:
-        """The 401 to answer with (fal-protocol.md 4.3, where the text for a call without a key is cut), or None."""
+        """Return the 401 to answer with, or None (fal-protocol.md 4.3; its text for a call without a key is cut)."""
         header = request.headers.get("authorization")
         if header is None:
             return _unauthorized(
@@ -43,23 +43,23 @@ def _unauthorized(detail: str) -> Response:
 
 
 def not_found() -> Response:
-    """An unknown request, or one whose result has expired (the latter is not established)."""
+    """Return the 404 of an unknown request, or of an expired result (the latter is not established)."""
     return JSONResponse({"status": "NOT_FOUND"}, 404)
 
 
 def origin_of(request: Request) -> str:
-    """Scheme, host and port that the client came to."""
+    """Return the scheme, host and port that the client came to."""
     return str(request.base_url).rstrip("/")
 
 
 def urls(job: Job, origin: str) -> dict[str, str]:
-    """The three URLs of a request: the app's path only, on the caller's own origin (2.1, N1)."""
+    """Return the three URLs of a request: only the app's path, on the caller's own origin (2.1, N1)."""
     base = f"{origin}/{EndpointId.parse(job.submission.endpoint).app}/requests/{job.id}"
     return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
 
 
 def status_body(job: Job, store: Store, origin: str, logs: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """The status object, its keys in the order seen on the wire (2.1, 2.2)."""
+    """Return the status object, its keys in the order seen on the wire (2.1, 2.2)."""
     body: dict[str, Any] = {"status": job.state, "request_id": job.id, **urls(job, origin)}
     body |= {"logs": logs, "metrics": {}}
     if job.state == "IN_QUEUE":
@@ -72,7 +72,7 @@ def status_body(job: Job, store: Store, origin: str, logs: list[dict[str, Any]] 
 
 
 def log_entries(rows: Iterable[sqlite3.Row]) -> list[dict[str, Any]]:
-    """Log lines in the fullest form that any client asks for (2.2)."""
+    """Return log lines in the fullest form that any client asks for (2.2)."""
     return [
         {
             "message": row["message"],
@@ -86,10 +86,10 @@ def log_entries(rows: Iterable[sqlite3.Row]) -> list[dict[str, Any]]:
 
 
 def timestamp(at: float) -> str:
-    """Unix seconds as ``2026-02-17T10:30:01.123Z``."""
+    """Return unix seconds as ``2026-02-17T10:30:01.123Z``."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def result(job: Job, outcome: Outcome) -> Response:
-    """What came of a request, as its result call or a synchronous run answers it."""
+    """Return the outcome of a request, as its result call or a synchronous run answers it."""
     return JSONResponse(outcome.body, outcome.status_code, {"x-fal-request-id": job.id, **outcome.headers})

@@ -1,4 +1,4 @@
-"""Who is told when a request changes: so that an open stream costs nothing while nothing happens."""
+"""Who is told when a request changes. An open stream costs nothing while nothing happens."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 
+#: The name that changes when a request enters or leaves the queue, and with it the positions of all that wait.
 QUEUE = "the queue"
-"""The name of what changes whenever a request comes into the queue or leaves it: the positions of all that wait."""
 
 
 class Changes:
-    """By name: a request's id, or `QUEUE`. Used from the event loop's thread only."""
+    """Watches by name: a request's id, or `QUEUE`. Used from the event loop's thread only."""
 
     def __init__(self) -> None:
         self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
 
     def tell(self, *names: str) -> None:
-        """These have changed."""
+        """Wake the watches of these names: they have changed."""
         for name in names:
             for watch in self._watches.get(name, ()):
                 watch.changed.set()
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Watch]:
-        """A watch that looks at nothing yet, and at nothing any more once the context is left."""
+        """Open a watch that has no names yet. It loses its names when the context ends."""
         watch = Watch(self)
         try:
             yield watch
         finally:
-            watch.look_at(set())
+            watch.follow(set())
 
     def move(self, watch: Watch, old: set[str], new: set[str]) -> None:
-        """The watch looks at other names from now on."""
+        """Give the watch other names."""
         for name in new - old:
             self._watches[name].add(watch)
         for name in old - new:
@@ -43,21 +43,21 @@ class Changes:
 
 
 class Watch:
-    """Notices what happens from one `look_at` on, also while nobody waits."""
+    """A watch that notices changes of its names from `follow` on, even while nobody waits."""
 
     def __init__(self, changes: Changes) -> None:
         self.changed = asyncio.Event()
         self._changes = changes
         self._names: set[str] = set()
 
-    def look_at(self, names: set[str]) -> None:
-        """From now on these names, and what has happened until now is known."""
+    def follow(self, names: set[str]) -> None:
+        """Watch these names from now on, and forget what has happened until now."""
         self.changed.clear()
         self._changes.move(self, self._names, names)
         self._names = names
 
     async def wait(self, seconds: float) -> None:
-        """Until something has happened, or for so long."""
+        """Wait until something happens, or for so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.changed.wait()

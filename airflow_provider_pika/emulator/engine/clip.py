@@ -1,8 +1,7 @@
-"""
-Draw a clip: H.264 in MP4, playable from its first bytes, with the prompt on it.
+"""How a clip is drawn: H.264 in MP4, playable from its first bytes, with the prompt on it.
 
-The picture is a function of prompt and seed alone. There is no clock and no chance in it, and one encoder thread, so
-that the same pair gives the same frames on every run.
+The picture depends on prompt and seed alone. It uses no clock, no chance and one encoder thread, so the same pair gives
+the same frames on every run.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 FRAMES_PER_SECOND = 24
 
+#: Called after each frame with (frames done, frames in all). If it raises, the rendering ends.
 Progress = Callable[[int, int], None]
-"""Called after each frame with (frames done, frames in all). What it raises ends the rendering."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One plane (Y, U or V) of background and caption; the two colour planes have half the size."""
+    """One plane (Y, U or V) of background and caption. The two colour planes have half the size."""
 
     background: Image.Image
     caption: Image.Image
@@ -44,19 +43,19 @@ class _Layer:
     scale: int
 
     def cut(self, left: int, top: int, width: int, height: int, caption_top: int) -> bytes:
-        """The rows of this plane for one frame; the corner is in pixels of the frame."""
+        """Return the rows of this plane for one frame. The corner is in pixels of the frame."""
         x, y = left // self.scale, top // self.scale
         picture = self.background.crop((x, y, x + width, y + height))
         picture.paste(self.caption, (0, caption_top // self.scale), self.opacity)
         return picture.tobytes()
 
 
+#: Characters of a prompt that are drawn at most. They fill half a picture; measuring a longer text takes seconds.
 LEGIBLE = 2000
-"""Characters of a prompt that are looked at: more than fit on half a picture; measuring a longer text takes seconds."""
 
 
 def render(clip: Clip, path: Path, progress: Progress = lambda done, total: None) -> None:
-    """Write the clip to ``path``. Takes some 0.6 s of CPU for five seconds of 720p, so call it in a thread."""
+    """Write the clip to ``path``. Five seconds of 720p take some 0.6 s of CPU, so call it in a thread."""
     background, caption = _background(clip), _caption(clip)
     layers = _layers(background, caption)
     caption_top = (clip.height - caption.height - clip.height // 18) & ~1
@@ -69,7 +68,7 @@ def render(clip: Clip, path: Path, progress: Progress = lambda done, total: None
             left, top = _camera(clip, background, phase + number / clip.frames)
             frame = av.VideoFrame(clip.width, clip.height, "yuv420p")
             for plane, layer in zip(frame.planes, layers, strict=True):
-                # A row of a plane may be longer than the picture is wide; cutting that wide saves copying row by row.
+                # A plane's rows may be longer than the picture is wide. Cut that wide, a plane is copied at once.
                 plane.update(layer.cut(left, top, plane.line_size, plane.height, caption_top))
             container.mux(stream.encode(frame))
             progress(number + 1, clip.frames)
@@ -92,13 +91,13 @@ def _layers(background: Image.Image, caption: Image.Image) -> list[_Layer]:
 
 
 def _chance(clip: Clip) -> random.Random:
-    """A generator that draws the same numbers for the same prompt and seed."""
+    """Return a generator that draws the same numbers for the same prompt and seed."""
     digest = hashlib.sha256(f"{clip.seed}\n{clip.prompt}".encode()).digest()
     return random.Random(digest)  # noqa: S311  (a picture, not a secret)
 
 
 def _background(clip: Clip) -> Image.Image:
-    """A picture a quarter larger than the frame, over which the camera pans."""
+    """Return a picture a quarter larger than the frame, over which the camera pans."""
     chance = _chance(clip)
     width, height = clip.width * 5 // 4 & ~1, clip.height * 5 // 4 & ~1
     mesh = Image.new("RGB", (6, 4))
@@ -117,14 +116,14 @@ def _background(clip: Clip) -> Image.Image:
 
 
 def _camera(clip: Clip, background: Image.Image, turn: float) -> tuple[int, int]:
-    """Where the frame's corner is, in even pixels; one turn goes round the background once."""
+    """Return the frame's corner, in even pixels. One turn goes round the background once."""
     x = (background.width - clip.width) * (1 + math.sin(2 * math.pi * turn)) / 2
     y = (background.height - clip.height) * (1 + math.cos(2 * math.pi * turn)) / 2
     return int(x) & ~1, int(y) & ~1
 
 
 def _caption(clip: Clip) -> Image.Image:
-    """The prompt in white on a dark band as wide as the frame, at most half as high."""
+    """Return the prompt in white on a dark band as wide as the frame, at most half as high."""
     margin = clip.width // 20
     for divisor in (14, 18, 24, 30):
         font = ImageFont.load_default(size=max(clip.height // divisor, 10))
@@ -143,7 +142,7 @@ def _caption(clip: Clip) -> Image.Image:
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """Break the text into lines no wider than ``width`` pixels, within a word only if it is wider than a line."""
+    """Break the text into lines no wider than ``width`` pixels. A word is broken only if it is wider than a line."""
     lines = [""]
     for word in text.split():
         if font.getlength(f"{lines[-1]} {word}".strip()) <= width:

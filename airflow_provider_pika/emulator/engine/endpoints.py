@@ -17,11 +17,11 @@ from airflow_provider_pika.emulator.engine.inputs import (
     VideoInput,
 )
 
+#: The one app that is served. Request URLs name it without the endpoint's own path (fal-protocol.md N1).
 APP = "fal-ai/pika"
-"""The one app that is served; request URLs name it without the endpoint's own path (fal-protocol.md N1)."""
 
-# Not here: those that are gone from fal's own types (v2/pikadditions, v1.5/pikaffects), and v2.5 keyframes, of which
-# no path is known (00.1).
+# Left out: those that are gone from fal's own types (v2/pikadditions, v1.5/pikaffects), and v2.5 keyframes, whose
+# path is not known (00.1).
 ENDPOINTS: dict[str, type[VideoInput]] = {
     f"{APP}/v2.5/text-to-video": V25TextToVideo,
     f"{APP}/v2.5/image-to-video": V25ImageToVideo,
@@ -39,24 +39,24 @@ ENDPOINTS: dict[str, type[VideoInput]] = {
 
 @dataclass(frozen=True)
 class EndpointId:
-    """An endpoint id taken apart (1.3): ``fal-ai/pika/v2.5/text-to-video`` is ``fal-ai/pika`` and a path in it."""
+    """An endpoint id in two parts (1.3): ``fal-ai/pika/v2.5/text-to-video`` is ``fal-ai/pika`` and a path in it."""
 
     app: str
     path: str
 
     @classmethod
     def parse(cls, value: str) -> EndpointId:
-        """Never fails: what is not an endpoint id is an app that nobody has."""
+        """Take an endpoint id apart. It never fails: anything else is an app that nobody has."""
         parts = value.strip("/").split("/")
         size = 3 if parts[0] in {"workflows", "comfy"} else 2
         return cls("/".join(parts[:size]), "/".join(parts[size:]))
 
     @property
     def is_known_app(self) -> bool:
-        """Whether the emulator has this app, whatever the path."""
+        """Tell whether the emulator has this app, whatever the path."""
         return self.app == APP
 
     @property
     def alias(self) -> str:
-        """The app's name without its owner, as the 404 gives it."""
+        """Return the app's name without its owner, as the 404 has it."""
         return self.app.rsplit("/", 1)[-1]

@@ -1,4 +1,4 @@
-"""What a runner does with one request: check the input, draw the clip at a believable pace, and say what came of it."""
+"""What a runner does with one request: check its input, draw its clip at a believable pace, return its outcome."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from airflow_provider_pika.emulator.http.hosts import media_origin
 
 
 class RequeueError(Exception):
-    """The attempt came to nothing and the queue is to try again: fal's own retry, with the same id (3)."""
+    """The attempt failed and the queue tries again: fal's own retry, with the same id (3)."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a generation takes at least, in seconds; where in the range follows from the request's body."""
+    """How long a generation takes at least, in seconds. The request's body decides where in the range."""
 
     shortest: float
     longest: float
 
     def seconds(self, job: Job) -> float:
-        """The same body always takes the same time."""
+        """Return the time of a request. The same body always takes the same time."""
         share = hashlib.sha256(job.submission.body).digest()[0] / 255
         return self.shortest + share * (self.longest - self.shortest)
 
@@ -45,7 +45,7 @@ class Made:
 
 
 class Generator:
-    """Makes the outcome of a request."""
+    """What makes the outcome of a request."""
 
     def __init__(self, files: Path, pace: Pace, log: Callable[[str, str], None], drawing: Drawing) -> None:
         self._files = files
@@ -54,7 +54,7 @@ class Generator:
         self._drawing = drawing
 
     async def make(self, job: Job) -> Made:
-        """One attempt. Raises `RequeueError`; is cancelled like any coroutine."""
+        """Make one attempt. Raises `RequeueError`, and can be cancelled like any coroutine."""
         schema = ENDPOINTS.get(job.submission.endpoint)
         if schema is None:
             return Made(errors.unknown_path("/".join(job.submission.endpoint.split("/")[2:])))
@@ -76,7 +76,7 @@ class Generator:
         return await self._draw(job, asked)
 
     def close(self) -> None:
-        """No more generations; those under way were cancelled."""
+        """Stop drawing. Whoever calls this has cancelled the attempts under way."""
         self._drawing.close()
 
     async def _draw(self, job: Job, asked: VideoInput) -> Made:
@@ -98,7 +98,7 @@ class Generator:
 
 
 def _failure(job: Job, units: int) -> Outcome | None:
-    """The failure that the request was asked to end with, if any; ``units`` are what it would have been charged for."""
+    """Return the failure that was asked for, or None. A refused prompt may be charged ``units``."""
     if fault := job.fault("content_policy_violation"):
         return errors.content_policy_violation(job.prompt, units if fault.billed else None)
     if fault := job.fault("generation_error"):

@@ -1,6 +1,7 @@
 """What each of Pika's endpoints takes, and the clip that it asks for (fal-protocol.md, 00.1 and 9).
 
-Images and videos are not fetched: whoever may submit says where they are. Only what cannot be fetched is refused.
+Images and videos are not fetched, since whoever submits can name any address. An address that cannot be fetched is
+refused.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from pydantic_core import PydanticCustomError
 from airflow_provider_pika.emulator.engine.clip import FRAMES_PER_SECOND, Clip
 from airflow_provider_pika.emulator.faults.catalogue import strip_directives
 
+#: Seconds that pikaframes is charged for at least, as two third parties say (00.1).
 SHORTEST_FRAMES_BILLED = 5
-"""Seconds; pikaframes is charged for this many at least, as two third parties say (00.1)."""
 
+#: Seconds of all transitions together.
 LONGEST_FRAMES = 25
-"""Seconds of all transitions together."""
 
 
 def _number(value: Any) -> Any:
-    """Durations came as ``"5"`` in 2025's schemas and as ``5`` in 2026's; both are taken (9)."""
+    """Read a duration. 2025's schemas had ``"5"`` and 2026's have ``5``; both are taken (9)."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
 def _fetchable(url: str) -> str:
-    """fal fetches it when the request runs; which of its types an address like this gets is not established."""
+    """Refuse what cannot be fetched. fal fetches when the request runs; its error type here is not established."""
     if not url.lower().startswith(("https://", "http://", "data:")):
         raise PydanticCustomError("file_download_error", "Failed to download the file.")
     return url
@@ -35,17 +36,17 @@ def _fetchable(url: str) -> str:
 AspectRatio = Literal["16:9", "9:16", "1:1", "4:5", "5:4", "3:2", "2:3"]
 Resolution = Literal["720p", "1080p"]
 FixedDuration = Annotated[Literal[5, 10], BeforeValidator(_number)]
+#: v2.1 and v2 turbo have no enum. Their bounds are not established; the emulator draws up to 30 s.
 FreeDuration = Annotated[int, Field(ge=1, le=30)]
-"""v2.1 and v2 turbo have no enum. Their bounds are not established; 30 s is where we stop drawing."""
 TransitionDuration = Annotated[int, Field(ge=1, le=LONGEST_FRAMES)]
 Url = Annotated[str, AfterValidator(_fetchable)]
 
+#: The negative prompt of those endpoints that have one by default.
 UGLY = "ugly, bad, terrible"
-"""The negative prompt of those endpoints that have one by default."""
 
 
 class VideoInput(BaseModel):
-    """What all the endpoints share. Unknown fields are ignored, as pydantic does by default."""
+    """The input that all endpoints share. Unknown fields are ignored, as pydantic does by default."""
 
     prompt: str | None = None
     negative_prompt: str | None = None
@@ -55,23 +56,24 @@ class VideoInput(BaseModel):
 
     @property
     def seconds(self) -> int:
-        """How long the clip is to be; five seconds for an endpoint that does not ask."""
+        """Return the length of the clip: five seconds for an endpoint that does not ask."""
         duration: int = getattr(self, "duration", 5)
         return duration
 
     @property
     def billable_units(self) -> int:
-        """What ``X-Fal-Billable-Units`` says: seconds of video, or 1 where a price is for a video.
+        """Return what ``X-Fal-Billable-Units`` says: seconds of video, or 1 where a price is for a video.
 
-        It is established for v2.1 and v2 turbo, of which the prices are for a video (00.1). v2.5 and v2.2 have the
-        seconds asked for, which is not: v2.5 has no known price, and of v2.2 the sources disagree.
+        This is established for v2.1 and v2 turbo, which have a price for a video (00.1). It is not for v2.5, which has
+        no known price, and for v2.2, where the sources disagree.
         """
         return 1 if self.priced_per_video else self.seconds
 
     def clip(self) -> Clip:
-        """The clip to draw: the short side is the resolution's number of lines, both sides are even.
+        """Return the clip to draw. Its short side has the resolution's number of lines, and both sides are even.
 
-        It is 16:9 for an endpoint that does not ask: where fal takes the shape of an image, that is not known here.
+        An endpoint without an aspect ratio gets 16:9. Where fal takes the shape of an image, that shape is not known
+        here.
         """
         lines = int(getattr(self, "resolution", "720p").removesuffix("p"))
         across, down = map(int, getattr(self, "aspect_ratio", "16:9").split(":"))
@@ -82,7 +84,7 @@ class VideoInput(BaseModel):
 
 
 class V25TextToVideo(VideoInput):
-    """``v2.5/text-to-video``, as its own page says. It has no aspect ratio: one that is sent changes nothing."""
+    """``v2.5/text-to-video``, as its own page says. It has no aspect ratio, and ignores one that is sent."""
 
     prompt: str
     negative_prompt: str = UGLY
@@ -117,7 +119,7 @@ class V22ImageToVideo(VideoInput):
 
 
 class Pikascenes(V22TextToVideo):
-    """``v2.2/pikascenes``: alone in that its default is 1080p. How many images it takes is not established."""
+    """``v2.2/pikascenes``, the only one with 1080p by default. How many images it takes is not established."""
 
     image_urls: Annotated[list[Url], Field(min_length=1)]
     resolution: Resolution = "1080p"
@@ -125,14 +127,14 @@ class Pikascenes(V22TextToVideo):
 
 
 class Transition(BaseModel):
-    """From one image of pikaframes to the next; ``duration`` is in seconds."""
+    """The transition between two images of pikaframes. ``duration`` is in seconds."""
 
     duration: TransitionDuration = 5
     prompt: str | None = None
 
 
 class Pikaframes(VideoInput):
-    """``v2.2/pikaframes``: two to five images, and as long as the transitions between them. It has no ``duration``."""
+    """``v2.2/pikaframes``: two to five images, as long as the transitions between them. It has no ``duration``."""
 
     image_urls: Annotated[list[Url], Field(min_length=2, max_length=5)]
     transitions: list[Transition] | None = None
@@ -148,13 +150,13 @@ class Pikaframes(VideoInput):
 
     @property
     def seconds(self) -> int:
-        """Of all transitions together."""
+        """Return the length of all transitions together."""
         transitions = self.transitions or [Transition()] * (len(self.image_urls) - 1)
         return sum(transition.duration for transition in transitions)
 
     @property
     def billable_units(self) -> int:
-        """Its seconds, but never less than five."""
+        """Return its seconds, but never less than five."""
         return max(self.seconds, SHORTEST_FRAMES_BILLED)
 
 
@@ -183,7 +185,7 @@ class V21ImageToVideo(VideoInput):
 
 
 class Pikaswaps(VideoInput):
-    """``v2/pikaswaps``: as long as its source, which is not fetched, and so five seconds here."""
+    """``v2/pikaswaps``. fal's clip is as long as its source; here it is five seconds, since nothing is fetched."""
 
     priced_per_video: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""A request as it came in, as it stands, and what came of it."""
+"""A request as it was submitted, as it stands, its outcome, and how long that is kept."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydantic_core import from_json
 
 from airflow_provider_pika.emulator.faults.catalogue import Fault
 
+#: fal has these three states and no other (fal-protocol.md 2.2).
 State = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
-"""fal has these three and no other (fal-protocol.md 2.2)."""
 
 Via = Literal["queue", "run"]
 
@@ -31,13 +31,13 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether this is the model's output."""
+        """Tell whether this is the model's output."""
         return self.status_code == 200
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A request as it came in. Times are unix seconds; ``start_by`` is the caller's start deadline."""
+    """A request as it was submitted. ``start_after`` is the caller's start timeout, in seconds."""
 
     endpoint: str
     origin: str
@@ -51,7 +51,7 @@ class Submission:
 
     @property
     def input(self) -> Any:
-        """The body as JSON, or None if it is not JSON. Strict, since what is read here is sent out as JSON again."""
+        """Return the body as JSON, or None. NaN and Infinity are refused, since this is sent out as JSON again."""
         try:
             return from_json(self.body, allow_inf_nan=False)
         except ValueError:
@@ -59,14 +59,14 @@ class Submission:
 
     @property
     def prompt(self) -> str:
-        """The prompt, or an empty string if the body has none."""
+        """Return the prompt, or an empty string if the body has none."""
         prompt = self.input.get("prompt") if isinstance(self.input, dict) else None
         return prompt if isinstance(prompt, str) else ""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request as it stands. Times are unix seconds."""
+    """A request as it stands; ``Request`` is the HTTP one. Times are unix seconds."""
 
     seq: int
     id: str
@@ -82,52 +82,52 @@ class Job:
     file: str | None
 
     def fault(self, name: str) -> Fault | None:
-        """The generation fault of this name that the request runs under, if any."""
+        """Return the generation fault of this name that the request runs under, or None."""
         return next((fault for fault in self.faults if fault.fault == name), None)
 
 
+#: A result of so many bytes is kept for a shorter time. fal's "10 KB" may be 10240 of them.
 LARGE = 10_000
-"""Bytes of a result from which on it is kept for a shorter time. fal's "10 KB" may be 10240 of them."""
 
+#: Of the time that other results are kept: six minutes of an hour.
 SHARE_OF_LARGE = 0.1
-"""Of the time that other results are kept: six minutes of an hour."""
 
 
 @dataclass(frozen=True)
 class Retention:
-    """In seconds from the end of a request.
+    """How long an outcome is kept, in seconds from the end of its request (fal-protocol.md N6).
 
     :param results: in the queue, for all requests.
-    :param payloads: in the payload storage, for those that do not forbid it with ``X-Fal-Store-IO: 0``.
+    :param payloads: in the payload storage, for requests that do not forbid it with ``X-Fal-Store-IO: 0``.
     """
 
     results: float
     payloads: float
 
     def of_queue(self, outcome: Outcome) -> float:
-        """For how long the queue itself has it; for as long, a webhook is tried (5)."""
+        """Return for how long the queue has the result. A webhook is tried for as long (5)."""
         large = len(json.dumps(outcome.body).encode()) >= LARGE
         return self.results * SHARE_OF_LARGE if large else self.results
 
     def of_result(self, job: Job, outcome: Outcome) -> float:
-        """For how long the result call answers: a stored result stays as long as the storage keeps it."""
+        """Return for how long the result call answers: a stored result, for as long as it is stored."""
         kept = self.of_queue(outcome)
         return max(kept, self.payloads) if job.submission.keep_io else kept
 
     def shows_payloads(self, job: Job, now: float) -> bool:
-        """Whether the request history still has input and output."""
+        """Tell whether the request history still has input and output."""
         return job.submission.keep_io and (job.ended_at is None or now <= job.ended_at + self.payloads)
 
 
 def new_request_id(now: float) -> str:
-    """A UUID of version 7, as fal's are since 2026 (1.3): they sort by time."""
+    """Return a UUID of version 7, as fal's are since 2026 (1.3). They sort by time."""
     value = int(now * 1000) << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     return str(UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
 
 
 def job_of(row: sqlite3.Row) -> Job:
-    """A row of the table ``requests`` as a `Job`."""
+    """Return a row of the table ``requests`` as a `Job`."""
     submission = Submission(
         endpoint=row["endpoint"],
         origin=row["origin"],

@@ -15,15 +15,15 @@ from airflow_provider_pika.emulator.faults.registry import FaultRegistry
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.1
-"""Seconds between looks at the queue when nothing else wakes the runners: how exact a start deadline is."""
+#: Seconds between two checks of the queue when nothing else wakes the runners. A start deadline is as exact.
+CHECK_EVERY = 0.1
 
+#: Seconds before a requeued request may start again. fal's backoff is not established.
 REQUEUE_PAUSE = 1.0
-"""Seconds before a requeued request may start again. fal's backoff is not established."""
 
 
 class Runners:
-    """Claims requests, runs them, and ends them: whatever ends a request ends here."""
+    """Claims requests, runs them, and ends them. Whatever ends a request ends it here."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class Runners:
 
     @property
     def full(self) -> bool:
-        """Whether as many run as may run at once."""
+        """Tell whether as many requests run as may run at once."""
         return len(self._running) >= self._capacity
 
     def wake(self) -> None:
-        """There is something new in the queue."""
+        """Look for new requests in the queue now."""
         self._woken.set()
 
     async def serve(self) -> None:
-        """Take requests from the queue until cancelled; then stop what runs, which the next start takes up again."""
+        """Take requests from the queue until cancelled. Then stop what runs; the next start runs it again."""
         self._recover()
         try:
             while True:
@@ -61,7 +61,7 @@ class Runners:
                     self._take(job)
                 self._woken.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), LOOK_EVERY)
+                    await asyncio.wait_for(self._woken.wait(), CHECK_EVERY)
         finally:
             tasks = list(self._running.values())
             for task in tasks:
@@ -70,14 +70,14 @@ class Runners:
             self._generator.close()
 
     async def run_now(self, job: Job) -> Job:
-        """Run a synchronous request without queueing; returns the request as it ended."""
+        """Run a synchronous request without queueing, and return it as it ended."""
         self._take(job)
         if (task := self._running.get(job.id)) is not None:
             await asyncio.wait([task])
         return self._store.get(job.id)
 
     def cancel(self, job: Job, outcome: Outcome | None = None) -> None:
-        """Take a request out of the queue, or signal its runner, which honours it unless ``ignore_cancel`` is set."""
+        """Take a request out of the queue, or signal its runner, which stops unless ``ignore_cancel`` is set."""
         if job.state == "IN_QUEUE":
             self._end(job, Made(errors.cancelled_in_queue()))
         elif not job.fault("ignore_cancel") and (task := self._running.get(job.id)) is not None:
@@ -85,7 +85,7 @@ class Runners:
             task.cancel()
 
     def _recover(self) -> None:
-        """What a runner had when the process died goes back to its place; a synchronous caller is gone for good."""
+        """Put back what a runner had when the process died, and end what a synchronous caller had waited for."""
         for job in self._store.running():
             if job.submission.via == "queue":
                 self._store.requeue(job, pause=0)
@@ -104,7 +104,7 @@ class Runners:
             return
         task = asyncio.create_task(self._run(job), name=job.id)
         self._running[job.id] = task
-        # Not in a `finally` of the task: a task that is cancelled before its first step never gets there.
+        # A `finally` in the task would not do: a task that is cancelled before its first step never gets there.
         task.add_done_callback(lambda _: self._settle(job))
 
     async def _run(self, job: Job) -> None:
@@ -124,7 +124,7 @@ class Runners:
         self._store.requeue(job, REQUEUE_PAUSE)
 
     def _settle(self, job: Job) -> None:
-        """The task is over. Without an outcome it was cancelled: by a caller, or because the emulator stops."""
+        """Clean up after a task. One without an outcome was cancelled by a caller, or the emulator stops."""
         del self._running[job.id]
         outcome = self._cancelled.pop(job.id, None)
         if outcome is not None and self._store.get(job.id).state != "COMPLETED":

@@ -12,23 +12,23 @@ from airflow_provider_pika.emulator.engine.changes import QUEUE, Changes
 from airflow_provider_pika.emulator.engine.records import Job, Outcome, State, Submission, job_of, new_request_id
 from airflow_provider_pika.emulator.faults.catalogue import Fault
 
+#: Seconds that a log line is visible. fal's logs are a moving window (2.2) of a length that is not established.
 LOG_WINDOW = 10.0
-"""Seconds that a log line stays in sight: fal's logs are a moving window (2.2); its length is not established."""
 
 
 class Store:
-    """The requests in the database, and the moves between their states; ``changes`` tells of every move and line."""
+    """The requests in the database, and their moves between states. ``changes`` tells of every move and log line."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self.changes = Changes()
 
     def transaction(self) -> AbstractContextManager[None]:
-        """What is written inside is kept together, or not at all."""
+        """Keep all that is written inside, or nothing of it."""
         return self._db.transaction()
 
     def add(self, submission: Submission, state: State = "IN_QUEUE") -> Job:
-        """Accept a request. Never deduplicated: two equal submissions are two requests (3)."""
+        """Accept a request. Two equal submissions are two requests, as at fal (3)."""
         now = time.time()
         values = {
             "id": new_request_id(now),
@@ -51,33 +51,33 @@ class Store:
         return self.get(str(values["id"]))
 
     def find(self, request_id: str) -> Job | None:
-        """The request of this id, or None."""
+        """Return the request of this id, or None."""
         row = self._db.row("SELECT * FROM requests WHERE id = ?", request_id)
         return None if row is None else job_of(row)
 
     def get(self, request_id: str) -> Job:
-        """The request of this id; `KeyError` if there is none."""
+        """Return the request of this id. Raises `KeyError` if there is none."""
         if (job := self.find(request_id)) is None:
             raise KeyError(request_id)
         return job
 
     def by_file(self, file: str) -> Job | None:
-        """The request whose result is this file, or None."""
+        """Return the request whose result is this file, or None."""
         row = self._db.row("SELECT * FROM requests WHERE file = ?", file)
         return None if row is None else job_of(row)
 
     def all(self, prompt: str = "", since: float = 0.0) -> list[Job]:
-        """Every request whose prompt contains this text, sent at ``since`` (unix seconds) or later, oldest first."""
+        """Return the requests with this in their prompt, sent at ``since`` (unix seconds) or later, oldest first."""
         rows = self._db.rows("SELECT * FROM requests WHERE sent_at >= ? ORDER BY seq", since)
         return [job_of(row) for row in rows if prompt in row["prompt"]]
 
     def queue_length(self) -> int:
-        """How many wait."""
+        """Return how many requests wait."""
         row = self._db.row("SELECT COUNT(*) FROM requests WHERE state = 'IN_QUEUE'")
         return int(row[0]) if row else 0
 
     def position(self, job: Job) -> int:
-        """How many wait ahead of it: 0 is the next (2.2)."""
+        """Return how many requests wait ahead of this one: 0 is the next (2.2)."""
         row = self._db.row(
             "SELECT COUNT(*) FROM requests WHERE state = 'IN_QUEUE' AND (low_priority, seq) < (?, ?)",
             job.submission.low_priority,
@@ -86,7 +86,7 @@ class Store:
         return int(row[0]) if row else 0
 
     def claim(self) -> Job | None:
-        """The next request in line, or None: those of normal priority first, then in the order they came."""
+        """Return the next request in line, or None. Those of normal priority come first, then the oldest."""
         row = self._db.row(
             "SELECT id FROM requests WHERE state = 'IN_QUEUE' AND not_before <= ? ORDER BY low_priority, seq",
             time.time(),
@@ -94,7 +94,7 @@ class Store:
         return None if row is None else self.get(row["id"])
 
     def start(self, job: Job, faults: list[Fault]) -> Job:
-        """Note that a runner has it, and the faults it runs under."""
+        """Note that a runner has the request, and the faults it runs under."""
         self._db.execute(
             "UPDATE requests SET state = 'IN_PROGRESS', started_at = ?, attempts = attempts + 1, faults = ?"
             " WHERE id = ?",
@@ -106,7 +106,7 @@ class Store:
         return self.get(job.id)
 
     def requeue(self, job: Job, pause: float) -> None:
-        """Put a running request back in its old place, not to be claimed for ``pause`` seconds; the id stays (3)."""
+        """Put a running request back in its old place. No runner takes it for ``pause`` seconds; the id stays (3)."""
         self._db.execute(
             "UPDATE requests SET state = 'IN_QUEUE', started_at = NULL, not_before = ? WHERE id = ?",
             time.time() + pause,
@@ -115,7 +115,7 @@ class Store:
         self.changes.tell(job.id, QUEUE)
 
     def finish(self, job: Job, outcome: Outcome, file: str | None = None) -> Job:
-        """Write down what came of it."""
+        """Note the outcome of the request."""
         self._db.execute(
             "UPDATE requests SET state = 'COMPLETED', ended_at = ?, outcome = ?, status_code = ?, file = ?"
             " WHERE id = ? AND state != 'COMPLETED'",
@@ -129,14 +129,14 @@ class Store:
         return self.get(job.id)
 
     def overdue(self) -> list[Job]:
-        """The waiting requests whose start deadline has passed."""
-        # Asked ten times a second at least: left alone, SQLite reads all that wait, deadline or none.
+        """Return the waiting requests whose start deadline has passed."""
+        # This is asked ten times a second at least. Without the index, SQLite reads all that wait, deadline or none.
         table = "requests INDEXED BY requests_by_deadline"
         query = f"SELECT * FROM {table} WHERE state = 'IN_QUEUE' AND start_by < ?"  # noqa: S608
         return [job_of(row) for row in self._db.rows(query, time.time())]
 
     def running(self) -> list[Job]:
-        """The requests that a runner has, or had when the process died."""
+        """Return the requests that a runner has, or had when the process died."""
         return [job_of(row) for row in self._db.rows("SELECT * FROM requests WHERE state = 'IN_PROGRESS'")]
 
     def log(self, request_id: str, message: str, level: str = "INFO") -> None:
@@ -145,7 +145,7 @@ class Store:
         self.changes.tell(request_id)
 
     def logs(self, job: Job, after: int = 0) -> list[sqlite3.Row]:
-        """The log lines still in sight, with ``number``s above ``after``; the window stops when the request ends."""
+        """Return the visible log lines with ``number`` above ``after``. The window stops when the request ends."""
         since = (job.ended_at or time.time()) - LOG_WINDOW
         query = "SELECT rowid AS number, * FROM logs WHERE request_id = ? AND at > ? AND rowid > ? ORDER BY rowid"
         return self._db.rows(query, job.id, since, after)

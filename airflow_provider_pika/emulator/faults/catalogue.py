@@ -1,4 +1,4 @@
-"""The faults that can be asked for: as JSON in the admin call, or as ``[[...]]`` in a prompt."""
+"""The faults that can be asked for, as JSON in the admin call, or as ``[[...]]`` in a prompt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 Operation = Literal["submit", "status", "stream", "result", "cancel", "file", "history", "run"]
 
+#: Answered before anything is processed, so that no request comes of it.
 RefusalName = Literal[
     "reset",
     "http_403",
@@ -21,14 +22,14 @@ RefusalName = Literal[
     "locked",
     "redirect",
 ]
-"""Answered before anything is processed: no request comes of it."""
 
+#: The request is processed as usual; what goes wrong is the reply.
 ReplyName = Literal["lost_reply", "stall", "malformed"]
-"""Processed as usual; what goes wrong is the reply."""
 
+#: What goes wrong with one reply of a result file, and with no other reply.
 DownloadName = Literal["reset_midway", "stall_midway", "wrong_content_length", "no_ranges", "changed_file"]
-"""What goes wrong with one reply of a result file, and with no other."""
 
+#: What becomes of an accepted request.
 GenerationName = Literal[
     "content_policy_violation",
     "generation_error",
@@ -49,12 +50,12 @@ GenerationName = Literal[
     "ignore_cancel",
     "webhook_payload_error",
 ]
-"""What becomes of an accepted request."""
 
 REFUSALS = frozenset(get_args(RefusalName))
 DOWNLOAD_FAULTS = frozenset(get_args(DownloadName))
 GENERATION_FAULTS = frozenset(get_args(GenerationName))
 
+#: The options of a fault, besides ``times``, ``match`` and (for faults of an exchange) ``on``.
 OPTIONS: dict[str, frozenset[str]] = {
     "stall": frozenset({"seconds"}),
     "http_429": frozenset({"retry_after"}),
@@ -70,19 +71,18 @@ OPTIONS: dict[str, frozenset[str]] = {
     "reset_midway": frozenset({"bytes"}),
     "stall_midway": frozenset({"bytes", "seconds"}),
 }
-"""The options of a fault, beyond ``times``, ``match`` and (for the operation faults) ``on``."""
 
+#: Defaults of options that differ from those of the other faults.
 DEFAULTS: dict[str, dict[str, object]] = {
     "large_file": {"bytes": 1_000_000_000},
     **{name: {"on": "file"} for name in DOWNLOAD_FAULTS},
 }
-"""Where the default of an option is another than for the rest."""
 
 DIRECTIVE = re.compile(r"\[\[\s*(\w+)((?:\s+\w+=[^\s\]]+)*)\s*\]\]")
 
 
 class Fault(BaseModel):
-    """One fault as somebody asked for it. Times and bytes are counts, ``seconds`` and ``retry_after`` are seconds."""
+    """One fault as it was asked for. Times and bytes are counts, ``seconds`` and ``retry_after`` are seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -123,32 +123,32 @@ class Fault(BaseModel):
 
     @property
     def is_download(self) -> bool:
-        """Whether it befalls a result file on its way."""
+        """Tell whether it strikes the download of a result file."""
         return self.fault in DOWNLOAD_FAULTS
 
     @property
     def is_generation(self) -> bool:
-        """Whether it befalls the request itself rather than one HTTP exchange."""
+        """Tell whether it strikes the request itself rather than one HTTP exchange."""
         return self.fault in GENERATION_FAULTS
 
     @property
     def is_refusal(self) -> bool:
-        """Whether it strikes before anything is processed."""
+        """Tell whether it strikes before anything is processed."""
         return self.fault in REFUSALS and not self.accepted
 
 
 def parse_prompt(prompt: str) -> list[Fault]:
-    """The faults that a prompt asks for, in order. What is not a fault we know is text, and stays text."""
+    """Return the faults that a prompt asks for, in order. What is no known fault stays text."""
     return [fault for match in DIRECTIVE.finditer(prompt) if (fault := _parse_directive(match)) is not None]
 
 
 def unknown_directives(prompt: str) -> list[str]:
-    """What looks like a fault in a prompt and is none: misspelt, most likely."""
+    """Return what looks like a fault in a prompt and is none, most likely misspelt."""
     return [match[0] for match in DIRECTIVE.finditer(prompt) if _parse_directive(match) is None]
 
 
 def strip_directives(prompt: str) -> str:
-    """The prompt without its faults: what is drawn, so that a faulty run makes the same picture as a clean one."""
+    """Return the prompt without its faults. It is drawn, so a faulty run makes the same picture as a clean one."""
     text = DIRECTIVE.sub(lambda match: match[0] if _parse_directive(match) is None else " ", prompt)
     return " ".join(text.split())
 

@@ -1,4 +1,4 @@
-"""Result files that go wrong on their way. Each wraps a reply that knows ranges, and leaves those to it."""
+"""Downloads of result files that go wrong. Each wraps a reply that handles ranges by itself."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from starlette.types import Message, Receive, Scope, Send
 from airflow_provider_pika.emulator.faults.catalogue import Fault
 from airflow_provider_pika.emulator.http.transport import Wrapped, client_gone, gone_within, received, reset
 
+#: Bytes that are announced and never come.
 SURPLUS = 1000
-"""Bytes that are announced and never come."""
 
 CHANGED_ETAG = '"changed"'
 CHANGED_AT = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 class Midway(Wrapped):
-    """Sends ``count`` bytes of the body; if there are more it is ``struck``, and goes on if it can."""
+    """Sends ``count`` bytes of the body. If there are more it is ``struck``, and then goes on if it can."""
 
     def __init__(self, reply: Response, count: int, struck: Callable[[Scope, Receive], Awaitable[object]]) -> None:
         super().__init__(reply)
@@ -29,7 +29,7 @@ class Midway(Wrapped):
         self._over = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count what is sent."""
+        """Send the reply, and count its bytes."""
 
         async def counted(message: Message) -> None:
             body = message.get("body", b"")
@@ -48,7 +48,7 @@ class Overstated(Wrapped):
     """Announces more bytes than it sends, and closes the connection after the last."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """uvicorn is never told of the end, since it checks the length; only a HEAD has nothing to check."""
+        """Send the reply, and keep its end from uvicorn, which checks the length. A HEAD has nothing to check."""
 
         async def overstated(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -66,18 +66,21 @@ class Overstated(Wrapped):
 
 
 class WithoutRanges(Wrapped):
-    """The whole, whatever was asked for."""
+    """The whole file, whatever range was asked for."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hide that a range was asked for."""
+        """Send the reply as if no range was asked for."""
         await self._reply(_without(scope, "range", "if-range"), receive, send)
 
 
 class Changed(Wrapped):
-    """As if the file were another by now: with another ETag and another date."""
+    """The file as if it had changed: it has another ETag and another date."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A range on the condition that nothing has changed is the whole, unless the client knows of the change."""
+        """Send the changed file: whole, if a range was on the condition that nothing has changed.
+
+        A client that knows the new ETag or date gets its range.
+        """
 
         async def changed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -92,14 +95,14 @@ class Changed(Wrapped):
 
 
 class Trickling(Wrapped):
-    """So many bytes a second, in ten pieces."""
+    """The file at so many bytes a second, in ten pieces."""
 
     def __init__(self, reply: Response, bytes_per_second: int) -> None:
         super().__init__(reply)
         self._rate = bytes_per_second
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Cut each message's body into pieces."""
+        """Send each message's body in pieces."""
         size = max(self._rate // 10, 1)
 
         async def trickled(message: Message) -> None:
@@ -115,7 +118,7 @@ class Trickling(Wrapped):
 
 
 def spoiled_download(fault: Fault, reply: Response) -> Response:
-    """The reply as this download fault leaves it."""
+    """Return the reply as this download fault leaves it."""
     match fault.fault:
         case "reset_midway":
             return Midway(reply, fault.bytes, _reset)
@@ -138,6 +141,6 @@ async def _reset(scope: Scope, receive: Receive) -> None:
 
 
 def _without(scope: Scope, *names: str) -> Scope:
-    """The same request without these headers."""
+    """Return the same request without these headers."""
     hidden = {name.encode() for name in names}
     return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name not in hidden]}

@@ -1,4 +1,4 @@
-"""Which fault strikes now: those set by the admin call first, then those in the prompt, as often as asked for."""
+"""Which fault strikes next: those of the admin call first, then those in the prompt, as often as asked for."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from airflow_provider_pika.emulator.faults.catalogue import Fault, Operation, pa
 
 @dataclass(frozen=True)
 class Subject:
-    """What an exchange is about: a prompt, and the key under which its directives' uses are counted."""
+    """What an exchange is about: a prompt, and the key under which the uses of its faults are counted."""
 
     prompt: str
     key: str
 
 
 def body_key(endpoint: str, body: bytes) -> str:
-    """The key of a submission that has no request id yet: the same body to the same endpoint is the same key."""
+    """Return the key of a submission without a request id. The same body to the same endpoint has the same key."""
     return hashlib.sha256(endpoint.encode() + b"\n" + body).hexdigest()
 
 
 class FaultRegistry:
-    """The faults set by the admin call, and how often each directive of a prompt was used up."""
+    """The faults set by the admin call, and how often each fault of a prompt was used up."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def set(self, fault: Fault) -> None:
-        """From now on, ``fault.times`` times."""
+        """Let the fault strike from now on, ``fault.times`` times."""
         spec = fault.model_dump_json(exclude_unset=True)
         self._db.execute("INSERT INTO faults (spec, left) VALUES (?, ?)", spec, fault.times)
 
     def pending(self) -> list[dict[str, Any]]:
-        """The faults still to come, each with how many times are ``left``."""
+        """Return the faults still to come, each with how many times are ``left``."""
         return [{**fault.model_dump(), "left": left} for _, fault, left in self._pending()]
 
     def clear(self, match: str = "") -> None:
-        """Forget all that was set, or what was set with this ``match``. What prompts ask for stays with them."""
+        """Forget all faults that were set, or those set with this ``match``. Faults in prompts stay."""
         for number, fault, _ in self._pending():
             if not match or fault.match == match:
                 self._db.execute("DELETE FROM faults WHERE id = ?", number)
 
     def take(self, operation: Operation, subjects: Iterable[Subject]) -> Fault | None:
-        """The fault that strikes this exchange, used up once by this very call; None if none does."""
+        """Return the fault that strikes this exchange, or None. This call uses it up once."""
         subjects = list(subjects)
         for number, fault, left in self._pending():
             if fault.is_generation or fault.on != operation:
@@ -57,7 +57,7 @@ class FaultRegistry:
         return next((f for s in subjects if (f := self._take_directive(operation, s)) is not None), None)
 
     def for_request(self, prompt: str) -> list[Fault]:
-        """The generation faults that a request runs under, asked as it starts; a prompt's strike every time."""
+        """Return the generation faults of a request that starts. Those in its prompt strike every time."""
         taken = [fault for fault in parse_prompt(prompt) if fault.is_generation]
         for number, fault, left in self._pending():
             if fault.is_generation and fault.match in prompt:
@@ -66,7 +66,7 @@ class FaultRegistry:
         return taken
 
     def forget(self, key: str) -> None:
-        """Start counting a submission's directives anew, so that the same prompt behaves the same in the next run."""
+        """Count a submission's faults anew, so that the same prompt behaves the same in the next run."""
         self._db.execute("DELETE FROM fault_uses WHERE subject = ?", key)
 
     def _pending(self) -> list[tuple[int, Fault, int]]:

@@ -1,4 +1,4 @@
-"""What a file fault makes of a clip once it is drawn. The result goes on naming the good file's size."""
+"""What a file fault does to a clip that was drawn. The result still names the good file's size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ HTML_PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h
 FILE_FAULTS = ("large_file", "html_file", "broken_file", "truncated_file")
 
 BOX_HEADER = 8
+#: From this size on, a box of an MP4 has its size in 64 bits, behind its name.
 LONG_BOX = 2**32
-"""From this size on a box of an MP4 has it in 64 bits, behind its name."""
 
 
 def finish_file(faults: Sequence[Fault], drawn: Path, own: Path) -> int:
-    """Spoil the request's ``own`` file if asked to; the size to name. What was ``drawn`` may be for others too."""
+    """Spoil the request's ``own`` file if asked to, and return the size that the result names.
+
+    The file that was ``drawn`` may be that of other requests, too, and stays as it is.
+    """
     asked = {fault.fault: fault for fault in reversed(faults) if fault.fault in FILE_FAULTS}
     if not asked:
         return drawn.stat().st_size
@@ -40,7 +43,7 @@ def finish_file(faults: Sequence[Fault], drawn: Path, own: Path) -> int:
 
 
 def enlarge(path: Path, size: int) -> None:
-    """Bring an MP4 to this size with a ``free`` box, which players skip: a hole, which takes no room on the disk."""
+    """Bring an MP4 to this size with a ``free`` box, which players skip. It takes no room on the disk."""
     box = size - path.stat().st_size
     if box < BOX_HEADER:
         return
@@ -50,6 +53,6 @@ def enlarge(path: Path, size: int) -> None:
 
 
 def _blank(path: Path, size: int) -> None:
-    """Zeros: random bytes are a video to some decoder, one time in two hundred."""
+    """Fill the file with zeros. Some decoder takes random bytes for a video, one time in two hundred."""
     with path.open("wb") as file:
         file.truncate(size)

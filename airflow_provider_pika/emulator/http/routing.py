@@ -1,4 +1,4 @@
-"""Which app answers: that of the host that a request names, or else that of the port that it came to."""
+"""Which app answers: the app of the host that a request names, or else of the port that it came to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ NO_WEBSOCKET = "The emulator serves no WebSocket, and so none of fal's realtime 
 
 
 class Router:
-    """
-    Hands each request to its app. fal's hosts have the same paths, and a client may take one port for all of them.
+    """Hands each request to its app. fal's hosts have the same paths, and a client may use one port for all of them.
 
     :param local: for the emulator's own names and addresses, and for the lifespan.
-    :param by_port: for those names too, on a port where something else than ``local`` answers.
+    :param by_port: for those names on a port where another app than ``local`` answers.
     :param by_name: for fal's own host names, on any port.
     """
 

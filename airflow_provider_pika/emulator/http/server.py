@@ -12,15 +12,15 @@ from starlette.types import ASGIApp
 from airflow_provider_pika.emulator.http.tls import ServerCertificate
 from airflow_provider_pika.emulator.http.transport import AbortableProtocol
 
+#: Connections that may wait to be accepted.
 BACKLOG = 512
-"""Connections that may wait to be accepted."""
 
+#: Seconds that uvicorn waits for replies under way, after their connections were dropped.
 LAST_RESORT = 1
-"""Seconds that uvicorn waits for replies under way, once their connections were dropped."""
 
 
 class Server(uvicorn.Server):
-    """Says when it listens, and does not wait for stalled replies when it stops."""
+    """A server that says when it listens, and does not wait for stalled replies when it stops."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -32,16 +32,16 @@ class Server(uvicorn.Server):
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drop every connection first: whoever waits for a reply, on either side, stops waiting."""
+        """Drop every connection first, so that nobody waits for a reply any more."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; 0 is any free port. Raises `OSError` if the address cannot be had."""
+    """Return a listening socket; 0 is any free port. Raises `OSError` if the address cannot be had."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without, each reply takes 40 ms more.
+    # asyncio sets TCP_NODELAY only where the protocol is named. Without it, each reply takes 40 ms more.
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -54,7 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def create_server(app: ASGIApp, certificate: ServerCertificate | None, on_ready: Callable[[], None]) -> Server:
-    """A server of this app, over https if there is a certificate; its own log is for warnings."""
+    """Return a server of this app, over https if there is a certificate. Its own log has warnings only."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
         app,

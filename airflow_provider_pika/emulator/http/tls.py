@@ -18,7 +18,7 @@ VALID_BEFORE, VALID_FOR = timedelta(days=1), timedelta(days=365)
 
 
 class UncertifiableNameError(Exception):
-    """A host has a name that no certificate can have; the text says which, and what to do."""
+    """A host has a name that no certificate can have. The text says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ServerCertificate:
 
 
 def _authority(certificate: Path, key: Path) -> CA:
-    """Read the CA in these two files, or make it: what trusts it goes on trusting it after a restart."""
+    """Read the CA in these two files, or make it. After a restart it is the same, and so still trusted."""
     if not (certificate.exists() and key.exists()):
         made = CA(organization_name="fal emulator", organization_unit_name="fal emulator CA", path_length=0)
         _write_private(key, made.private_key_pem.bytes())

@@ -1,4 +1,4 @@
-"""The command line: what it prints when it listens, and one line for whatever keeps it from it."""
+"""The command line: what it prints when it listens, and one line for whatever prevents that."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.emulator import RunningEmulator
 
 
 def fail(*arguments: str) -> str:
-    """Run it to its end, which must be a 2 with one line on stderr and nothing else; that line."""
+    """Run it to its end: exit code 2 and nothing but one line on stderr, which is returned."""
     command = [sys.executable, "-m", "airflow_provider_pika.emulator", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (2, "")
@@ -92,7 +92,7 @@ def test_a_bad_option_is_named(arguments: list[str], hint: str) -> None:
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
-    """A module of that name which cannot be imported is what an environment without the extra looks like."""
+    """Without the extra, a module of that name cannot be imported."""
     program = (
         "import sys; sys.modules['av'] = None\n"
         "from airflow_provider_pika.emulator.__main__ import main\n"

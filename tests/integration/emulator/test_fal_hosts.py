@@ -1,4 +1,4 @@
-"""fal's own host names on one port, over TLS: what a client with built-in hosts finds where, and what it is told."""
+"""fal's own host names on one port, over TLS: what each serves, and what it says of the rest."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ask(fal: RunningEmulator, url: str, method: str = "GET", **options: Any) -> 
 
 
 def finish(fal: RunningEmulator, host: str = "queue.fal.run") -> dict[str, Any]:
-    """Submit, and wait for the end; the answer to the submission."""
+    """Submit, wait for the end, and return the answer to the submission."""
     submitted: dict[str, Any] = ask(fal, f"https://{host}/{ENDPOINT}", "POST", json={"prompt": "a cat"}).json()
     until(lambda: ask(fal, submitted["status_url"]).json()["status"] == "COMPLETED", "the end", 20.0)
     return submitted

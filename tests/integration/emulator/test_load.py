@@ -1,4 +1,4 @@
-"""Fit for a load test: rendering turned off, thousands of requests at once, and the exact times of each."""
+"""Load tests: rendering turned off, thousands of requests at once, and the exact times of each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.integration.emulator.talk import ENDPOINT, Caller
 from tests.integration.emulator.test_files import measure
 from tests.support.emulator import RunningEmulator
 
+#: What a generation takes here.
 SECONDS = 0.45
-"""What a generation takes here."""
 
 STREAMS = 200
 
@@ -34,7 +34,7 @@ def unrendered(tmp_path: Path) -> Iterator[RunningEmulator]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process has used so far; /proc counts in hundredths of a second."""
+    """Return the CPU time of the process so far. /proc counts in hundredths of a second."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
@@ -58,7 +58,7 @@ def test_without_rendering_a_generation_still_takes_its_time(unrendered: Running
 
 
 def test_without_rendering_hundreds_run_at_once(unrendered: RunningEmulator) -> None:
-    """Were they to wait for each other's threads, it would take a minute."""
+    """If they waited for each other's threads, it would take a minute."""
     caller = Caller(unrendered)
     began = time.monotonic()
     requests = [caller.submit(f"cat {number}", seed=number) for number in range(200)]
@@ -168,7 +168,7 @@ def test_ten_thousand_requests_are_listed_in_one_quick_call(tmp_path: Path) -> N
 
 
 def test_it_does_without_the_quick_parser() -> None:
-    """It comes with Airflow, but not with the extra alone."""
+    """The parser comes with Airflow, but not with the extra alone."""
     code = (
         "import sys; sys.modules['httptools'] = None\n"
         "from airflow_provider_pika.emulator.http.transport import AbortableProtocol\n"

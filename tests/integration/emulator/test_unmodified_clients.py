@@ -61,6 +61,7 @@ console.log(result.data);
 console.log(result.requestId);
 """  # noqa: E501
 
+#: The JavaScript client has no setting for its hosts, so this changes them in ``fetch``.
 REDIRECT = """
 const hosts = { "https://queue.fal.run/": process.env.QUEUE_URL, "https://fal.run/": process.env.RUN_URL };
 const send = globalThis.fetch;
@@ -71,7 +72,6 @@ globalThis.fetch = (input, init) => {
   return send(hosts[host] + "/" + url.slice(host.length), init);
 };
 """
-"""The JavaScript client has no setting for its hosts, so that they are changed under its feet, in ``fetch``."""
 
 #: In place of a line in the hosts file and of port 443, which a test may not have: fal's names lead to the emulator,
 #: and no other name leads anywhere.
@@ -182,7 +182,7 @@ def fal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
 
 @pytest.fixture
 def environment(fal: RunningEmulator, tmp_path: Path) -> dict[str, str]:
-    """What a user sets to point fal's clients at an emulator, and nothing of this machine's own fal settings."""
+    """Return what a user sets to point fal's clients at an emulator, without this machine's own fal settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FAL_")}
     return {
         **kept,
@@ -201,14 +201,14 @@ def environment(fal: RunningEmulator, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def built_in(fal: RunningEmulator, environment: dict[str, str]) -> dict[str, str]:
-    """What is left to set where fal's hosts lead to the emulator: the CA, and nothing about hosts."""
+    """Return what is left to set where fal's hosts lead to the emulator: the CA, and nothing about hosts."""
     ours = ("FAL_QUEUE_RUN_HOST", "FAL_RUN_HOST", "QUEUE_URL", "RUN_URL")
     kept = {name: value for name, value in environment.items() if name not in ours}
     return {**kept, "PORT": fal.queue_url.rsplit(":", 1)[1], "NO_PROXY": "*"}
 
 
 def said(command: list[str], environment: Mapping[str, str], folder: Path) -> str:
-    """What a program prints, if it ends well."""
+    """Run a program that must end well, and return what it prints."""
     done = subprocess.run(
         command, env=dict(environment), cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
@@ -236,7 +236,7 @@ def test_the_python_example_works(fal: RunningEmulator, environment: dict[str, s
 
 @pytest.fixture(scope="module")
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with fal's JavaScript client and the example."""
+    """Return a folder with fal's JavaScript client and the example."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("node and npm are not on the PATH")
@@ -301,7 +301,7 @@ def test_the_asynchronous_client_subscribes_and_cancels(
 def test_a_client_that_repeats_a_lost_submission_pays_twice(
     fal: RunningEmulator, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Why this project does not submit with fal_client: it repeats the POST when the reply is lost."""
+    """fal_client repeats the POST when the reply is lost, so this project does not submit with it."""
     program = (
         "import fal_client; fal_client.submit('fal-ai/pika/v2.5/text-to-video', {'prompt': 'dear [[lost_reply]]'})"
     )

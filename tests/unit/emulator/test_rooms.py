@@ -29,7 +29,7 @@ MODULES = sorted(HOUSE.rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that the file imports, inside functions too."""
+    """Return every module that the file imports, inside functions too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):

@@ -11,13 +11,13 @@ SOON, LONG = 0.05, 10.0
 
 
 def waited(changes: Changes, *, before: set[str], told: str, then: set[str] | None = None) -> bool:
-    """Whether a watch that looks at ``before``, and then at other names, is woken by ``told``."""
+    """Tell whether a watch of ``before``, and then of other names, is woken by ``told``."""
 
     async def wait() -> bool:
         with changes.watch() as watch:
-            watch.look_at(before)
+            watch.follow(before)
             if then is not None:
-                watch.look_at(then)
+                watch.follow(then)
             changes.tell(told)
             await watch.wait(SOON)
             return watch.changed.is_set()
@@ -40,7 +40,7 @@ def test_a_change_while_nobody_waits_is_not_missed() -> None:
     async def late() -> float:
         changes = Changes()
         with changes.watch() as watch:
-            watch.look_at({"one"})
+            watch.follow({"one"})
             changes.tell("one")
             began = time.monotonic()
             await watch.wait(LONG)
@@ -52,7 +52,7 @@ def test_a_change_while_nobody_waits_is_not_missed() -> None:
 def test_a_wait_ends_when_its_time_is_over() -> None:
     async def alone() -> None:
         with Changes().watch() as watch:
-            watch.look_at({"one"})
+            watch.follow({"one"})
             await watch.wait(SOON)
 
     asyncio.run(asyncio.wait_for(alone(), LONG))

@@ -15,7 +15,7 @@ SMALL = Clip("a cat on a wall", 7, 854, 480, 24)
 
 
 def frames(path: Path) -> list[bytes]:
-    """Each decoded frame, as a hash of its planes."""
+    """Return each decoded frame as a hash of its planes."""
     with av.open(str(path)) as container:
         return [
             hashlib.sha256(b"".join(bytes(plane) for plane in frame.planes)).digest()
@@ -66,7 +66,7 @@ def test_the_picture_moves(tmp_path: Path) -> None:
 
 
 def test_the_prompt_is_on_the_picture(tmp_path: Path) -> None:
-    """White letters on a dark band; the background alone is never that bright and that dark side by side."""
+    """White letters on a dark band are side by side; the background is never that bright and that dark."""
     path = tmp_path / "clip.mp4"
     render(replace(SMALL, prompt="HHHH " * 40, frames=1), path)
     with av.open(str(path)) as container:

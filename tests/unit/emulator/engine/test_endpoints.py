@@ -24,13 +24,13 @@ def clip(endpoint: str, **given: Any) -> Clip:
 
 
 def size(path: str, **given: Any) -> tuple[int, int, int]:
-    """Width, height and seconds of what one of Pika's paths makes of an image or a video."""
+    """Return width, height and seconds of what a path of Pika's makes of an image or a video."""
     made = clip(f"fal-ai/pika/{path}", **{**MEDIA, **given})
     return made.width, made.height, made.frames // 24
 
 
 def refused(path: str, given: dict[str, Any]) -> list[tuple[str, str]]:
-    """Where and of which type the errors are in an input of one of Pika's paths."""
+    """Return where the errors are in an input of a path of Pika's, and their types."""
     with pytest.raises(ValidationError) as caught:
         ENDPOINTS[f"fal-ai/pika/{path}"].model_validate(given)
     return [(".".join(map(str, error["loc"])), error["type"]) for error in caught.value.errors()]

@@ -1,4 +1,4 @@
-"""The requests' order and moves, and what is left of them when the process is gone."""
+"""The order of requests, their moves, and what is left of them when the process is gone."""
 
 from __future__ import annotations
 

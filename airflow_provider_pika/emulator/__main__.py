@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_pika.emulator``: the command line, and nothing else."""
+"""The command line, ``python -m airflow_provider_pika.emulator``, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-EXTRA = {"av", "cryptography", "fastapi", "PIL", "pydantic", "starlette", "uvicorn"}
+EXTRA = {"av", "cryptography", "fastapi", "PIL", "pydantic", "starlette", "trustme", "uvicorn"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until told to stop; returns the exit code. What the user can put right is one line on stderr and a 2."""
+    """Run until told to stop, and return the exit code: 2 with one line on stderr for what the user can put right."""
     try:
         from airflow_provider_pika.emulator import command
     except ModuleNotFoundError as error:

@@ -1,64 +1,54 @@
-"""The parts put together: one ASGI app for both ports."""
+"""All parts put together: one ASGI app for both ports and for all of fal's hosts."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from airflow_provider_pika.emulator.admin_api import AdminApi
-from airflow_provider_pika.emulator.database import Database
-from airflow_provider_pika.emulator.drawing import Renderer, StandIn
-from airflow_provider_pika.emulator.fault_registry import FaultRegistry
-from airflow_provider_pika.emulator.file_log import FileLog
-from airflow_provider_pika.emulator.files_api import FilesApi
-from airflow_provider_pika.emulator.gate import Gate
-from airflow_provider_pika.emulator.generation import Generator
-from airflow_provider_pika.emulator.hosts import ServedHosts
+from airflow_provider_pika.emulator.api.admin import AdminApi
+from airflow_provider_pika.emulator.api.files import FileLog, FilesApi
+from airflow_provider_pika.emulator.api.gate import Gate, Tally
+from airflow_provider_pika.emulator.api.not_served import not_served
+from airflow_provider_pika.emulator.api.platform import PlatformApi
+from airflow_provider_pika.emulator.api.queue import QueueApi
+from airflow_provider_pika.emulator.api.run import RunApi
+from airflow_provider_pika.emulator.api.webhook_signing import Signer
+from airflow_provider_pika.emulator.api.webhooks import Webhooks
+from airflow_provider_pika.emulator.api.wire import Keys
+from airflow_provider_pika.emulator.data_folder import Database
+from airflow_provider_pika.emulator.engine.generation import Generator
+from airflow_provider_pika.emulator.engine.records import Retention
+from airflow_provider_pika.emulator.engine.rendering import Renderer, StandIn
+from airflow_provider_pika.emulator.engine.runners import Runners
+from airflow_provider_pika.emulator.engine.store import Store
+from airflow_provider_pika.emulator.faults.registry import FaultRegistry
+from airflow_provider_pika.emulator.http.hosts import (
+    MEDIA_HOSTS,
+    PLATFORM_HOST,
+    QUEUE_HOSTS,
+    REST_HOST,
+    RUN_HOSTS,
+    ServedHosts,
+)
+from airflow_provider_pika.emulator.http.routing import Router
 from airflow_provider_pika.emulator.options import Options
-from airflow_provider_pika.emulator.platform_api import PlatformApi
-from airflow_provider_pika.emulator.queue_api import QueueApi
-from airflow_provider_pika.emulator.retention import Retention
-from airflow_provider_pika.emulator.run_api import RunApi
-from airflow_provider_pika.emulator.runners import Runners
-from airflow_provider_pika.emulator.signing import Signer
-from airflow_provider_pika.emulator.store import Store
-from airflow_provider_pika.emulator.tally import Tally
-from airflow_provider_pika.emulator.webhooks import Webhooks
-from airflow_provider_pika.emulator.wire import Keys
 
 logger = logging.getLogger(__name__)
 
-
-class ByPort:
-    """
-    Hands a request to the app of the port that it came to: fal.run and queue.fal.run have the same paths on two hosts.
-
-    A trailing slash is dropped on the way, since fal takes both forms (fal-protocol.md 1.3). A client that goes away
-    while it sends its body is nobody's error.
-    """
-
-    def __init__(self, default: ASGIApp, others: Mapping[int, ASGIApp]) -> None:
-        self._default = default
-        self._others = others
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI; the lifespan goes to the default app."""
-        app = self._default
-        if scope["type"] == "http":
-            app = self._others.get(scope["server"][1], app)
-            scope["path"] = scope["path"].rstrip("/") or "/"
-        with contextlib.suppress(ClientDisconnect):
-            await app(scope, receive, send)
+#: What the emulator has of each of fal's services, for the answer to everything else.
+PLATFORM = "of fal's Platform API it has GET /v1/models/requests/by-endpoint only"
+ELSEWHERE = f"fal's Platform API is at https://{PLATFORM_HOST}/v1"
+REST = f"of {REST_HOST} it has GET /.well-known/jwks.json only"
+FILES = "of fal's file hosts it has GET and HEAD of /files/b/ only"
 
 
 def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
-    """The whole emulator. ``run_port`` is the port that the run host really got."""
+    """Put the whole emulator together. ``run_port`` is the port that the run host really got."""
     files = options.data / "files"
     keys, store, tally, faults = Keys(options.keys), Store(database), Tally(database), FaultRegistry(database)
     gate = Gate(faults, tally)
@@ -67,29 +57,42 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
     webhooks = Webhooks(database, signer, kept, anywhere=options.webhooks_anywhere)
     drawing = Renderer(store.log, options.runners) if options.render else StandIn(files)
     generator = Generator(files, options.pace, store.log, drawing)
-    runners = Runners(store, faults, generator, webhooks, options.runners)
+    runners = Runners(store, faults, generator, webhooks.announce, options.runners)
     files_api = FilesApi(store, gate, tally, FileLog(), files)
 
-    queue = _api(
-        AdminApi(store, faults, tally, files_api.log).router(),
-        PlatformApi(database, gate, tally, keys, options.history_lag, kept).router(),
+    admin_api = AdminApi(store, faults, tally, files_api.log)
+    platform_api = PlatformApi(database, gate, tally, keys, options.history_lag, kept)
+    queue_api = QueueApi(store, runners, faults, gate, tally, keys, kept)
+
+    local = _api(
+        admin_api.router(),
+        platform_api.router(),
+        not_served(PLATFORM, "/v1"),
         webhooks.router(),
         files_api.router(),
-        QueueApi(store, runners, faults, gate, tally, keys, kept).router(),
+        queue_api.router(),
         background=(runners, webhooks),
     )
+    queue = _api(admin_api.router(), not_served(ELSEWHERE, "/v1"), files_api.router(), queue_api.router())
     run = _api(files_api.router(), RunApi(store, runners, gate, tally, keys).router())
-    return ServedHosts(ByPort(queue, {run_port: run}), [options.host, *options.allowed_hosts])
+    by_name = {
+        **dict.fromkeys(QUEUE_HOSTS, queue),
+        **dict.fromkeys(RUN_HOSTS, run),
+        **dict.fromkeys(MEDIA_HOSTS, _api(files_api.router(), not_served(FILES))),
+        PLATFORM_HOST: _api(platform_api.router(), not_served(PLATFORM)),
+        REST_HOST: _api(webhooks.router(), not_served(REST)),
+    }
+    return ServedHosts(Router(local, {run_port: run}, by_name), [options.host, *options.allowed_hosts])
 
 
 def _report(task: asyncio.Task[None]) -> None:
-    """Without its runners the emulator would accept requests and never run one: better said than guessed at."""
+    """Log the end of a background task: without its runners the emulator accepts requests and never runs one."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("the emulator's background work has stopped; restart it", exc_info=error)
 
 
 def _api(*routers: APIRouter, background: tuple[Runners | Webhooks, ...] = ()) -> FastAPI:
-    """An app of these routers, in this order: the queue's routes take every path and so come last."""
+    """Return an app of these routers, in this order. The queue's routes take every path, so they come last."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""From the options to a running server, with every way that can fail before it listens."""
+"""From the options to a running server, and every way in which that fails before it listens."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import sqlite3
 from collections.abc import Sequence
 
 from airflow_provider_pika.emulator import options as command_line
+from airflow_provider_pika.emulator.api.wire import Keys
 from airflow_provider_pika.emulator.app import create_app
-from airflow_provider_pika.emulator.database import Database, DataFolderBusyError
+from airflow_provider_pika.emulator.data_folder import Database, DataFolderBusyError
+from airflow_provider_pika.emulator.http.hosts import CERTIFIED_OF_FAL
+from airflow_provider_pika.emulator.http.server import create_server, listen
+from airflow_provider_pika.emulator.http.tls import ServerCertificate, UncertifiableNameError
 from airflow_provider_pika.emulator.options import Options
-from airflow_provider_pika.emulator.server import create_server, listen
-from airflow_provider_pika.emulator.tls import ServerCertificate
-from airflow_provider_pika.emulator.wire import Keys
 
 
 class UsageError(Exception):
-    """Something the user can put right; its text says how."""
+    """Something that the user can put right; its text says how."""
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -30,9 +31,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
         database = _open(options)
         stack.callback(database.close)
         try:
-            hosts = [options.host, *options.allowed_hosts]
+            hosts = [options.host, *options.allowed_hosts, *CERTIFIED_OF_FAL]
             certificate = ServerCertificate.prepare(options.data, hosts) if options.tls else None
             app = create_app(options, database, run_host.getsockname()[1])
+        except UncertifiableNameError as error:
+            raise UsageError(str(error)) from None
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"cannot use the keys in {options.data} ({error}): name another folder with --data"
@@ -47,7 +50,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
 def banner(
     options: Options, queue: socket.socket, run_host: socket.socket, certificate: ServerCertificate | None
 ) -> str:
-    """What is printed once it listens; tests and the demo read it."""
+    """Return what is printed once it listens. Tests and the demo read it."""
     scheme = "http" if certificate is None else "https"
     host = f"[{options.host}]" if ":" in options.host else options.host
     origin = f"{scheme}://{host}:{queue.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What the command line may say, and which of it makes sense."""
+"""The options of the command line, and which values make sense."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_provider_pika.emulator.generation import Pace
-from airflow_provider_pika.emulator.hosts import is_host, normal
+from airflow_provider_pika.emulator.engine.generation import Pace
+from airflow_provider_pika.emulator.http.hosts import is_host, normal
 
 DEFAULT_PORT = 8188
 
+#: Runners at most. Each runner that renders has a thread; one that does not costs next to nothing.
 MOST_RENDERERS, MOST_RUNNERS = 64, 10_000
-"""Runners at most: each that renders has a thread, and one that does not costs next to nothing."""
 
 
+#: Seconds that fal stores a request's payloads, unless the account sets another time (fal-protocol.md, 3).
 PAYLOAD_TTL = 30 * 24 * 3600.0
-"""Seconds that fal stores a request's payloads, unless the account says another time (fal-protocol.md, 3)."""
 
 ALLOW_HOST = "a name that clients use for it, such as a service's in Docker Compose (repeatable)"
 
@@ -43,7 +43,7 @@ class Options:
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
-    """The options; a wrong one is one line on stderr and exit code 2."""
+    """Return the options. A wrong one is one line on stderr and exit code 2."""
     parser = _parser()
     given = parser.parse_args(arguments)
     run_port = given.run_port
@@ -73,7 +73,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
-        """Without the usage, which would bury what is wrong."""
+        """Leave out the usage, which would bury what is wrong."""
         self.exit(2, f"fal emulator: {message} (see --help)\n")
 
 
@@ -95,7 +95,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     add("--run-port", type=_port, help="the synchronous run host's port; the queue's plus one unless given")
     add("--allow-host", type=_host, action="append", default=[], metavar="NAME", help=ALLOW_HOST)
     add("--key", type=_key, action="append", default=[], help="a key to accept (repeatable); without, any will do")
-    add("--tls", action="store_true", help="serve https, with a CA made in the data folder")
+    add("--tls", action="store_true", help="serve https, for fal's host names too, with a CA in the data folder")
     add("--webhooks-anywhere", action="store_true", help="send webhooks to other machines, too; else to this one alone")
 
 
@@ -104,7 +104,7 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     add("--data", type=_folder, default=Path(".fal-emulator"), help="folder for state and files")
     add("--runners", type=_count, default=2, help="how many requests run at once")
     add("--generation-time", type=_pace, default="3-6", help="seconds a generation takes: 3, or a range such as 2-6")
-    add("--render", choices=("on", "off"), default="on", help="off: one small video for every request (load tests)")
+    add("--render", choices=("on", "off"), default="on", help="off: one small clip for every request (load tests)")
     add("--result-ttl", type=_seconds, default=3600.0, help="seconds that the queue keeps a result")
     add("--payload-ttl", type=_seconds, default=PAYLOAD_TTL, help="seconds that stored inputs and results are kept")
     add("--history-lag", type=_seconds, default=0.0, help="seconds until a started request is in the request history")

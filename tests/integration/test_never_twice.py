@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from airflow_provider_pika.emulator import errors as fal_errors
-from airflow_provider_pika.emulator.records import Job, Outcome
+from airflow_provider_pika.emulator.engine import errors as fal_errors
+from airflow_provider_pika.emulator.engine.records import Job, Outcome
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue

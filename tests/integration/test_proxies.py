@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.emulator.tls import ServerCertificate
+from airflow_provider_pika.emulator.http.tls import ServerCertificate
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.network import trusted
 from airflow_provider_pika.hooks.pika import PikaHook

@@ -18,8 +18,8 @@ import httpx
 
 from tests.support.waiting import until
 
+#: Seconds. On a loaded machine, the imports take a few.
 READY_WITHIN = 30.0
-"""Seconds: an import of everything on a loaded machine takes a few."""
 
 STOP_WITHIN = 5.0
 
@@ -36,7 +36,7 @@ class RunningEmulator:
     ca_file: Path | None
 
     def __init__(self, data: Path, options: Sequence[str], *, tls: bool) -> None:
-        """Prepared, not started; most tests want `start`."""
+        """Prepare one that is not started. Most tests want `start`."""
         self.data = data
         self._options = list(options)
         self._tls = tls
@@ -56,7 +56,7 @@ class RunningEmulator:
         extra: Sequence[str] = (),
         port: int = 0,
     ) -> RunningEmulator:
-        """Start one and wait until it listens; `RuntimeError` with its stderr if it does not."""
+        """Start one and wait until it listens. Raises `RuntimeError` with its stderr if it does not."""
         options = [
             "--data",
             str(data),
@@ -82,45 +82,45 @@ class RunningEmulator:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Return the id of the process."""
         return self._running().pid
 
     @property
     def stderr(self) -> str:
-        """What it wrote to stderr so far, all restarts together."""
+        """Return what it wrote to stderr so far, all restarts together."""
         self._stderr.seek(0)
         return self._stderr.read().decode(errors="replace")
 
     def counts(self) -> dict[str, Any]:
-        """How often each operation was called, since the data folder was made or `reset_counts`."""
+        """Return how often each operation was called, since the data folder was made or `reset_counts`."""
         counts: dict[str, Any] = self._admin("GET", "counts").json()
         return counts
 
     def reset_counts(self) -> None:
-        """All counters to zero."""
+        """Set all counters to zero."""
         self._admin("DELETE", "counts")
 
     def requests(self, prompt: str | None = None) -> list[dict[str, Any]]:
-        """Every request, oldest first; ``prompt`` keeps those whose prompt contains it."""
+        """Return every request, oldest first, or those whose prompt contains ``prompt``."""
         params = {} if prompt is None else {"prompt": prompt}
         requests: list[dict[str, Any]] = self._admin("GET", "requests", params=params).json()
         return requests
 
     def until_idle(self, within: float = 60.0) -> None:
-        """Wait until nothing runs or waits any more: what a test before this one left may still be drawn."""
+        """Wait until no request waits or runs. A test before this one may have left some."""
         until(lambda: all(request["state"] == "COMPLETED" for request in self.requests()), "idle runners", within, 0.1)
 
     def file_requests(self) -> list[dict[str, Any]]:
-        """The last exchanges of result files, oldest first: path, method, range, authorization, status."""
+        """Return the last exchanges of result files, oldest first: path, method, range, authorization, status."""
         requests: list[dict[str, Any]] = self._admin("GET", "file_requests").json()
         return requests
 
     def reset_file_requests(self) -> None:
-        """Forget them."""
+        """Forget the exchanges of result files."""
         self._admin("DELETE", "file_requests")
 
     def most_at_once(self, prompt: str) -> int:
-        """How many requests whose prompt contains this were unfinished at the same time, at most."""
+        """Return how many requests with this in their prompt were unfinished at the same time, at most."""
         requests = self.requests(prompt)
         unfinished: list[int] = [
             sum(other["sent_at"] <= one["sent_at"] < (other["ended_at"] or float("inf")) for other in requests)
@@ -129,7 +129,7 @@ class RunningEmulator:
         return max(unfinished)
 
     def fault(self, name: str, **options: Any) -> None:
-        """Ask for a fault; `httpx.HTTPStatusError` if there is no such fault or option."""
+        """Ask for a fault. Raises `httpx.HTTPStatusError` if there is no such fault or option."""
         self._admin("POST", "faults", json={"fault": name, **options})
 
     def clear_faults(self, match: str = "") -> None:
@@ -137,22 +137,22 @@ class RunningEmulator:
         self._admin("DELETE", "faults", params={"match": match} if match else {})
 
     def client(self, **options: Any) -> httpx.Client:
-        """An HTTP client that trusts it; the base URL is the queue's unless ``base_url`` is given."""
+        """Return an HTTP client that trusts it. Its base URL is the queue's unless ``base_url`` is given."""
         # Loading the public CAs takes longer than most tests do, and nothing here is signed by them.
         verify = False if self.ca_file is None else ssl.create_default_context(cafile=self.ca_file)
         options = {"base_url": self.queue_url, "timeout": 30.0, "trust_env": False, **options}
         return httpx.Client(verify=verify, **options)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """SIGTERM (or another signal), then SIGKILL if it does not mind; the exit code. Harmless if it is stopped."""
+        """Send SIGTERM or another signal, then SIGKILL if it goes on, and return the exit code. May be repeated."""
         return self._end(number)
 
     def kill(self) -> None:
-        """SIGKILL: what a power cut leaves behind."""
+        """Send SIGKILL, which leaves behind what a power cut does."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Stop it if it runs, and start it again: same data folder, same ports."""
+        """Stop it if it runs, and start it again with the same data folder and ports."""
         self.stop()
         self._launch()
 
@@ -177,7 +177,7 @@ class RunningEmulator:
         self._ports = ["--port", ports[0], "--run-port", ports[1]]
 
     def _banner(self, process: subprocess.Popen[str]) -> dict[str, str]:
-        """The lines it prints once it listens, by name."""
+        """Return the lines that it prints once it listens, by name."""
         lines: dict[str, str] = {}
         last = "CA" if self._tls else "keys"
         impatient = threading.Timer(READY_WITHIN, process.kill)

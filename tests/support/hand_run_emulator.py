@@ -1,7 +1,7 @@
-"""The emulator's own HTTP side, in this process, for requests that move only when a test says so.
+"""The emulator's own API in this process, for requests that move only when a test says so.
 
-Its rules are those of the real one, since it is the same code: no check at submit, no deduplication, a history that
-lists what has started. Only the runners are missing, and a ``wire`` of the test's decides what happens on the way.
+It has the rules of the real one, since it is the same code: no check at submit, no deduplication, a history that lists
+what has started. Only the runners are missing. A test's ``wire`` decides what happens to each call.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
-from airflow_provider_pika.emulator import errors
-from airflow_provider_pika.emulator.database import Database
-from airflow_provider_pika.emulator.fault_registry import FaultRegistry
-from airflow_provider_pika.emulator.gate import Gate
-from airflow_provider_pika.emulator.platform_api import PlatformApi
-from airflow_provider_pika.emulator.queue_api import QueueApi
-from airflow_provider_pika.emulator.records import Job, Outcome
-from airflow_provider_pika.emulator.retention import Retention
-from airflow_provider_pika.emulator.store import Store
-from airflow_provider_pika.emulator.tally import Tally
-from airflow_provider_pika.emulator.wire import Keys
+from airflow_provider_pika.emulator.api.gate import Gate, Tally
+from airflow_provider_pika.emulator.api.platform import PlatformApi
+from airflow_provider_pika.emulator.api.queue import QueueApi
+from airflow_provider_pika.emulator.api.wire import Keys
+from airflow_provider_pika.emulator.data_folder import Database
+from airflow_provider_pika.emulator.engine import errors
+from airflow_provider_pika.emulator.engine.records import Job, Outcome, Retention
+from airflow_provider_pika.emulator.engine.store import Store
+from airflow_provider_pika.emulator.faults.registry import FaultRegistry
 
 URL = "http://fal.test"
 FAR_BEHIND = 1e9
@@ -36,7 +34,7 @@ VIDEO = Outcome(200, {"video": {"url": f"{URL}/files/clip.mp4"}})
 
 
 class _Unread(httpx.SyncByteStream):
-    """A body as it comes over the wire: what ``httpx.Response`` is given as bytes cannot be read as a stream."""
+    """A body as it comes over the wire. ``httpx.Response`` with bytes cannot be read as a stream."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -46,7 +44,7 @@ class _Unread(httpx.SyncByteStream):
 
 
 class HandRunEmulator(httpx.BaseTransport):
-    """A transport for a ``FalQueue``; ``history_lags`` hides everything from the history while it is set."""
+    """A transport for a ``FalQueue``. While ``history_lags`` is set, the history is empty."""
 
     def __init__(self, folder: Path, wire: Wire) -> None:
         self._database = Database(folder)
@@ -57,12 +55,12 @@ class HandRunEmulator(httpx.BaseTransport):
         self._apps = {lags: self._app(FAR_BEHIND if lags else 0.0) for lags in (False, True)}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Have a request processed, in the way that the wire lets it through."""
+        """Process a request in the way that the wire lets it through."""
         answer = self._wire(request, lambda: self._loop.run_until_complete(self._process(request)))
         return httpx.Response(answer.status_code, headers=answer.headers, stream=_Unread(answer.content))
 
     def close(self) -> None:
-        """Do nothing: it outlives the clients that use it, see :meth:`end`."""
+        """Do nothing. It outlives the clients that use it; see :meth:`end`."""
 
     def end(self) -> None:
         """Close the database and the event loop."""
@@ -70,19 +68,19 @@ class HandRunEmulator(httpx.BaseTransport):
         self._loop.close()
 
     def jobs(self) -> list[Job]:
-        """Give every accepted request, oldest first."""
+        """Return every accepted request, oldest first."""
         return self.store.all()
 
     def start(self, job: Job) -> None:
-        """Let a runner have it."""
+        """Let a runner take the request."""
         self.store.start(job, [])
 
     def finish(self, job: Job, outcome: Outcome) -> None:
-        """End it."""
+        """End the request with this outcome."""
         self.store.finish(self.store.start(job, []) if job.started_at is None else job, outcome)
 
     def forget(self, job: Job) -> None:
-        """Drop it from the queue and from the history, as fal does in the end."""
+        """Drop the request from the queue and from the history, as fal does in the end."""
         self._database.execute("DELETE FROM requests WHERE id = ?", job.id)
 
     def wake(self) -> None:

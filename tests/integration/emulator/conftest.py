@@ -20,7 +20,7 @@ def shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
 
 @pytest.fixture
 def emulator(shared_emulator: RunningEmulator) -> Iterator[RunningEmulator]:
-    """The shared emulator, left without faults and without unfinished requests."""
+    """Yield the shared emulator, and leave it without faults and without unfinished requests."""
     shared_emulator.reset_counts()
     yield shared_emulator
     shared_emulator.clear_faults()
@@ -40,7 +40,7 @@ def caller(emulator: RunningEmulator) -> Iterator[Caller]:
 
 @pytest.fixture(scope="session")
 def finished(shared_emulator: RunningEmulator) -> str:
-    """A request that ended well, for the tests that only look at one."""
+    """Return a request that ended well, for the tests that only read one."""
     caller = Caller(shared_emulator)
     request_id = caller.submit("a cat")
     assert caller.outcome(request_id).status_code == 200
@@ -49,7 +49,7 @@ def finished(shared_emulator: RunningEmulator) -> str:
 
 @pytest.fixture
 def busy(caller: Caller) -> list[str]:
-    """Both runners have something to do that never ends: what comes now has to queue."""
+    """Keep both runners busy for good, so that other requests have to queue."""
     requests = [caller.submit("busy [[never_finish]]") for _ in range(2)]
     for request_id in requests:
         caller.until(request_id, "IN_PROGRESS")
@@ -58,7 +58,7 @@ def busy(caller: Caller) -> list[str]:
 
 @pytest.fixture
 def client(emulator: RunningEmulator) -> Iterator[httpx.Client]:
-    """Somebody without a key, as it should be at a media host."""
+    """Yield a client without a key, as a media host should see it."""
     with emulator.client() as client:
         client.delete("/_emulator/file_requests")
         yield client
@@ -66,5 +66,5 @@ def client(emulator: RunningEmulator) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def clean(caller: Caller) -> bytes:
-    """What every clip of this prompt is, once its faults are over."""
+    """Return the clip that every request of this prompt has once its faults are over."""
     return caller.http.get(caller.video("a cat")["url"]).content

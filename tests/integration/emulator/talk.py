@@ -1,4 +1,4 @@
-"""The protocol by hand: what a test says to an emulator, without any client library's opinions."""
+"""The protocol by hand: what a test sends to an emulator, without a client library."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.emulator import RunningEmulator
 
 ENDPOINT = "fal-ai/pika/v2.5/text-to-video"
 
+#: Seconds to wait for a state before a test fails.
 PATIENCE = 20.0
-"""Seconds to wait for a state before a test fails."""
 
 
 class Caller:
@@ -31,31 +31,31 @@ class Caller:
         params: Mapping[str, str] | None = None,
         **given: Any,
     ) -> httpx.Response:
-        """Submit, whatever the answer."""
+        """Submit, and return the answer, whatever it is."""
         body = {"prompt": prompt, "resolution": "480p", **given}
         return self.http.post(f"/{endpoint}", json=body, headers=headers, params=params)
 
     def submit(self, prompt: str, **options: Any) -> str:
-        """Submit; the request id."""
+        """Submit, and return the request id."""
         reply = self.post(prompt, **options)
         assert reply.status_code == 200, reply.text
         request_id: str = reply.json()["request_id"]
         return request_id
 
     def status(self, request_id: str, **params: str) -> httpx.Response:
-        """One look."""
+        """Ask for the status once."""
         return self.http.get(f"/fal-ai/pika/requests/{request_id}/status", params=params)
 
     def result(self, request_id: str) -> httpx.Response:
-        """One try."""
+        """Ask for the result once."""
         return self.http.get(f"/fal-ai/pika/requests/{request_id}")
 
     def cancel(self, request_id: str) -> httpx.Response:
-        """Ask for it."""
+        """Ask to cancel the request."""
         return self.http.put(f"/fal-ai/pika/requests/{request_id}/cancel")
 
     def until(self, request_id: str, state: str) -> dict[str, Any]:
-        """Look until the request is in this state; its status then."""
+        """Poll until the request is in this state, and return its status."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             body: dict[str, Any] = self.status(request_id).json()
@@ -65,16 +65,16 @@ class Caller:
         raise AssertionError(f"not {state} after {PATIENCE} s: {body}")
 
     def outcome(self, request_id: str) -> httpx.Response:
-        """Wait for the end; the result."""
+        """Wait for the end, and return the result."""
         self.until(request_id, "COMPLETED")
         return self.result(request_id)
 
     def generate(self, prompt: str, **options: Any) -> httpx.Response:
-        """Submit and wait; the result."""
+        """Submit, wait, and return the result."""
         return self.outcome(self.submit(prompt, **options))
 
     def video(self, prompt: str, **options: Any) -> dict[str, Any]:
-        """Submit and wait; the video of a result that must be good."""
+        """Submit, wait, and return the video of a result that must be good."""
         reply = self.generate(prompt, **options)
         assert reply.status_code == 200, reply.text
         video: dict[str, Any] = reply.json()["video"]

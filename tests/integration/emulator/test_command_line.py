@@ -1,4 +1,4 @@
-"""The command line: what it prints when it listens, and one line for whatever keeps it from it."""
+"""The command line: what it prints when it listens, and one line for whatever prevents that."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import ssl
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.integration.emulator.talk import Caller
 from tests.support.emulator import RunningEmulator
 
 
 def fail(*arguments: str) -> str:
-    """Run it to its end, which must be a 2 with one line on stderr and nothing else; that line."""
+    """Run it to its end: exit code 2 and nothing but one line on stderr, which is returned."""
     command = [sys.executable, "-m", "airflow_provider_pika.emulator", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (2, "")
@@ -86,7 +92,7 @@ def test_a_bad_option_is_named(arguments: list[str], hint: str) -> None:
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
-    """A module of that name which cannot be imported is what an environment without the extra looks like."""
+    """Without the extra, a module of that name cannot be imported."""
     program = (
         "import sys; sys.modules['av'] = None\n"
         "from airflow_provider_pika.emulator.__main__ import main\n"
@@ -160,6 +166,51 @@ def test_tls_comes_with_a_ca_that_outlives_a_restart(tmp_path: Path) -> None:
             assert len(httpx.get(url, verify=trusted).content) == video["file_size"]
         with pytest.raises(httpx.ConnectError):
             httpx.get(video["url"])
+
+
+def earlier_ca(folder: Path) -> Path:
+    """Write a CA as earlier versions made it, with another name and another form of the key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fal emulator CA")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=3650))
+    usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+    for extension, critical in (
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        (x509.BasicConstraints(ca=True, path_length=0), True),
+        (usage, True),
+    ):
+        builder = builder.add_extension(extension, critical=critical)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "ca-key.pem").write_bytes(pem)
+    ca = folder / "ca.pem"
+    ca.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    return ca
+
+
+def test_a_ca_of_an_earlier_version_is_kept(tmp_path: Path) -> None:
+    before = earlier_ca(tmp_path).read_bytes()
+    trusted = ssl.create_default_context(cadata=before.decode())
+    trusted.verify_flags |= ssl.VERIFY_X509_STRICT
+    with RunningEmulator.start(tmp_path, tls=True) as emulator:
+        assert httpx.get(f"{emulator.queue_url}/_emulator/counts", verify=trusted).status_code == 200
+        assert emulator.ca_file is not None
+        assert emulator.ca_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["fal_emulator", "a..b"])
+def test_a_name_that_no_certificate_can_have_is_refused_with_tls(tmp_path: Path, name: str) -> None:
+    line = fail("--tls", "--port", "0", "--data", str(tmp_path), "--allow-host", name)
+    assert "a certificate cannot have this name" in line
+    assert "letters, digits and hyphens" in line
+
+
+@pytest.mark.parametrize("name", ["ca.pem", "ca-key.pem"])
+def test_a_ca_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    with RunningEmulator.start(tmp_path, tls=True):
+        pass
+    (tmp_path / name).write_text("no PEM")
+    assert f"cannot use the keys in {tmp_path}" in fail("--tls", "--port", "0", "--data", str(tmp_path))
 
 
 @pytest.mark.parametrize("fault", ["lost_reply", "reset"])

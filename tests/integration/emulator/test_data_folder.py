@@ -22,7 +22,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """The widest there is."""
+    """Set the widest umask."""
     before = os.umask(0)
     yield
     os.umask(before)

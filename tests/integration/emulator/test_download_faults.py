@@ -1,4 +1,4 @@
-"""Each fault of a result file on its way, as a client meets it."""
+"""Each fault of a download, as a client meets it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.emulator import RunningEmulator
 
 
 def partly(client: httpx.Client, url: str, error: type[Exception], **headers: str) -> tuple[httpx.Response, bytes]:
-    """A download that has to break with this error: its reply, and what came until then."""
+    """Return a download that has to break with this error: its reply, and what came until then."""
     content = b""
     with client.stream("GET", url, headers=headers) as reply:
         assert reply.status_code in {200, 206}

@@ -29,7 +29,7 @@ def test_a_caller_that_repeats_a_lost_submission_has_two_requests(caller: Caller
 
 
 def test_a_lost_submission_is_lost_again_in_the_next_run(caller: Caller, emulator: RunningEmulator) -> None:
-    """Once its result was collected, the caller has recovered and the metadata starts anew."""
+    """A collected result ends the run: the same prompt then starts anew."""
     for run in (1, 2):
         with pytest.raises(httpx.RemoteProtocolError):
             caller.post("recovered [[lost_reply]]")

@@ -1,4 +1,4 @@
-"""Result files that are odd whenever they are asked for."""
+"""Result files that are odd at every download."""
 
 from __future__ import annotations
 

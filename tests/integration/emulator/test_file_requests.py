@@ -1,4 +1,4 @@
-"""What is known of the downloads afterwards."""
+"""The log of downloads."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.support.emulator import RunningEmulator
 
 
 def measure(content: bytes) -> tuple[int, int, float]:
-    """Width, height and seconds."""
+    """Return width, height and seconds."""
     with av.open(io.BytesIO(content), "r") as container:
         stream = container.streams.video[0]
         return stream.width, stream.height, len(list(container.decode(stream))) / 24

@@ -1,4 +1,4 @@
-"""Whom the emulator answers: those who mean it, and no web page that has its name resolve to 127.0.0.1."""
+"""Which hosts the emulator answers to, and that no web page can make its own name one of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.emulator import RunningEmulator
 
 
 def exchanged(url: str, request: str) -> tuple[int, str]:
-    """Send a request byte by byte as it is; the status, and the body."""
+    """Send these bytes, and return the status and the body of the answer."""
     with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=10) as connection:
         connection.sendall(request.encode("latin-1"))
         reply = connection.makefile("rb").read().decode()
@@ -29,7 +29,7 @@ def asked(url: str, *headers: str, line: str = "GET /_emulator/requests HTTP/1.1
 
 @pytest.fixture(scope="module")
 def open_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    """One that listens on every address, and has a name in a network of containers."""
+    """Yield an emulator that listens on every address, and has a name in a network of containers."""
     extra = ["--host", "0.0.0.0", "--allow-host", "fal_emulator", "--allow-host", "192.0.2.7"]
     with RunningEmulator.start(tmp_path_factory.mktemp("open"), extra=extra) as running:
         yield running
@@ -101,7 +101,7 @@ def test_a_refused_request_submits_and_counts_nothing(emulator: RunningEmulator)
     ],
 )
 def test_a_page_of_another_host_cannot_set_a_fault(emulator: RunningEmulator, origin: str, status: int) -> None:
-    """With this content type, or none at all, a browser sends the request before it asks whether it may."""
+    """A browser sends this content type, or none, before it asks whether it may."""
     with emulator.client(headers={"Origin": origin}) as page:
         fault = {"fault": "http_503", "on": "run", "match": "nobody"}
         assert page.post("/_emulator/faults", json=fault).status_code == status

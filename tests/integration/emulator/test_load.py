@@ -1,4 +1,4 @@
-"""Fit for a load test: rendering turned off, thousands of requests at once, and the exact times of each."""
+"""Load tests: rendering turned off, thousands of requests at once, and the exact times of each."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from airflow_provider_pika.emulator.database import Database
-from airflow_provider_pika.emulator.records import Outcome, Submission
-from airflow_provider_pika.emulator.store import Store
+from airflow_provider_pika.emulator.data_folder import Database
+from airflow_provider_pika.emulator.engine.records import Outcome, Submission
+from airflow_provider_pika.emulator.engine.store import Store
 from tests.integration.emulator.talk import ENDPOINT, Caller
 from tests.integration.emulator.test_files import measure
 from tests.support.emulator import RunningEmulator
 
+#: What a generation takes here.
 SECONDS = 0.45
-"""What a generation takes here."""
 
 STREAMS = 200
 
@@ -34,7 +34,7 @@ def unrendered(tmp_path: Path) -> Iterator[RunningEmulator]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process has used so far; /proc counts in hundredths of a second."""
+    """Return the CPU time of the process so far. /proc counts in hundredths of a second."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
@@ -58,7 +58,7 @@ def test_without_rendering_a_generation_still_takes_its_time(unrendered: Running
 
 
 def test_without_rendering_hundreds_run_at_once(unrendered: RunningEmulator) -> None:
-    """Were they to wait for each other's threads, it would take a minute."""
+    """If they waited for each other's threads, it would take a minute."""
     caller = Caller(unrendered)
     began = time.monotonic()
     requests = [caller.submit(f"cat {number}", seed=number) for number in range(200)]
@@ -168,10 +168,11 @@ def test_ten_thousand_requests_are_listed_in_one_quick_call(tmp_path: Path) -> N
 
 
 def test_it_does_without_the_quick_parser() -> None:
-    """It comes with Airflow, but not with the extra alone."""
+    """The parser comes with Airflow, but not with the extra alone."""
     code = (
         "import sys; sys.modules['httptools'] = None\n"
-        "from airflow_provider_pika.emulator.transport import AbortableProtocol; print(AbortableProtocol.__mro__[1])"
+        "from airflow_provider_pika.emulator.http.transport import AbortableProtocol\n"
+        "print(AbortableProtocol.__mro__[1])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "H11Protocol" in done.stdout

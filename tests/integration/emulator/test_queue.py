@@ -18,7 +18,7 @@ IMAGE = "https://v3b.fal.media/files/b/cat.png"
 
 @pytest.fixture(scope="module")
 def unrendered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
-    """An emulator that does not draw, for the tests that look at no file."""
+    """Yield an emulator that does not draw, for the tests that open no file."""
     folder = tmp_path_factory.mktemp("unrendered")
     with RunningEmulator.start(folder, generation_time="0", extra=["--render", "off"]) as emulator:
         yield Caller(emulator)
@@ -295,7 +295,7 @@ def test_a_running_request_honours_a_cancel(caller: Caller, busy: list[str]) -> 
 
 
 def test_a_cancel_right_after_the_submission_ends_the_request(caller: Caller, emulator: RunningEmulator) -> None:
-    """The runner may have been given the request but not have begun."""
+    """The runner may have the request without having begun it."""
     for _ in range(10):
         request_id = caller.submit("quick [[never_finish]]")
         caller.cancel(request_id)

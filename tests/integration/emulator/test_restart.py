@@ -1,4 +1,4 @@
-"""What a restart keeps: everything, whether it was asked to stop or was killed."""
+"""A restart keeps everything, whether the emulator was asked to stop or was killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.emulator import RunningEmulator
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[RunningEmulator]:
-    """An emulator to stop and kill, with one runner that takes its time."""
+    """Yield an emulator to stop and kill, with one runner that takes its time."""
     with RunningEmulator.start(tmp_path / "data", runners=1, generation_time="0.6") as emulator:
         yield emulator
 
@@ -69,7 +69,7 @@ def test_a_synchronous_run_does_not_outlive_its_caller(own: RunningEmulator) -> 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)])
 def test_a_signal_ends_it_quickly_and_quietly(own: RunningEmulator, number: signal.Signals, code: int) -> None:
-    """Whatever is under way: a stalled reply, an open stream, a synchronous run, a rendering, a kept connection."""
+    """Also with a stalled reply, an open stream, a rendering and an idle connection."""
     caller, long = Caller(own), "1080p"
     running = caller.submit("a cat", resolution=long, duration=10)
     with own.client(headers={"Authorization": "Key k"}, timeout=0.3) as client:

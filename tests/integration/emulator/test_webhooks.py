@@ -23,7 +23,7 @@ from tests.support.emulator import RunningEmulator
 
 @dataclass
 class Receiver:
-    """Keeps what it is sent, and answers with the statuses in ``answers``, then with 200."""
+    """A receiver that keeps what it is sent. It answers with the statuses in ``answers``, then with 200."""
 
     url: str = ""
     location: str = "/elsewhere"
@@ -70,7 +70,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def verify(emulator: RunningEmulator, headers: dict[str, str], body: bytes) -> None:
-    """As fal's documentation has receivers do it."""
+    """Verify a signature as fal's documentation has receivers do it."""
     given = {name.lower(): value for name, value in headers.items()}
     moment = given["x-fal-webhook-timestamp"]
     assert abs(time.time() - int(moment)) < 300

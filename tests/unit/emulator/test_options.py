@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_pika.emulator.generation import Pace
+from airflow_provider_pika.emulator.engine.generation import Pace
 from airflow_provider_pika.emulator.options import parse
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import pytest
 
-from airflow_provider_pika.emulator.render import Clip as Drawn
-from airflow_provider_pika.emulator.render import render
+from airflow_provider_pika.emulator.engine.clip import Clip as Drawn
+from airflow_provider_pika.emulator.engine.clip import render
 from airflow_provider_pika.exceptions import VideoRejected
 from airflow_provider_pika.media import mp4, verify
 from airflow_provider_pika.media.mp4 import Clip

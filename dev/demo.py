@@ -22,7 +22,7 @@ from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.task.paths import SIDECAR
 from dev.airflow_home import HOMES, AirflowHome, pika_connection
-from tests.support.emulator import RunningEmulator
+from dev.emulator_process import EmulatorProcess
 
 DAG = "example_pika_text_to_video"
 FOLDER = HOMES / "demo"
@@ -64,7 +64,7 @@ def _queue() -> Iterator[Queue]:
         yield Queue({}, lambda: None)
         return
     shutil.rmtree(FOLDER / "emulator", ignore_errors=True)  # an interrupted demo's requests would still be in its queue
-    with RunningEmulator.start(FOLDER / "emulator", runners=1, generation_time="6") as emulator:
+    with EmulatorProcess.start(FOLDER / "emulator", runners=1, generation_time="6") as emulator:
         print(f"No FAL_KEY is set: this runs at the emulator, {emulator.queue_url}, and costs nothing.")
         with FalQueue(Account("Key somebody:else", emulator.queue_url)) as others:
             # other people's requests, so that there is a queue to see: one that runs until we are in it, and a next

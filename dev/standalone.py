@@ -8,7 +8,7 @@ import socket
 import sys
 
 from dev.airflow_home import HOMES, AirflowHome, pika_connection
-from tests.support.emulator import RunningEmulator
+from dev.emulator_process import EmulatorProcess
 
 FOLDER = HOMES / "standalone"
 
@@ -26,7 +26,7 @@ def main() -> int:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", int(port)))
-        with RunningEmulator.start(FOLDER / "emulator", generation_time="10-20") as emulator:
+        with EmulatorProcess.start(FOLDER / "emulator", generation_time="10-20") as emulator:
             api = {
                 "AIRFLOW__API__PORT": port,
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",

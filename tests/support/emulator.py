@@ -2,76 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import ssl
-import subprocess
-import sys
-import tempfile
-import threading
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
+from dev.emulator_process import EmulatorProcess
 from tests.support.waiting import until
 
-#: Seconds. On a loaded machine, the imports take a few.
-READY_WITHIN = 30.0
 
-STOP_WITHIN = 5.0
-
-
-class RunningEmulator:
-    """
-    An emulator that listens. `start` it, use it as a context manager or `stop` it.
-
-    ``queue_url`` and ``run_url`` have no trailing slash; ``ca_file`` is None without TLS.
-    """
-
-    queue_url: str
-    run_url: str
-    ca_file: Path | None
-
-    def __init__(self, data: Path, options: Sequence[str], *, tls: bool) -> None:
-        """Prepare one that is not started. Most tests want `start`."""
-        self.data = data
-        self._options = list(options)
-        self._tls = tls
-        self._ports = ["--port", "0"]
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
-        self._process: subprocess.Popen[str] | None = None
-
-    @classmethod
-    def start(
-        cls,
-        data: Path,
-        *,
-        runners: int = 2,
-        generation_time: str = "0.2",
-        keys: Sequence[str] = (),
-        tls: bool = False,
-        extra: Sequence[str] = (),
-        port: int = 0,
-    ) -> RunningEmulator:
-        """Start one and wait until it listens. Raises `RuntimeError` with its stderr if it does not."""
-        options = [
-            "--data",
-            str(data),
-            "--runners",
-            str(runners),
-            "--generation-time",
-            generation_time,
-            *extra,
-        ]
-        for key in keys:
-            options += ["--key", key]
-        emulator = cls(data, options, tls=tls)
-        emulator._ports = ["--port", str(port)]
-        emulator._launch()
-        return emulator
+class RunningEmulator(EmulatorProcess):
+    """An emulator that listens, with the calls of its admin API."""
 
     @classmethod
     def attached(cls, queue_url: str) -> RunningEmulator:
@@ -79,17 +21,6 @@ class RunningEmulator:
         emulator = cls(Path(), [], tls=False)
         emulator.queue_url, emulator.ca_file = queue_url, None
         return emulator
-
-    @property
-    def pid(self) -> int:
-        """Return the id of the process."""
-        return self._running().pid
-
-    @property
-    def stderr(self) -> str:
-        """Return what it wrote to stderr so far, all restarts together."""
-        self._stderr.seek(0)
-        return self._stderr.read().decode(errors="replace")
 
     def counts(self) -> dict[str, Any]:
         """Return how often each operation was called, since the data folder was made or `reset_counts`."""
@@ -142,72 +73,6 @@ class RunningEmulator:
         verify = False if self.ca_file is None else ssl.create_default_context(cafile=self.ca_file)
         options = {"base_url": self.queue_url, "timeout": 30.0, "trust_env": False, **options}
         return httpx.Client(verify=verify, **options)
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send SIGTERM or another signal, then SIGKILL if it goes on, and return the exit code. May be repeated."""
-        return self._end(number)
-
-    def kill(self) -> None:
-        """Send SIGKILL, which leaves behind what a power cut does."""
-        self._end(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Stop it if it runs, and start it again with the same data folder and ports."""
-        self.stop()
-        self._launch()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._stderr.close()
-
-    def _launch(self) -> None:
-        command = [sys.executable, "-m", "airflow_provider_pika.emulator", *self._ports, *self._options]
-        if self._tls:
-            command.append("--tls")
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr, text=True)
-        lines = self._banner(self._process)
-        self.queue_url, self.run_url = lines["queue"], lines["run"]
-        self.ca_file = Path(lines["CA"]) if self._tls else None
-        ports = [url.rsplit(":", 1)[1] for url in (self.queue_url, self.run_url)]
-        self._ports = ["--port", ports[0], "--run-port", ports[1]]
-
-    def _banner(self, process: subprocess.Popen[str]) -> dict[str, str]:
-        """Return the lines that it prints once it listens, by name."""
-        lines: dict[str, str] = {}
-        last = "CA" if self._tls else "keys"
-        impatient = threading.Timer(READY_WITHIN, process.kill)
-        impatient.start()
-        try:
-            while last not in lines:
-                line = process.stdout.readline() if process.stdout else ""
-                if not line:
-                    raise RuntimeError(f"the emulator exited with {process.wait()}:\n{self.stderr}")
-                name, _, value = line.strip().partition(" ")
-                lines[name] = value.strip()
-        finally:
-            impatient.cancel()
-        return lines
-
-    def _end(self, number: signal.Signals) -> int:
-        process = self._running()
-        if process.poll() is None:
-            process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_WITHIN)
-            process.kill()
-        if process.stdout:
-            process.stdout.close()
-        return process.wait()
-
-    def _running(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            raise RuntimeError("the emulator was never started")
-        return self._process
 
     def _admin(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:

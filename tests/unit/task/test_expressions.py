@@ -107,6 +107,10 @@ def test_an_expression_that_is_nothing_is_refused(prompt: str, native: bool) -> 
         ("a {{ typo | default('fox') }}", "a fox"),
         ("a {{ 'red ' if params.red }}fox", "a fox"),
         ("a {{ ('red ' if params.red) ~ 'fox' }}", "a fox"),
+        ("a {{ ('red' if params.red) | default('grey') }} fox", "a grey fox"),
+        ("{% set hue = ('red' if params.red) %}a {{ hue if hue is defined else 'grey' }} fox", "a grey fox"),
+        ("{% set hue = ('red ' if params.red) %}a {{ hue }}fox", "a fox"),
+        ("a {{ ('red ' if params.red) | upper }}fox", "a fox"),
         ("{% if ti.xcom_pull('writer') %}{{ none }}{% endif %}a fox", "a fox"),
         ("a {{ 'fox' if ti.xcom_pull('writer') is none else 'cat' }}", "a fox"),
         ("a fox in {{ 0 }} {{ false }} seconds", "a fox in 0 False seconds"),
@@ -207,6 +211,41 @@ def test_every_kind_of_nothing_is_refused(value: Any, native: bool) -> None:
 )
 def test_no_other_value_is_nothing(value: Any) -> None:
     shown(clip(prompt="a fox and {{ value }}"), value=value)._refuse_nothing()
+
+
+class Table:
+    """As pandas has it: what is in it are the names of its columns."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __iter__(self) -> Any:
+        return iter(["column"])
+
+    def __str__(self) -> str:
+        return self.name
+
+    def join(self, other: Any) -> str:
+        return f"{self.name} and {other.name}"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("{{ '%s' % table }}", "foxes"),
+        ("{{ '%s and %s' % (table, 1) }}", "foxes and 1"),
+        ("{{ table.join(table) }}", "foxes and foxes"),
+        ("{{ '%s' % few }}", "{1}"),
+        ("{{ '%s' % raw }}", "b'x'"),
+        ("{{ words | join(' and ') }}", "a fox and a cat"),
+        ("{{ ' and '.join(words) }}", "a fox and a cat"),
+    ],
+)
+def test_a_value_that_is_judged_stays_what_it_is(prompt: str, expected: str) -> None:
+    words = (f"a {each}" for each in ("fox", "cat"))
+    task = shown(clip(prompt=prompt), table=Table("foxes"), few={1}, raw=b"x", words=words)
+    task._refuse_nothing()
+    assert task.prompt == expected
 
 
 # --- the Dag's own environment
@@ -339,6 +378,13 @@ def test_an_optional_value_may_be_nothing(make: Any, field: str, value: Any, nat
     task = shown(make(**{field: " {{ value }} "}), native=native, value=value)
     task._refuse_nothing()
     assert getattr(task, field) is None
+
+
+@NATIVE
+def test_an_optional_value_may_be_left_out(native: bool) -> None:
+    task = shown(clip(seed="{{ 5 if params.again }}"), native=native, params={"again": False})
+    task._refuse_nothing()
+    assert task.seed == ""
 
 
 @NATIVE

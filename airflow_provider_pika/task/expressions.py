@@ -50,6 +50,7 @@ def judging(env: Environment, found: Callable[[Nothing], object]) -> Environment
     empty text, since it was told of.
     """
     judged = env.overlay()
+    judged.bytecode_cache = None  # the Dag's own, if it has one, is for templates that are not judged
     finalize = env.finalize and _with_context(env.finalize)
 
     @pass_context

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -307,6 +308,31 @@ def test_the_dags_own_filters_and_macros_work() -> None:
     own = {"user_defined_filters": {"loud": str.upper}, "user_defined_macros": {"who": lambda: "fox"}}
     task = shown(clip(prompt="a {{ who() | loud }} on {{ day | ds }}"), dag=own, day=date(2026, 10, 1))
     assert task.prompt == "a FOX on 2026-10-01"
+
+
+class PlainOperator(BaseOperator):
+    """Of somebody else, in the same Dag."""
+
+    template_fields = ("text",)
+
+    def __init__(self, *, text: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.text = text
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_cache_of_compiled_templates_is_left_to_the_other_tasks(tmp_path: Path, ours_first: bool) -> None:
+    (tmp_path / "who.txt").write_text("a fox and {{ params.who }}")
+    (tmp_path / "cache").mkdir()
+    cached = {"bytecode_cache": jinja2.FileSystemBytecodeCache(str(tmp_path / "cache"))}
+    own = {"jinja_environment_kwargs": cached, "template_searchpath": str(tmp_path), "params": {"who": None}}
+    text = "{% include 'who.txt' %}"
+    for ours in (ours_first, not ours_first):
+        if ours:
+            refusal(shown(clip(prompt=text), dag=own, params={"who": None}))
+        else:
+            other = shown(PlainOperator(task_id="other", text=text), dag=own, params={"who": None})
+            assert other.text == "a fox and None"
 
 
 # --- fields

@@ -78,17 +78,21 @@ def tells_why_it_fails(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def _tell(task: Any, context: Any, error: BaseException) -> None:
-    if (why := _why(error)) and vars(task).get(_TOLD) is not error:
+    if (why := _why(error)) is not None and vars(task).get(_TOLD) is not error:
         vars(task)[_TOLD] = error
         push_error(context, _in_short(error, why, task), task.log)
 
 
 def _why(error: BaseException) -> BaseException | None:
     """Return the error of ours in which a failure began, else the failure itself; None for a skip without one."""
+    causes: list[BaseException] = []
     cause: BaseException | None = error
-    while cause and not isinstance(cause, PikaError):
+    while cause is not None and not any(cause is each for each in causes):  # "raise error from error" makes a ring
+        if isinstance(cause, PikaError):
+            return cause
+        causes.append(cause)
         cause = cause.__cause__
-    return cause or (error.__cause__ if isinstance(error, AirflowSkipException) else error)
+    return error.__cause__ if isinstance(error, AirflowSkipException) else error
 
 
 def _in_short(error: BaseException, why: BaseException, task: Any) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def _in_short(error: BaseException, why: BaseException, task: Any) -> dict[str, 
         "error_type": why.error_type if isinstance(why, PikaError) else None,
         "retry_helps": why.retry_helps if isinstance(why, PikaError) else _passes(why),
         "request_id": (why.request_id if isinstance(why, PikaError) else None) or _request_of(task),
-        "message": one_line(str(error) if ours else _masked(str(why)), LONGEST_MESSAGE),
+        "message": one_line(_masked(str(error if ours else why)) or (str(why) if ours else ""), LONGEST_MESSAGE),
     }
 
 

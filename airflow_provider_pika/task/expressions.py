@@ -50,22 +50,23 @@ def judging(env: Environment, found: Callable[[Nothing], object]) -> Environment
     empty text, since it was told of.
     """
     judged = env.overlay()
+    judged.bytecode_cache = None  # the Dag's own, if it has one, is for templates that are not judged
     finalize = env.finalize and _with_context(env.finalize)
 
     @pass_context
     def judge(context: Context, value: Any, expression: str, each: bool = False) -> Any:
-        if each and isinstance(value, Iterable) and not isinstance(value, str | Mapping | Undefined):
-            value = value if isinstance(value, tuple) else list(value)
+        if each and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Undefined):
+            value = list(value) if isinstance(value, Iterator) else value  # which can be read only once
             values = value
         else:
             values = (value,)
         told = False
         for one in values:
-            if is_nothing(seen := finalize(context, one) if finalize else one):
+            if is_nothing(seen := finalize(context, one) if finalize else one) and not _is_left_out(seen):
                 why = seen._undefined_message if isinstance(seen, Undefined) else f"it is {seen!r}"
                 found(Nothing(expression, why, isinstance(one, StrictUndefined)))
                 told = True
-        return "" if told and isinstance(value, Undefined) else value
+        return "" if isinstance(value, Undefined) and (told or _is_left_out(value)) else value
 
     def parse(source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = type(env)._parse(judged, source, name, filename)
@@ -92,6 +93,11 @@ def is_nothing(value: Any) -> bool:
 def reads_as_nothing(text: str) -> bool:
     """Return whether a text is what Jinja makes of one such value, and nothing else."""
     return text.strip().lower() in ("", "none", "nan", "nat", "<na>")
+
+
+def _is_left_out(value: Any) -> bool:
+    """Return whether a value is that of an inline ``if`` without an ``else``: its author wants an empty text."""
+    return type(value) is Undefined and str(value._undefined_hint).startswith("the inline if-expression")
 
 
 def _is_not_a_number(value: Any) -> bool:
@@ -131,12 +137,6 @@ class _Judged(NodeTransformer):
                 self._expression = self._next_expression()
                 node.nodes[place] = self._judged(self.visit(child))
                 self._expression = ""
-        return node
-
-    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        if node.expr2 is None:  # Jinja renders it as an empty text, and so its author wrote one
-            node.expr2 = nodes.Const("", lineno=node.lineno)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802

@@ -115,7 +115,7 @@ def test_the_sensor_fails_with_airflows_timeout_which_is_retried(
     emulator: RunningEmulator, mode: dict[str, Any]
 ) -> None:
     request_id = submit()
-    with pytest.raises(AirflowTaskTimeout, match=r"the execution_timeout of 1 second.*A retry looks at the same"):
+    with pytest.raises(AirflowTaskTimeout, match=r"the execution_timeout of 1 second.*A retry polls the same"):
         run_to_the_end(sensor(request_id, execution_timeout=seconds(1), **mode))
 
 
@@ -245,7 +245,7 @@ def test_airflows_alarm_in_the_middle_of_a_look_says_what_becomes_of_the_request
 ) -> None:
     request_id = submit()
     emulator.fault("stall", on="status", seconds=5)
-    with alarm_after(0.5), pytest.raises(AirflowTaskTimeout, match=rf"{request_id} did not end .*A retry looks at"):
+    with alarm_after(0.5), pytest.raises(AirflowTaskTimeout, match=rf"{request_id} did not end .*A retry polls"):
         sensor(request_id, execution_timeout=seconds(0.5), **mode).execute(context(ti=TaskInstance()))
 
 

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
@@ -236,6 +237,43 @@ def test_a_hook_of_a_function_that_fails_is_told_in_fals_words(emulator: Running
 
     told, _ = told_by(whole(task_of(asks)))
     assert (told["class"], told["request_id"]) == ("UnknownRequest", UNKNOWN)
+
+
+def test_an_error_that_is_its_own_cause_is_told(emulator: RunningEmulator) -> None:
+    def fails() -> str:
+        try:
+            raise ValueError("no database")
+        except ValueError as error:
+            raise error from error
+
+    told, error = told_by(whole(task_of(fails)))
+    assert error.__cause__ is error
+    assert (told["class"], told["message"]) == ("ValueError", "no database")
+
+
+def test_an_error_that_tests_as_false_is_told(emulator: RunningEmulator) -> None:
+    class Empty(Exception):
+        def __len__(self) -> int:
+            return 0
+
+    def fails() -> str:
+        raise Empty("no rows")
+
+    told, _ = told_by(whole(task_of(fails)))
+    assert told["message"] == "no rows"
+
+
+def test_a_secret_in_an_error_that_began_in_ours_is_hidden(emulator: RunningEmulator) -> None:
+    def asks() -> str:
+        try:
+            return str(PikaHook().result(TEXT_TO_VIDEO, UNKNOWN))
+        except errors.PikaError as error:
+            raise RuntimeError("not in postgres://etl:a-masked-password@db either") from error
+
+    mask_secret("a-masked-password")
+    told, _ = told_by(whole(task_of(asks)))
+    assert told["class"] == "UnknownRequest"
+    assert "a-masked-password" not in told["message"]
 
 
 # --- what is no failure

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -107,6 +108,10 @@ def test_an_expression_that_is_nothing_is_refused(prompt: str, native: bool) -> 
         ("a {{ typo | default('fox') }}", "a fox"),
         ("a {{ 'red ' if params.red }}fox", "a fox"),
         ("a {{ ('red ' if params.red) ~ 'fox' }}", "a fox"),
+        ("a {{ ('red' if params.red) | default('grey') }} fox", "a grey fox"),
+        ("{% set hue = ('red' if params.red) %}a {{ hue if hue is defined else 'grey' }} fox", "a grey fox"),
+        ("{% set hue = ('red ' if params.red) %}a {{ hue }}fox", "a fox"),
+        ("a {{ ('red ' if params.red) | upper }}fox", "a fox"),
         ("{% if ti.xcom_pull('writer') %}{{ none }}{% endif %}a fox", "a fox"),
         ("a {{ 'fox' if ti.xcom_pull('writer') is none else 'cat' }}", "a fox"),
         ("a fox in {{ 0 }} {{ false }} seconds", "a fox in 0 False seconds"),
@@ -209,6 +214,41 @@ def test_no_other_value_is_nothing(value: Any) -> None:
     shown(clip(prompt="a fox and {{ value }}"), value=value)._refuse_nothing()
 
 
+class Table:
+    """As pandas has it: what is in it are the names of its columns."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __iter__(self) -> Any:
+        return iter(["column"])
+
+    def __str__(self) -> str:
+        return self.name
+
+    def join(self, other: Any) -> str:
+        return f"{self.name} and {other.name}"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("{{ '%s' % table }}", "foxes"),
+        ("{{ '%s and %s' % (table, 1) }}", "foxes and 1"),
+        ("{{ table.join(table) }}", "foxes and foxes"),
+        ("{{ '%s' % few }}", "{1}"),
+        ("{{ '%s' % raw }}", "b'x'"),
+        ("{{ words | join(' and ') }}", "a fox and a cat"),
+        ("{{ ' and '.join(words) }}", "a fox and a cat"),
+    ],
+)
+def test_a_value_that_is_judged_stays_what_it_is(prompt: str, expected: str) -> None:
+    words = (f"a {each}" for each in ("fox", "cat"))
+    task = shown(clip(prompt=prompt), table=Table("foxes"), few={1}, raw=b"x", words=words)
+    task._refuse_nothing()
+    assert task.prompt == expected
+
+
 # --- the Dag's own environment
 
 
@@ -268,6 +308,31 @@ def test_the_dags_own_filters_and_macros_work() -> None:
     own = {"user_defined_filters": {"loud": str.upper}, "user_defined_macros": {"who": lambda: "fox"}}
     task = shown(clip(prompt="a {{ who() | loud }} on {{ day | ds }}"), dag=own, day=date(2026, 10, 1))
     assert task.prompt == "a FOX on 2026-10-01"
+
+
+class PlainOperator(BaseOperator):
+    """Of somebody else, in the same Dag."""
+
+    template_fields = ("text",)
+
+    def __init__(self, *, text: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.text = text
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_cache_of_compiled_templates_is_left_to_the_other_tasks(tmp_path: Path, ours_first: bool) -> None:
+    (tmp_path / "who.txt").write_text("a fox and {{ params.who }}")
+    (tmp_path / "cache").mkdir()
+    cached = {"bytecode_cache": jinja2.FileSystemBytecodeCache(str(tmp_path / "cache"))}
+    own = {"jinja_environment_kwargs": cached, "template_searchpath": str(tmp_path), "params": {"who": None}}
+    text = "{% include 'who.txt' %}"
+    for ours in (ours_first, not ours_first):
+        if ours:
+            refusal(shown(clip(prompt=text), dag=own, params={"who": None}))
+        else:
+            other = shown(PlainOperator(task_id="other", text=text), dag=own, params={"who": None})
+            assert other.text == "a fox and None"
 
 
 # --- fields
@@ -339,6 +404,13 @@ def test_an_optional_value_may_be_nothing(make: Any, field: str, value: Any, nat
     task = shown(make(**{field: " {{ value }} "}), native=native, value=value)
     task._refuse_nothing()
     assert getattr(task, field) is None
+
+
+@NATIVE
+def test_an_optional_value_may_be_left_out(native: bool) -> None:
+    task = shown(clip(seed="{{ 5 if params.again }}"), native=native, params={"again": False})
+    task._refuse_nothing()
+    assert task.seed == ""
 
 
 @NATIVE

@@ -304,9 +304,6 @@ class StartTimeout(GenerationInterrupted):
     advice = "fal does not charge for it. A new submission may start in time; or allow a longer start_timeout."
 
 
-__all__ = [error.__name__ for error in tree(PikaError)]
-
-
 class UntrustedUrl(PikaError):
     """A video's URL, or a redirect of it, leads to a host or an address that the connection does not allow."""
 
@@ -381,3 +378,6 @@ class StorageFailed(PikaError):
     advice = (
         "The clip is still at fal, until its URL expires; a retry fetches and writes it again, and pays for nothing."
     )
+
+
+__all__ = [error.__name__ for error in tree(PikaError)]

@@ -26,7 +26,7 @@ from airflow_provider_pika.saving.metadata import Metadata
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from dev.airflow_home import ROOT, AirflowHome
-from tests.support.running_airflow import RunningAirflow
+from tests.support.running_airflow import RunningAirflow, until
 from tests.support.versions import KEEPS_TASK_STATE
 from tests.system.stage import README, blocks
 
@@ -62,12 +62,14 @@ def test_every_snippet_is_a_dag_that_makes_a_video(airflow: RunningAirflow) -> N
     assert runs
     for dag_id, run_id in runs.items():
         assert airflow.end_of_run(dag_id, run_id) == "success", dag_id
-        done = [each for each in airflow.instances(dag_id, run_id) if each["state"] == "success"]
-        logs = [airflow.log(dag_id, run_id, each["task_id"], map_index=each["map_index"]) for each in done]
-        assert any(
-            re.search(r"Here it is: (http:/)?/\S+\.mp4, for request|Saved /tmp/\S+\.mp4: \d+ bytes", log)
-            for log in logs
-        )
+        until(lambda d=dag_id, r=run_id: _says_where_the_video_is(airflow, d, r), f"{dag_id} to say where it is", 30)  # type: ignore[misc]
+
+
+def _says_where_the_video_is(airflow: RunningAirflow, dag_id: str, run_id: str) -> bool:
+    done = [each for each in airflow.instances(dag_id, run_id) if each["state"] == "success"]
+    logs = [airflow.log(dag_id, run_id, each["task_id"], map_index=each["map_index"]) for each in done]
+    said = r"Here it is: (http:/)?/\S+\.mp4, for request|Saved /tmp/\S+\.mp4: \d+ bytes|Finished: http://\S+\.mp4"
+    return any(re.search(said, log) for log in logs)
 
 
 def test_a_connection_that_is_stored_in_airflow_works_as_well(home: AirflowHome) -> None:

@@ -50,7 +50,7 @@ def test_a_run_ends_with_a_playable_video_of_the_asked_size_and_length(
     assert (metadata["input"]["resolution"], metadata["input"]["duration"]) == (resolution, duration)
     assert metadata["submitted_at"] < metadata["completed_at"] < metadata["saved_at"]
     log = airflow.log(dag_id, run_id, "video")
-    assert "While deferred: fal: Generation finished" in log
+    assert "fal: Generation finished" in log
     assert KEY not in log
 
 

@@ -22,6 +22,7 @@ from airflow_provider_pika.task.arguments import (
     terms_of,
     timeout_of,
     wanted_of,
+    with_readable_switches,
 )
 from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.task.rendering import RendersNoData
@@ -180,7 +181,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     def _check_terms(self) -> Terms:
         """Check what a wait needs. The input is not looked at: who waits has a request already."""
-        values = terms_of(self._values())
+        values = terms_of(with_readable_switches(self._values()))
         return Terms(**{field.name: values[field.name] for field in fields(Terms)})
 
     def _generate(self, context: Context, terms: ClipTerms) -> Any:

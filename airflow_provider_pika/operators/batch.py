@@ -89,6 +89,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     )
     template_fields_renderers = {"inputs": "json", "defaults": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
+    _keys_may_be_none = frozenset({"seed"})
 
     def __init__(
         self,

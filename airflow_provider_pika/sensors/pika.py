@@ -25,7 +25,13 @@ from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.task.arguments import check_known_terms, check_switches, seconds_of, terms_of, with_readable_switches
+from airflow_provider_pika.task.arguments import (
+    check_known_terms,
+    check_switches,
+    seconds_of,
+    terms_of,
+    with_readable_switches,
+)
 from airflow_provider_pika.task.errors import failing_when_a_poll_cannot_help, tells_why_it_fails
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import known_now, template_test_of

@@ -228,7 +228,9 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     def _stop_if_it_may_not_submit(self, context: Context) -> None:
         self._stop_if_killed()
         if limit_of(self, context["ti"]).deadline <= time.time():
-            raise WaitTimeout("The execution_timeout has passed.", consequence="Nothing was submitted. A retry submits.")
+            raise WaitTimeout(
+                "The execution_timeout has passed.", consequence="Nothing was submitted. A retry submits."
+            )
 
     def _wait(self, context: Context, queue: FalQueue, request_id: str) -> Ending:
         from airflow_provider_pika.fal.progress import Progress

@@ -284,7 +284,7 @@ def test_a_failure_of_somebody_elses_names_the_request_that_was_made(emulator: R
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(context(ti=ti))
     told, _ = told_by(lambda **more: operator().execute_complete(context(**more), {"strange": 1}), ti)
-    assert told["request_id"] == ti.xcoms["request_id"] == deferred.value.trigger.request_id  # type: ignore[attr-defined]
+    assert told["request_id"] == ti.xcoms["request_id"] == deferred.value.trigger.request_id
     PikaHook().cancel(TEXT_TO_VIDEO, told["request_id"])
 
 
@@ -295,7 +295,7 @@ def test_a_sensor_names_its_request_where_its_template_renders_nothing_now(emula
     task.request_id = ""
     kwargs: dict[str, Any] = deferred.value.kwargs or {}
     told, _ = told_by(lambda **more: task.execute_complete(context(**more), {"strange": 1}, **kwargs))
-    assert told["request_id"] == deferred.value.trigger.request_id  # type: ignore[attr-defined]
+    assert told["request_id"] == deferred.value.trigger.request_id
     PikaHook().cancel(TEXT_TO_VIDEO, told["request_id"])
 
 
@@ -319,7 +319,7 @@ def test_a_request_that_cannot_be_asked_for_hides_no_error(emulator: RunningEmul
 def test_a_skip_of_the_functions_own_is_not_told_whatever_it_came_of(emulator: RunningEmulator) -> None:
     def no_row() -> str:
         try:
-            return {}["product"]
+            return dict[str, str]()["product"]
         except KeyError as error:
             raise AirflowSkipException("no product today") from error
 

@@ -46,6 +46,12 @@ _KEPT = (
     "and pays for none of them again."
 )
 
+#: What a list that cannot be used any more means, once what was in flight has ended.
+_WAITED_FOR = (
+    "What was in flight was waited for, and nothing more was submitted. Mend the list, and clear the task: with "
+    "on_clear='reuse' it pays for no clip again."
+)
+
 #: Failed clips that an error names.
 _NAMED = 5
 
@@ -150,11 +156,7 @@ class BatchRun:
         :param ended: the slots of the items that have their ending since the attempt was carried on.
         :raises OtherQueue: the connection leads to another queue now.
         """
-        self.in_flight = carried.watched
-        if carried.queue_url != self.account.queue_url:
-            raise OtherQueue(
-                f"The queue was {carried.queue_url}, and the connection leads to {self.account.queue_url}."
-            )
+        self._watch_on(carried)
         if carried.in_place and carried.digest == self.digest:
             self.slots = range(len(self.inputs))
             return replace(carried, tally=self._tally_with(carried.tally, ended))
@@ -164,6 +166,31 @@ class BatchRun:
         except InvalidInput as error:  # what is in flight is paid for, and waited for
             return replace(carried, stopped=carried.stopped or error)
         return carried
+
+    def wait_on(self, carried: Carried, ended: Sequence[int], wrong: InvalidInput) -> Carried:
+        """Go on with an attempt whose list cannot be used any more: wait for what is in flight, and submit nothing.
+
+        Its lines are of the list as it was; of the items on record, where those are not in its order.
+
+        :param wrong: what is wrong with the list.
+        :raises OtherQueue: as :meth:`go_on`.
+        """
+        self._watch_on(carried)
+        error = InvalidInput(wrong.message, consequence=_WAITED_FOR)
+        carried = replace(carried, stopped=carried.stopped or error)
+        if carried.in_place:
+            self.slots = range(carried.tally.total)
+            return replace(carried, tally=self._tally_with(carried.tally, ended))
+        kept = self.state.read_all()
+        self.slots = sorted(kept)
+        return replace(carried, tally=Tally.of([kept[slot].state for slot in self.slots], time.time()))
+
+    def _watch_on(self, carried: Carried) -> None:
+        self.in_flight = carried.watched
+        if carried.queue_url != self.account.queue_url:
+            raise OtherQueue(
+                f"The queue was {carried.queue_url}, and the connection leads to {self.account.queue_url}."
+            )
 
     def _tally_with(self, tally: Tally, ended: Sequence[int]) -> Tally:
         for slot in ended:

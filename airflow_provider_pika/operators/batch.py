@@ -89,6 +89,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     )
     template_fields_renderers = {"inputs": "json", "defaults": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
+    _keys_may_be_none = frozenset({"seed"})
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
 
         with failing_when_a_submit_cannot_help():
             self._refuse_nothing()
-            run = self._run(context, BatchState(_task_state(context)), self._check_terms())
+            run = self._run(context, BatchState(_task_state(context)), self._check_terms(), self._checked_inputs())
             return self._go_on(context, run, run.begin(limit_of(self, context["ti"])))
 
     @tells_why_it_fails
@@ -153,8 +154,14 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             handed = read_batch_event(event)
             state = BatchState(_task_state(context))
             carried, ended = take_in(state, handed.carried, handed.endings, context["ti"].try_number)
-            run = self._run(context, state, BatchTerms.read(terms) or self._check_terms())
-            carried = run.go_on(carried, ended)
+            agreed = BatchTerms.read(terms) or self._check_terms()
+            try:
+                run = self._run(context, state, agreed, self._checked_inputs())
+            except InvalidInput as error:  # what is in flight is paid for, and waited for
+                run = self._run(context, state, agreed, [])
+                carried = run.wait_on(carried, ended, error)
+            else:
+                carried = run.go_on(carried, ended)
             if handed.trouble:  # not deferred again: it would break again, and Airflow's retries have pauses
                 raise handed.trouble
             return self._go_on(context, run, carried, handed.seen)
@@ -170,12 +177,14 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         path = checked_path(path, "manifest_path", consequence=None) if path else None
         return BatchTerms(manifest_path=path, **submit_terms_of(values))
 
-    def _run(self, context: Context, state: BatchState, terms: BatchTerms) -> BatchRun:
+    def _checked_inputs(self) -> list[dict[str, Any]]:
+        self._refuse_nothing("inputs", "defaults")  # which are read anew on each resume
+        return batch_inputs_of(self.inputs, self.defaults)
+
+    def _run(self, context: Context, state: BatchState, terms: BatchTerms, inputs: list[dict[str, Any]]) -> BatchRun:
         from airflow_provider_pika.batch.attempt import BatchRun
         from airflow_provider_pika.hooks.pika import PikaHook
 
-        self._refuse_nothing("inputs", "defaults")  # which are read anew on each resume
-        inputs = batch_inputs_of(self.inputs, self.defaults)
         with PikaHook(terms.pika_conn_id).get_conn() as queue:
             account = queue.account
         run = BatchRun(

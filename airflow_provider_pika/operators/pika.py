@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
@@ -22,6 +23,7 @@ from airflow_provider_pika.task.arguments import (
     terms_of,
     timeout_of,
     wanted_of,
+    with_readable_switches,
 )
 from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
 from airflow_provider_pika.task.rendering import RendersNoData
@@ -180,7 +182,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     def _check_terms(self) -> Terms:
         """Check what a wait needs. The input is not looked at: who waits has a request already."""
-        values = terms_of(self._values())
+        values = terms_of(with_readable_switches(self._values()))
         return Terms(**{field.name: values[field.name] for field in fields(Terms)})
 
     def _generate(self, context: Context, terms: ClipTerms) -> Any:
@@ -208,9 +210,12 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         if (before := records.read()) and before.request_id:  # for a clean-up branch, whatever comes now
             push_request_id(context, before.request_id, self.log)
         wanted = wanted_of(terms, context["ti"], queue.account, terms.arguments)
-        submission = Submission(wanted, records, queue.account.platform_url, self.log.info, self._stop_if_killed)
+        check = partial(self._stop_if_it_may_not_submit, context)
+        submission = Submission(wanted, records, queue.account.platform_url, self.log.info, check)
         try:
             record = queue.hold(submission.obtain())
+        except WaitTimeout as error:
+            raise as_airflows_timeout(error) from error
         except AirflowTaskTimeout as error:  # Airflow retries after its execution_timeout
             begun = None if records.survives else records.read()
             if begun and begun.state == "intent":
@@ -219,6 +224,13 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         push_request_id(context, str(record.request_id), self.log)
         push_request(context, record.asked(terms.endpoint, terms.arguments), self.log)
         return str(record.request_id)
+
+    def _stop_if_it_may_not_submit(self, context: Context) -> None:
+        self._stop_if_killed()
+        if limit_of(self, context["ti"]).deadline <= time.time():
+            raise WaitTimeout(
+                "The execution_timeout has passed.", consequence="Nothing was submitted. A retry submits."
+            )
 
     def _wait(self, context: Context, queue: FalQueue, request_id: str) -> Ending:
         from airflow_provider_pika.fal.progress import Progress

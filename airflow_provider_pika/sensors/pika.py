@@ -25,7 +25,13 @@ from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.strict_json import for_airflow
-from airflow_provider_pika.task.arguments import check_known_terms, check_switches, seconds_of, terms_of
+from airflow_provider_pika.task.arguments import (
+    check_known_terms,
+    check_switches,
+    seconds_of,
+    terms_of,
+    with_readable_switches,
+)
 from airflow_provider_pika.task.errors import failing_when_a_poll_cannot_help, tells_why_it_fails
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import known_now, template_test_of
@@ -116,13 +122,11 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
             )
 
     def _check_terms(self) -> WatchTerms:
-        check_request_id(self.request_id)
-        return WatchTerms(request_id=str.__str__(cast(str, self.request_id)), **terms_of(self._values()))
+        return self._terms_of(with_readable_switches(self._values()))
 
-    def _agree_anew(self) -> WatchTerms:
-        terms = self._check_terms()
-        self._agree(terms)
-        return terms
+    def _terms_of(self, values: Mapping[str, Any]) -> WatchTerms:
+        check_request_id(self.request_id)
+        return WatchTerms(request_id=str.__str__(cast(str, self.request_id)), **terms_of(values))
 
     @property
     def _request_id(self) -> str:
@@ -149,7 +153,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
         with self._failing_as_a_sensor_does(), failing_when_a_poll_cannot_help():
             self._refuse_nothing()
-            request_id = self._agree_anew().request_id
+            self._agree(self._terms_of(self._values()))
+            request_id = self._request_id
             told = self._memory(context)
             counts = {name: told.get(name, 0) for name in ("failures", "doubts")}
             wait = self._begin_wait(request_id, self._limit(context), **counts)
@@ -172,7 +177,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         if not (reason := deferral_timed_out(next_method, next_kwargs)):
             return super().resume_execution(next_method, next_kwargs, context)
         with self._failing_as_a_sensor_does(), failing_when_a_poll_cannot_help():
-            return self._finish(context, self._last_poll(self._agree_anew().request_id, reason))
+            self._agree(self._check_terms())
+            return self._finish(context, self._last_poll(self._request_id, reason))
 
     @property
     def _rescheduling(self) -> bool:

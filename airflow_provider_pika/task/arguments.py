@@ -76,6 +76,20 @@ def switch_of(name: str, value: Any) -> bool:
     return read
 
 
+def with_readable_switches(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an operator's arguments, with False for a switch that cannot be read.
+
+    Who resumes a wait has a request that was paid for: a template that renders nothing now must not fail it.
+    """
+    readable = dict(values)
+    for name in readable.keys() & set(_SWITCHES):
+        try:
+            switch_of(name, readable[name])
+        except InvalidInput:
+            readable[name] = False
+    return readable
+
+
 def check_switches(task: Any, *names: str) -> None:
     """Refuse a switch that is no template, and anything but True or False: every text would count as True.
 

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_pika.exceptions import LONGEST_MESSAGE, LONGEST_NAME, GenerationFailed, PikaError, UnknownStatus
 from airflow_provider_pika.strict_json import one_line
-from airflow_provider_pika.task.xcom import push_error
+from airflow_provider_pika.task.xcom import pull_request_id, push_error
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,13 +78,16 @@ def tells_why_it_fails(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def _tell(task: Any, context: Any, error: BaseException) -> None:
-    if (why := _why(error)) is not None and vars(task).get(_TOLD) is not error:
+    if (why := _why(error, task)) is not None and vars(task).get(_TOLD) is not error:
         vars(task)[_TOLD] = error
-        push_error(context, _in_short(error, why, task), task.log)
+        push_error(context, _in_short(error, why, task, context), task.log)
 
 
-def _why(error: BaseException) -> BaseException | None:
-    """Return the error of ours in which a failure began, else the failure itself; None for a skip without one."""
+def _why(error: BaseException, task: Any) -> BaseException | None:
+    """Return the error of ours in which a failure began, else the failure itself; None for a skip that is none."""
+    skipped = isinstance(error, AirflowSkipException)
+    if skipped and not (getattr(task, "soft_fail", False) or getattr(task, "never_fail", False)):
+        return None  # the user's own, whatever it came of
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and not any(cause is each for each in causes):  # "raise error from error" makes a ring
@@ -92,17 +95,17 @@ def _why(error: BaseException) -> BaseException | None:
             return cause
         causes.append(cause)
         cause = cause.__cause__
-    return error.__cause__ if isinstance(error, AirflowSkipException) else error
+    return error.__cause__ if skipped else error
 
 
-def _in_short(error: BaseException, why: BaseException, task: Any) -> dict[str, Any]:
+def _in_short(error: BaseException, why: BaseException, task: Any, context: Any) -> dict[str, Any]:
     """Return what the next tasks are told: JSON of bounded size."""
     ours = isinstance(why, PikaError)
     return {
         "class": one_line(type(why).__name__, LONGEST_NAME),
         "error_type": why.error_type if isinstance(why, PikaError) else None,
         "retry_helps": why.retry_helps if isinstance(why, PikaError) else _passes(why),
-        "request_id": (why.request_id if isinstance(why, PikaError) else None) or _request_of(task),
+        "request_id": (why.request_id if isinstance(why, PikaError) else None) or _request_of(task, context),
         "message": one_line(_masked(str(error if ours else why)) or (str(why) if ours else ""), LONGEST_MESSAGE),
     }
 
@@ -114,11 +117,20 @@ def _passes(error: BaseException) -> bool | None:
     return True if isinstance(error, AirflowSensorTimeout | AirflowTaskTimeout) else None
 
 
-def _request_of(task: Any) -> str | None:
-    """Return the request that a task was given, where it is given one."""
+def _request_of(task: Any, context: Any) -> str | None:
+    """Return the request that a task was given, where it is given one; else the one that it made in this attempt."""
     video = getattr(task, "video", None)
     given = video.get("request_id") if isinstance(video, Mapping) else getattr(task, "request_id", None)
+    if not given:  # a template of it may render nothing by now
+        given = getattr(vars(task).get("_agreed_terms"), "request_id", None) or _pushed_by(context)
     return one_line(given, LONGEST_NAME) if isinstance(given, str) else None
+
+
+def _pushed_by(context: Any) -> str | None:
+    try:
+        return pull_request_id(context)
+    except (Exception, AirflowTaskTimeout):  # what is told is worth more than the id
+        return None
 
 
 def _masked(text: str) -> str:

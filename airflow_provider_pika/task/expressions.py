@@ -14,8 +14,8 @@ from jinja2 import Environment, StrictUndefined, Undefined, nodes, pass_context
 from jinja2.runtime import Context
 from jinja2.visitor import NodeTransformer
 
-#: The filter that an operand is passed through.
-_JUDGE = "airflow_provider_pika.judge"
+#: The filter that an operand is passed through; and the one for operands of which a text may use some, not all.
+_JUDGE, _JUDGE_WHAT_IS_USED = "airflow_provider_pika.judge", "airflow_provider_pika.judge_what_is_used"
 
 #: Jinja's filters that make a text of whatever they get; and methods that a template calls on a text.
 _OF_TEXT = frozenset(
@@ -68,13 +68,17 @@ def judging(env: Environment, found: Callable[[Nothing], object]) -> Environment
                 told = True
         return "" if isinstance(value, Undefined) and (told or _is_left_out(value)) else value
 
+    @pass_context
+    def judge_what_is_used(context: Context, value: Any, expression: str, of_a_call: bool) -> Any:
+        return _marked(value, lambda one: judge(context, one, expression), of_a_call)
+
     def parse(source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = type(env)._parse(judged, source, name, filename)
         _Judged(judged, source).visit(tree)
         tree.set_environment(judged)
         return tree
 
-    judged.filters = {**env.filters, _JUDGE: judge}
+    judged.filters = {**env.filters, _JUDGE: judge, _JUDGE_WHAT_IS_USED: judge_what_is_used}
     judged._parse = parse  # type: ignore[method-assign]
     return judged
 
@@ -119,6 +123,37 @@ def _with_context(finalize: Callable[..., Any]) -> Callable[[Context, Any], Any]
     return lambda context, value: finalize(*before(context), value)  # type: ignore[no-untyped-call]
 
 
+class _Used:
+    """Stands for a value that is nothing, which is judged once a text is made of it."""
+
+    def __init__(self, value: Any, judge: Callable[[Any], Any]) -> None:
+        self._value = value
+        self._judge = judge
+
+    def __repr__(self) -> str:
+        return repr(self._value)  # of a mapping that is a text as a whole
+
+    def __str__(self) -> str:
+        return str(self._judge(self._value))
+
+    def __format__(self, _: str) -> str:
+        return str(self)
+
+    def __float__(self) -> float:
+        return float(self._judge(self._value))
+
+
+def _marked(value: Any, judge: Callable[[Any], Any], of_a_call: bool) -> Any:
+    """Return a mapping, or a call's arguments, with what is nothing in them to be judged where it is used."""
+
+    def mark(one: Any) -> Any:
+        return _Used(one, judge) if is_nothing(one) else one
+
+    if isinstance(value, Mapping):
+        return {key: mark(one) for key, one in value.items()} if any(map(is_nothing, value.values())) else value
+    return [mark(one) for one in value] if of_a_call else value
+
+
 class _Judged(NodeTransformer):
     """Puts the filter around each operand that becomes a text.
 
@@ -146,7 +181,12 @@ class _Judged(NodeTransformer):
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
+        first = node.args[0] if node.args else None
+        if node.name == "map" and isinstance(first, nodes.Const) and first.value in _OF_TEXT:  # words | map('upper')
+            node.node = node.node and self._judged(node.node, each=True)
         if node.name in _OF_TEXT:
+            if node.name == "join":
+                self._take_the_attributes_first(node)
             node.node = node.node and self._judged(node.node, each=node.name == "join")
             if node.name == "format":
                 self._judge_arguments(node)
@@ -161,6 +201,7 @@ class _Judged(NodeTransformer):
     def visit_Mod(self, node: nodes.Mod) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
         node.right = self._judged(node.right, each=True)  # "%s %s" % (value, value)
+        node.right = self._judged_where_used(node.right, of_a_call=False)  # "%(name)s" % mapping
         return node
 
     def _judge_arguments(self, node: nodes.Call | nodes.Filter, *, each: bool = False) -> None:
@@ -168,6 +209,20 @@ class _Judged(NodeTransformer):
         for keyword in node.kwargs:
             if isinstance(keyword, nodes.Keyword):
                 keyword.value = self._judged(keyword.value)
+        if not each:
+            node.dyn_args = node.dyn_args and self._judged_where_used(node.dyn_args, of_a_call=True)
+            node.dyn_kwargs = node.dyn_kwargs and self._judged_where_used(node.dyn_kwargs, of_a_call=True)
+
+    def _take_the_attributes_first(self, node: nodes.Filter) -> None:
+        """Make ``rows | map(attribute='name') | join(', ')`` of ``rows | join(', ', attribute='name')``."""
+        named = [each for each in node.kwargs if isinstance(each, nodes.Keyword) and each.key == "attribute"]
+        attribute = named[0].value if named else node.args[1] if len(node.args) > 1 else None
+        if node.node is None or attribute is None or (isinstance(attribute, nodes.Const) and attribute.value is None):
+            return
+        node.kwargs = [each for each in node.kwargs if each not in named]
+        node.args = node.args[:1]
+        keyword = nodes.Keyword("attribute", attribute, lineno=node.lineno)
+        node.node = nodes.Filter(node.node, "map", [], [keyword], None, None, lineno=node.lineno)
 
     def _judged(self, node: nodes.Expr, *, each: bool = False) -> nodes.Expr:
         """Return a node that judges what another one brings; ``each``: what is in it becomes a text, one by one."""
@@ -175,6 +230,13 @@ class _Judged(NodeTransformer):
             return node
         arguments: list[nodes.Expr] = [nodes.Const(known, lineno=node.lineno) for known in (self._expression, each)]
         return nodes.Filter(node, _JUDGE, arguments, [], None, None, lineno=node.lineno)
+
+    def _judged_where_used(self, node: nodes.Expr, *, of_a_call: bool) -> nodes.Expr:
+        """Return a node that judges what is in a mapping, or among a call's arguments, once a text is made of it."""
+        arguments: list[nodes.Expr] = [
+            nodes.Const(known, lineno=node.lineno) for known in (self._expression, of_a_call)
+        ]
+        return nodes.Filter(node, _JUDGE_WHAT_IS_USED, arguments, [], None, None, lineno=node.lineno)
 
     def _next_expression(self) -> str:
         if self._written is None:

@@ -44,6 +44,9 @@ _OF_FUNCTION, _PREFIX = "op_kwargs", "op_kwargs."
 #: Fields for which None means something, so that a template may render it: all others need a value.
 _MAY_BE_NONE = frozenset({"seed", "start_timeout", "priority", "conn_id", "cancel_on_kill"})
 
+#: Fields that take any text.
+_OF_TEXT = frozenset({"prompt", "negative_prompt", "path"})
+
 #: Fields of a decorated function, which takes whatever they render.
 _OF_ITS_AUTHOR = frozenset({"op_args", "op_kwargs", "templates_dict"})
 
@@ -51,8 +54,8 @@ _OF_ITS_AUTHOR = frozenset({"op_args", "op_kwargs", "templates_dict"})
 _NAMED = 5
 
 #: Where a task keeps the expressions that came to nothing: of the field that is rendered now, and of each field, with
-#: what it rendered.
-_FOUND, _CAME_TO_NOTHING = "_found_nothing", "_came_to_nothing"
+#: what it rendered. And the whole field that is rendered now.
+_FOUND, _CAME_TO_NOTHING, _WHOLE = "_found_nothing", "_came_to_nothing", "_whole_field"
 
 _WITHOUT_TEXT = (type(None), bool, int, float, date, timedelta)
 
@@ -65,6 +68,8 @@ class RendersNoData(_Operator):
     """
 
     _may_be_none: ClassVar[frozenset[str]] = _MAY_BE_NONE
+    #: As ``_may_be_none``, of the keys of dicts in a field.
+    _keys_may_be_none: ClassVar[frozenset[str]] = frozenset()
 
     def __new__(cls, *_: Any, **arguments: Any) -> Self:
         """Keep the arguments of a mapped task: once ``__init__`` has run, nobody can tell where a value came from."""
@@ -107,7 +112,7 @@ class RendersNoData(_Operator):
         self, template_fields: Iterable[str], context: Context, jinja_env: Environment, seen_oids: set[int]
     ) -> None:
         """Render each field as Airflow does, and note what in it came to nothing."""
-        from airflow_provider_pika.task.expressions import is_nothing, judging, reads_as_nothing
+        from airflow_provider_pika.task.expressions import judging
 
         found, ours = list["Nothing"](), self._judged_fields()
         judged = judging(jinja_env, found.append)
@@ -119,8 +124,7 @@ class RendersNoData(_Operator):
             found.clear()
             self._render_judged(field, context, judged, seen_oids, found)
             value = getattr(self, field)
-            nothing = is_nothing(value) or (isinstance(value, str) and reads_as_nothing(value))
-            if nothing and field in self._may_be_none and not any(each.strict for each in found):
+            if field in self._may_be_none and _may_be_left_out(value, found):
                 setattr(self, field, None if found else value)
             elif found:
                 noted[field] = value, tuple(dict.fromkeys(found))
@@ -133,20 +137,39 @@ class RendersNoData(_Operator):
         from airflow_provider_pika.task.expressions import Nothing
 
         self.__dict__[_FOUND] = found
+        self.__dict__[_WHOLE] = getattr(self, field)
         try:
             super()._do_render_template_fields(self, [field], context, judged, seen_oids)
         except UndefinedError as error:  # {{ ti.xcom_pull('none').prompt }}
             found.append(Nothing("", str(error), strict=True))
         finally:
-            del self.__dict__[_FOUND]
+            del self.__dict__[_FOUND], self.__dict__[_WHOLE]
 
     def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
-        """Render a text, or what holds texts; "None" stays a text where Airflow renders native objects."""
+        """Render a text, or what holds texts; "None" stays a text where Airflow renders native objects.
+
+        What another task returned is judged inside of a field: a whole field that is None is for the field's own check.
+        """
         found: list[Nothing] | None = self.__dict__.get(_FOUND)
-        before = len(found or ())
+        if found is None:
+            return super().render_template(content, *args, **kwargs)
+        if type(content) is dict and self._keys_may_be_none.intersection(content):
+            return {key: self._render_item(key, each, found, *args, **kwargs) for key, each in content.items()}
+        before = len(found)
         value = super().render_template(content, *args, **kwargs)
-        a_text = value is None and isinstance(content, str) and found is not None and len(found) == before
+        if hasattr(content, "resolve") and content is not self.__dict__[_WHOLE]:
+            found.extend(_nothing_of(content, value))
+        a_text = value is None and isinstance(content, str) and len(found) == before
         return "None" if a_text else value
+
+    def _render_item(self, key: Any, content: Any, found: list[Nothing], *args: Any, **kwargs: Any) -> Any:
+        before = len(found)
+        value = self.render_template(content, *args, **kwargs)
+        here = found[before:]
+        if here and key in self._keys_may_be_none and _may_be_left_out(value, here):
+            del found[before:]
+            return None
+        return value
 
     def _refuse_nothing(self, *fields: str, consequence: str | None = None) -> None:
         """Refuse a field in whose template something came to nothing, unless it has been given another value since.
@@ -157,16 +180,18 @@ class RendersNoData(_Operator):
         """
         noted: dict[str, tuple[Any, tuple[Nothing, ...]]] = self.__dict__.get(_CAME_TO_NOTHING, {})
         wrong = [
-            f"{field} has nothing for {each.expression or 'a part of its template'} ({each.why})"
+            (field, f"{field} has nothing for {each.expression or 'a part of its template'} ({each.why})")
             for field, (value, found) in noted.items()
             if (field in fields or not fields) and getattr(self, field) is value
             for each in found
         ]
         if wrong:
             more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+            named = "; ".join(what for _, what in wrong[:_NAMED])
+            texts = all(field in _OF_TEXT for field, _ in wrong)
+            instead = ", or write what to use without one: {{ ... or 'a text' }}" if texts else ""
             raise InvalidInput(
-                f"{'; '.join(wrong[:_NAMED])}{more}. See to it that the expression has a value, or write what to use "
-                "without one: {{ ... or 'a text' }}.",
+                f"{named}{more}. See to it that the expression has a value{instead}.",
                 consequence=consequence,
             )
 
@@ -187,6 +212,23 @@ class RendersNoData(_Operator):
                     "render it.",
                     name,
                 )
+
+
+def _may_be_left_out(value: Any, found: Sequence[Nothing]) -> bool:
+    """Return whether a value is nothing, and no undefined variable that the Dag wants to be an error."""
+    from airflow_provider_pika.task.expressions import is_nothing, reads_as_nothing
+
+    nothing = is_nothing(value) or (isinstance(value, str) and reads_as_nothing(value))
+    return nothing and not any(each.strict for each in found)
+
+
+def _nothing_of(output: Any, value: Any) -> Iterable[Nothing]:
+    """Yield that other tasks' output is nothing, if it is."""
+    from airflow_provider_pika.task.expressions import Nothing, is_nothing
+
+    if is_nothing(value):
+        tasks = ", ".join(dict.fromkeys(operator.task_id for operator, _ in output.iter_references()))
+        yield Nothing(f"the output of {tasks}", f"it is {value!r}")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,39 @@ def test_a_list_that_grew_too_long_to_go_without_a_manifest_submits_no_more_and_
     task.clear()
     assert task.attempt()["done"] == 4
     assert accepted(emulator) == 4
+
+
+@pytest.mark.parametrize("reordered", [False, True], ids=["in place", "reordered"])
+@pytest.mark.parametrize(
+    ("inputs", "wrong"),
+    [
+        ([], "inputs has no items"),
+        ("", "inputs='' is not allowed"),
+        (["a fox", {"prompt": "a cat", "duration": 7}], "1 of 2 inputs are wrong"),
+    ],
+    ids=["empty", "nothing rendered", "a bad row"],
+)
+def test_a_list_that_became_invalid_submits_no_more_and_loses_nothing(
+    emulator: RunningEmulator, inputs: Any, wrong: str, reordered: bool
+) -> None:
+    task = BatchTask("invalid", 6, max_in_flight=2)
+    operator, more, trigger = task.first_round()
+    if reordered:
+        operator.inputs = task.prompts[::-1]
+        with pytest.raises(TaskDeferred) as deferred:
+            operator.execute_complete(more, event_of(trigger))  # type: ignore[arg-type]
+        trigger = deferred.value.trigger
+    carried = trigger.carried  # type: ignore[attr-defined]
+    operator.inputs = inputs
+    before, nothing_ended = accepted(emulator), {"carried": carried, "ended": [], "seen": {}, "trouble": None}
+    with pytest.raises(AirflowFailException, match=f"{re.escape(wrong)}.*What was in flight was waited for"):
+        run_to_the_end(operator, event=nothing_ended, **more)
+    assert accepted(emulator) == before
+    summary = task.ti.xcoms["manifest"]
+    assert summary["done"] == sum(line["state"] == "done" for line in summary["clips"]) == before
+    assert summary["total"] == len(summary["clips"]) == (before if reordered else 6)
+    task.clear()
+    assert task.attempt()["done"] == accepted(emulator) == 6
 
 
 def test_an_ending_is_on_record_even_if_the_worker_that_is_told_can_do_nothing_else(

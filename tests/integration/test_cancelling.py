@@ -370,6 +370,17 @@ def test_airflows_own_limit_on_the_deferral_loses_no_video_that_is_there(emulato
     assert sensor(request_id).resume_execution(*AIRFLOWS_LIMIT, context())["request_id"] == request_id
 
 
+@pytest.mark.parametrize("switch", ["cancel_on_kill", "cancel_on_timeout"])
+def test_airflows_own_limit_loses_no_video_for_a_switch_that_renders_nothing_now(
+    emulator: RunningEmulator, switch: str
+) -> None:
+    ti = TaskInstance()
+    ti.xcoms["request_id"] = request_id = finished()
+    for task in (sensor(request_id), operator()):
+        setattr(task, switch, "")  # as Airflow renders it anew
+        assert task.resume_execution(*AIRFLOWS_LIMIT, context(ti=ti))["request_id"] == request_id
+
+
 def test_airflows_other_failures_of_a_deferral_are_left_to_airflow(emulator: RunningEmulator) -> None:
     with pytest.raises(Exception, match="Trigger failure"):
         operator().resume_execution("__fail__", {"error": "Trigger failure"}, context())

@@ -223,6 +223,25 @@ def test_a_resume_after_the_limit_keeps_the_clip(emulator: RunningEmulator) -> N
     assert run_to_the_end(task, event=event, ti=late, task_state_store=store)["url"]
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_nothing_is_submitted_once_the_time_is_up_and_a_retry_submits(emulator: RunningEmulator, waits: bool) -> None:
+    store, task = StateStore(), operator(prompt="a fox", execution_timeout=seconds(60), wait_for_completion=waits)
+    with pytest.raises(AirflowTaskTimeout, match=r"execution_timeout has passed\. Nothing was submitted"):
+        run_to_the_end(task, ti=began(ago=61), task_state_store=store)
+    assert emulator.counts()["submit"]["received"] == 0
+    assert run_to_the_end(task, ti=TaskInstance(try_number=2), task_state_store=store)
+    assert emulator.counts()["submit"]["accepted"] == 1
+
+
+def test_a_submit_that_is_refused_until_the_time_is_up_leaves_nothing_to_search_for(emulator: RunningEmulator) -> None:
+    store, task = StateStore(), operator(prompt="a fox", execution_timeout=seconds(60))
+    emulator.fault("http_429", on="submit", times=9, retry_after=1)
+    with pytest.raises(AirflowTaskTimeout, match=r"execution_timeout has passed\. Nothing was submitted"):
+        run_to_the_end(task, ti=began(ago=59.5), task_state_store=store)
+    assert '"refused"' in "".join(store.values.values())
+    assert emulator.counts()["submit"]["accepted"] == 0
+
+
 def test_nothing_is_submitted_again_once_the_time_is_up(emulator: RunningEmulator) -> None:
     store = StateStore()
     limits = {"execution_timeout": seconds(60)}

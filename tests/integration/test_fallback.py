@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,3 +61,9 @@ def test_a_prompt_that_is_taken_needs_no_other(dag: Any, emulator: RunningEmulat
     assert (state, tasks["first"], tasks["another_prompt"]) == ("success", "success", "skipped")
     assert emulator.requests("A boat that nobody needs") == []
     assert len(list(tmp_path.glob("*.mp4"))) == 1
+
+
+def test_without_a_reason_it_does_not_fall_back(dag: Any) -> None:
+    """A person failed the task, or its worker died: it pushed nothing."""
+    fall_back = dag.get_task("fall_back").python_callable
+    assert fall_back(SimpleNamespace(xcom_pull=lambda *_, **__: None)) is False

@@ -276,7 +276,64 @@ def test_a_secret_in_an_error_that_began_in_ours_is_hidden(emulator: RunningEmul
     assert "a-masked-password" not in told["message"]
 
 
+# --- the request
+
+
+def test_a_failure_of_somebody_elses_names_the_request_that_was_made(emulator: RunningEmulator) -> None:
+    ti, task = TaskInstance(), operator("endless [[never_finish]]")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context(ti=ti))
+    told, _ = told_by(lambda **more: operator().execute_complete(context(**more), {"strange": 1}), ti)
+    assert told["request_id"] == ti.xcoms["request_id"] == deferred.value.trigger.request_id
+    PikaHook().cancel(TEXT_TO_VIDEO, told["request_id"])
+
+
+def test_a_sensor_names_its_request_where_its_template_renders_nothing_now(emulator: RunningEmulator) -> None:
+    task = sensor(UNKNOWN)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(submit("endless [[never_finish]]")).execute(context())
+    task.request_id = ""
+    kwargs: dict[str, Any] = deferred.value.kwargs or {}
+    told, _ = told_by(lambda **more: task.execute_complete(context(**more), {"strange": 1}, **kwargs))
+    assert told["request_id"] == deferred.value.trigger.request_id
+    PikaHook().cancel(TEXT_TO_VIDEO, told["request_id"])
+
+
+class MuteInstance(TaskInstance):
+    """A task instance whose XComs cannot be pulled."""
+
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        """Break."""
+        raise AirflowTaskTimeout("too slow")
+
+
+def test_a_request_that_cannot_be_asked_for_hides_no_error(emulator: RunningEmulator) -> None:
+    told, error = told_by(whole(operator("a fox [[locked]]")), MuteInstance())
+    assert isinstance(error, AirflowFailException)
+    assert (told["class"], told["request_id"]) == ("ExhaustedBalance", None)
+
+
 # --- what is no failure
+
+
+def test_a_skip_of_the_functions_own_is_not_told_whatever_it_came_of(emulator: RunningEmulator) -> None:
+    def no_row() -> str:
+        try:
+            return dict[str, str]()["product"]
+        except KeyError as error:
+            raise AirflowSkipException("no product today") from error
+
+    def no_clip() -> str:
+        try:
+            return str(PikaHook().result(TEXT_TO_VIDEO, UNKNOWN))
+        except errors.PikaError as error:
+            raise AirflowSkipException("no clip today") from error
+
+    for function in (no_row, no_clip):
+        ti = TaskInstance()
+        with pytest.raises(AirflowSkipException):
+            run_to_the_end(task_of(function), ti=ti)
+        assert "pika_error" not in ti.xcoms
 
 
 def test_what_is_no_failure_is_not_told(emulator: RunningEmulator) -> None:

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 
+from airflow_provider_pika.batch.inputs import batch_inputs_of
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
@@ -76,6 +77,17 @@ def refusal(task: Any) -> InvalidInput:
         "{{ ['a fox', ti.xcom_pull('writer')] | join(' and ') }}",
         "{{ ti.xcom_pull('rows') | map('default', none) | join(' and ') }}",
         "{{ ' and '.join(['a fox', ti.xcom_pull('writer')]) if 0 else ti.xcom_pull('rows') }}",
+        "{{ 'a fox and {}'.format(*ti.xcom_pull('rows')) }}",
+        "{{ 'a fox and {who}'.format(**{'who': ti.xcom_pull('writer')}) }}",
+        "{{ 'a fox and {who:>5}'.format(**dict(who=none)) }}",
+        "{{ 'a fox and %(who)s' % {'who': ti.xcom_pull('writer')} }}",
+        "{{ 'a fox and %(who).1f' % {'who': row.prompt} }}",
+        "{{ 'a fox and %s' | format(*ti.xcom_pull('rows')) }}",
+        "{{ 'a fox and %(who)s' | format(**{'who': none}) }}",
+        "{{ [{'name': 'a fox'}, {'name': none}] | join(' and ', attribute='name') }}",
+        "{{ [{'name': 'a fox'}, {'name': none}] | join(' and ', 'name') }}",
+        "{{ [{'name': 'a fox'}, {}] | join(' and ', attribute='name') }}",
+        "{{ ['a fox', none] | map('upper') | join(' and ') }}",
         "{% set who = 'a fox and ' ~ ti.xcom_pull('writer') %}{{ who }}",
         "{% for who in ['a fox', none] %}{{ who }} {% endfor %}",
         "{% filter upper %}a fox and {{ none }}{% endfilter %}",
@@ -114,6 +126,15 @@ def test_an_expression_that_is_nothing_is_refused(prompt: str, native: bool) -> 
         ("a {{ ('red ' if params.red) | upper }}fox", "a fox"),
         ("{% if ti.xcom_pull('writer') %}{{ none }}{% endif %}a fox", "a fox"),
         ("a {{ 'fox' if ti.xcom_pull('writer') is none else 'cat' }}", "a fox"),
+        ("a {{ '{who}'.format(**{'who': 'fox', 'hue': none}) }}", "a fox"),
+        ("a {{ '%(who)s' % {'who': 'fox', 'hue': none} }}", "a fox"),
+        ("a {{ '{}'.format(*['fox', none]) }}", "a fox"),
+        ("a {{ [{'who': 'fox', 'hue': none}] | join(', ', attribute='who') }}", "a fox"),
+        ("a {{ [{'who': 'fox'}, {'who': 'cat'}] | join(' or ', 'who') }}", "a fox or cat"),
+        ("a {{ ['fox', 'cat'] | map('lower') | join(' or ') }}", "a fox or cat"),
+        ("a {{ ['fox', none] | map('default', 'cat', true) | join(' or ') }}", "a fox or cat"),
+        ("a fox of {{ '%s' % {'hue': none} }}", "a fox of {'hue': None}"),
+        ("a fox in {{ 7 % 4 }} seconds", "a fox in 3 seconds"),
         ("a fox in {{ 0 }} {{ false }} seconds", "a fox in 0 False seconds"),
         ("{{ 'a fox' }}{{ '' }}", "a fox"),
         ("{% raw %}{{ none }}{% endraw %} fox", "{{ none }} fox"),
@@ -369,6 +390,10 @@ def sensor(**arguments: Any) -> Any:
         (batch, "inputs", [{"prompt": "a fox", "extra_arguments": {"style": PULLED}}]),
         (batch, "defaults", {"negative_prompt": PULLED}),
         (batch, "defaults", PULLED),
+        (batch, "inputs", [{"prompt": "a fox", "seed": f"1{PULLED}"}]),
+        (batch, "inputs", [{"prompt": "a fox", "seed": "{{ typo }}"}]),
+        (batch, "inputs", [{"prompt": "a fox", "seed": "{{ none }}", "negative_prompt": "{{ none }}"}]),
+        (clip, "extra_arguments", {"style": {"seed": "{{ none }}"}}),
         (batch, "manifest_path", f"/tmp/{PULLED}.jsonl"),
         (batch, "manifest_path", PULLED),
         (batch, "endpoint", PULLED),
@@ -404,6 +429,55 @@ def test_an_optional_value_may_be_nothing(make: Any, field: str, value: Any, nat
     task = shown(make(**{field: " {{ value }} "}), native=native, value=value)
     task._refuse_nothing()
     assert getattr(task, field) is None
+
+
+@NATIVE
+@pytest.mark.parametrize("value", [None, float("nan"), 7], ids=str)
+@pytest.mark.parametrize("seed", ["{{ value }}", " {{ value }}\n"], ids=["bare", "spaced"])
+def test_the_seed_of_a_batchs_item_may_be_nothing(value: Any, native: bool, seed: str) -> None:
+    items = [{"prompt": "a fox", "seed": seed}, {"prompt": "a {{ 'cat' }}"}]
+    task = shown(batch(inputs=items, defaults={"seed": seed}), native=native, value=value)
+    task._refuse_nothing()
+    expected = 7 if value == 7 else None
+    assert [item.get("seed") for item in batch_inputs_of(task.inputs, task.defaults)] == [expected, expected]
+    assert task.inputs[1] == {"prompt": "a cat"}
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "value"),
+    [
+        (clip, "extra_arguments", lambda none: {"aspect_ratio": none}),
+        (clip, "extra_arguments", lambda none: {"style": {"names": ["x", none]}}),
+        (batch, "inputs", lambda none: ["a fox", none]),
+        (batch, "inputs", lambda none: [{"prompt": "a fox", "extra_arguments": {"aspect_ratio": none}}]),
+        (batch, "defaults", lambda none: {"extra_arguments": {"aspect_ratio": none}}),
+        (save, "video", lambda none: {**VIDEO, "request_id": none}),
+    ],
+)
+def test_an_output_that_is_none_inside_of_a_field_is_refused(make: Any, field: str, value: Any) -> None:
+    with DAG("outputs"):
+        task = make(**{field: value(BaseOperator(task_id="writer").output)})
+    message = refusal(rendered(task, {"writer": None})).message
+    assert f"{field} has nothing for the output of writer (it is None)" in message
+    rendered(task, {"writer": "wide"})._refuse_nothing()
+
+
+def test_an_output_that_is_none_may_be_a_seed_or_a_whole_field() -> None:
+    with DAG("outputs"):
+        none: Any = BaseOperator(task_id="writer").output
+        one = clip(seed=none, extra_arguments=none, start_timeout=none)
+        many = batch(inputs=[{"prompt": "a fox", "seed": none}], defaults=none)
+    one, many = (rendered(each, {"writer": None}) for each in (one, many))
+    one._refuse_nothing()
+    many._refuse_nothing()
+    assert (one.seed, one.extra_arguments, many.inputs[0]["seed"], many.defaults) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "a_text"), [(clip, "prompt", True), (clip, "duration", False), (batch, "defaults", False)]
+)
+def test_a_text_is_advised_where_a_text_may_stand(make: Any, field: str, a_text: bool) -> None:
+    assert ("or 'a text'" in refusal(shown(make(**{field: PULLED}))).message) is a_text
 
 
 @NATIVE

@@ -18,6 +18,9 @@ from tests.support.running_airflow import RunningAirflow, until
 #: Clips that one task makes, and as many that two tasks make.
 EACH = 9
 
+#: Seconds: where seven scenarios begin at once, their tasks wait for each other's workers.
+SUBMITTED_WITHIN = 400.0
+
 KEY = "chaos-key-id:chaos-key-secret"
 DAGS = Path(__file__).parent.parent / "chaos" / "dags"
 
@@ -50,7 +53,7 @@ class Scenario:
 
     def in_flight(self, number: int) -> None:
         """Wait until so many requests are at the emulator."""
-        until(lambda: len(self.emulator.requests(f"{self.name}:")) >= number, f"{number} requests", 120)
+        until(lambda: len(self.emulator.requests(f"{self.name}:")) >= number, f"{number} requests", SUBMITTED_WITHIN)
 
     def prompt(self, number: int) -> str:
         """Return the prompt of a clip that one task makes."""
@@ -58,19 +61,19 @@ class Scenario:
 
     def kill_worker_once_accepted(self, number: int, after: float = 0.0) -> None:
         """SIGKILL the worker that makes that clip, some seconds after fal has accepted its request."""
-        until(partial(self.requests, number), "the submit to be accepted", 120)
+        until(partial(self.requests, number), "the submit to be accepted", SUBMITTED_WITHIN)
         time.sleep(after)
         self.airflow.kill_worker(DAG, self.run_id, "clip", number)
 
     def worker_that_holds(self, number: int = 0) -> list[Process]:
         """Return the processes of the worker that waits for that clip itself, once fal has accepted its request."""
-        until(lambda: self.emulator.requests(f"{self.name}: held {number};"), "the submit to be accepted", 120)
+        until(lambda: self.emulator.requests(f"{self.name}: held {number};"), "the submit to be accepted", SUBMITTED_WITHIN)
         time.sleep(1.0)
         return self.airflow.worker_of(DAG, self.run_id, "held", number)
 
     def watched(self, number: int) -> None:
         """Wait until a trigger watches that clip: before, nobody is told of a kill (Airflow 3.3.2)."""
-        until(partial(self.requests, number), "the request", 120)
+        until(partial(self.requests, number), "the request", SUBMITTED_WITHIN)
 
         def has_trigger() -> bool:
             deferred = self.airflow.instance(DAG, self.run_id, "clip", number)["triggerer"] is not None
@@ -103,7 +106,7 @@ class Scenario:
     def end(self, state: str = "success", **by_a_person: str) -> list[Clip]:
         """Wait for the run's end, and add up what came of it."""
         self.airflow.until_healthy()
-        assert self.airflow.end_of_run(DAG, self.run_id, within=300) == state
+        assert self.airflow.end_of_run(DAG, self.run_id, within=600) == state
         clips = clips_of(self.airflow, self.emulator, self.run_id, self.name, self.each)
         self.rows.append(found := row(self.name, clips, time.monotonic() - self.started, **by_a_person))
         assert (found.double, found.lost) == (0, 0), [clip for clip in clips if not clip.delivered]

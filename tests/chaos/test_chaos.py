@@ -70,8 +70,7 @@ def a_worker_dies_between_fals_acceptance_and_its_reply(stage: Stage) -> None:
     scenario = stage.begin("worker killed before the reply")
     for number in (3, 4):
         stage.emulator.fault("stall", match=scenario.prompt(number))
-    for number in (3, 4):
-        scenario.kill_worker_once_accepted(number)
+    scenario.kill_workers_once_accepted(3, 4)
     scenario.end()
     assert "Found it: request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 3))
 

@@ -59,15 +59,22 @@ class Scenario:
         """Return the prompt of a clip that one task makes."""
         return f"{self.name}: clip {number};"
 
-    def kill_worker_once_accepted(self, number: int, after: float = 0.0) -> None:
-        """SIGKILL the worker that makes that clip, some seconds after fal has accepted its request."""
-        until(partial(self.requests, number), "the submit to be accepted", SUBMITTED_WITHIN)
-        time.sleep(after)
-        self.airflow.kill_worker(DAG, self.run_id, "clip", number)
+    def kill_workers_once_accepted(self, *numbers: int, after: float = 0.0) -> None:
+        """SIGKILL the worker of each of these clips, some seconds after fal has accepted its request."""
+        waiting = set(numbers)
+        while waiting:
+            accepted = until(
+                lambda: {number for number in waiting if self.requests(number)}, "a submit", SUBMITTED_WITHIN, every=0.2
+            )
+            time.sleep(after)
+            for number in sorted(accepted):
+                self.airflow.kill_worker(DAG, self.run_id, "clip", number)
+            waiting -= accepted
 
     def worker_that_holds(self, number: int = 0) -> list[Process]:
         """Return the processes of the worker that waits for that clip itself, once fal has accepted its request."""
-        until(lambda: self.emulator.requests(f"{self.name}: held {number};"), "the submit to be accepted", SUBMITTED_WITHIN)
+        prompt = f"{self.name}: held {number};"
+        until(lambda: self.emulator.requests(prompt), "the submit to be accepted", SUBMITTED_WITHIN)
         time.sleep(1.0)
         return self.airflow.worker_of(DAG, self.run_id, "held", number)
 

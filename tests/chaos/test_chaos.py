@@ -79,8 +79,7 @@ def a_worker_dies_between_the_record_and_the_deferral(stage: Stage) -> None:
     scenario = stage.begin("worker killed before it defers")
     for number in (3, 4):
         stage.emulator.fault("stall", on="status", match=scenario.prompt(number))
-    for number in (3, 4):
-        scenario.kill_worker_once_accepted(number, after=1.0)  # the record is written, and the first poll stalls
+    scenario.kill_workers_once_accepted(3, 4, after=1.0)  # the record is written, and the first poll stalls
     scenario.end()
     assert "Taking up request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 3))
 

@@ -62,14 +62,16 @@ class Scenario:
     def kill_workers_once_accepted(self, *numbers: int, after: float = 0.0) -> None:
         """SIGKILL the worker of each of these clips, some seconds after fal has accepted its request."""
         waiting = set(numbers)
+
+        def accepted() -> set[int]:
+            return {number for number in waiting if self.requests(number)}
+
         while waiting:
-            accepted = until(
-                lambda: {number for number in waiting if self.requests(number)}, "a submit", SUBMITTED_WITHIN, every=0.2
-            )
+            found = until(accepted, "a submit to be accepted", SUBMITTED_WITHIN, every=0.2)
             time.sleep(after)
-            for number in sorted(accepted):
+            for number in sorted(found):
                 self.airflow.kill_worker(DAG, self.run_id, "clip", number)
-            waiting -= accepted
+            waiting -= found
 
     def worker_that_holds(self, number: int = 0) -> list[Process]:
         """Return the processes of the worker that waits for that clip itself, once fal has accepted its request."""

@@ -70,7 +70,7 @@ def _queue() -> Iterator[Queue]:
             # other people's requests, so that there is a queue to see: one that runs until we are in it, and a next
             running = others.submit(TEXT_TO_VIDEO, {"prompt": "Somebody else's clip [[never_finish]]"})
             others.submit(TEXT_TO_VIDEO, {"prompt": "And another one", "resolution": "480p"})
-            end = threading.Timer(2.0, _cancel, (others, running))
+            end = threading.Timer(4.0, _cancel, (others, running))
             try:
                 yield Queue(pika_connection(emulator.queue_url), end.start)
             finally:

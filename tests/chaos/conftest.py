@@ -26,7 +26,7 @@ RUNNERS = 14
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
     """An emulator that takes long enough for twenty clips to be in flight at once; it draws none."""
     folder, extra = tmp_path_factory.mktemp("emulator"), ["--render", "off"]
-    with RunningEmulator.start(folder, runners=RUNNERS, generation_time="7-11", keys=[KEY], extra=extra) as running:
+    with RunningEmulator.start(folder, runners=RUNNERS, generation_time="9-15", keys=[KEY], extra=extra) as running:
         yield running
 
 

@@ -96,19 +96,6 @@ def a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing(stage: Stage) 
     assert scenario.cancelled() == []
 
 
-def a_person_marks_a_deferred_task_failed(stage: Stage) -> None:
-    scenario = stage.begin("deferred task marked failed")
-    with scenario.kept_waiting(scenario.prompt(3)):
-        scenario.watched(3)
-        triggers = stage.database.dump("trigger")
-        assert scenario.requests(3)[0]["request_id"] in triggers
-        assert KEY.partition(":")[2] not in triggers
-        stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 3)
-        until(lambda: scenario.requests(3)[0]["status_code"] == 499, "the request to be cancelled", 30)
-    scenario.end("failed", ended_by_a_person=scenario.prompt(3))
-    assert len(scenario.cancelled()) == 1
-
-
 def a_person_marks_a_task_failed_that_holds_its_worker(stage: Stage) -> None:
     scenario = stage.begin("running task marked failed")
     prompt = f"{scenario.name}: held 0;"
@@ -127,7 +114,6 @@ AT_ONCE: dict[str, Callable[[Stage], None]] = {
         a_worker_dies_between_fals_acceptance_and_its_reply,
         a_worker_dies_between_the_record_and_the_deferral,
         a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing,
-        a_person_marks_a_deferred_task_failed,
         a_person_marks_a_task_failed_that_holds_its_worker,
     )
 }
@@ -194,6 +180,18 @@ def test_the_queue_stands_still_for_half_a_minute(stage: Stage) -> None:
     time.sleep(30)
     os.kill(stage.emulator.pid, signal.SIGCONT)
     scenario.end()
+
+
+def test_a_person_marks_a_deferred_task_failed(stage: Stage) -> None:
+    scenario = stage.begin("deferred task marked failed", each=EACH)
+    scenario.watched(7)
+    triggers = stage.database.dump("trigger")
+    assert scenario.requests(7)[0]["request_id"] in triggers
+    assert KEY.partition(":")[2] not in triggers
+    stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 7)
+    until(lambda: scenario.requests(7)[0]["status_code"] == 499, "the request to be cancelled", 30)
+    scenario.end("failed", ended_by_a_person=scenario.prompt(7))
+    assert len(scenario.cancelled()) == 1
 
 
 def test_a_person_clears_a_deferred_task_whose_request_waits(stage: Stage) -> None:

@@ -19,7 +19,7 @@ from tests.support.scenario import DAGS, KEY, Scenario
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
     folder, extra = tmp_path_factory.mktemp("emulator"), ["--render", "off"]
-    with RunningEmulator.start(folder, runners=14, generation_time="7-11", keys=[KEY], extra=extra) as running:
+    with RunningEmulator.start(folder, runners=14, generation_time="9-15", keys=[KEY], extra=extra) as running:
         yield running
 
 

@@ -298,7 +298,9 @@ class NeverTwiceInABatch(RuleBasedStateMachine):
 
     def resume(self) -> Any:
         assert self.trigger
+        left, self.left = self.left, None  # a fuse is a worker's: what dies in a triggerer is run again
         event, self.trigger = event_of(self.trigger), None
+        self.left = left
         return self.work(lambda task, more: task.execute_complete(more, event))
 
     def work(self, part: Callable[[PikaTextToVideoBatchOperator, Any], Any]) -> Any:

@@ -322,7 +322,7 @@ def test_a_length_that_fal_announced_wrongly_costs_no_clip_where_it_need_not_fit
     save(wrong, tmp_path / "fox.mp4", must_fit=False)
 
 
-@pytest.mark.parametrize("broken", ["xcoms.pull_request", "lineage.collect_hook_lineage"])
+@pytest.mark.parametrize("broken", ["task.xcom.pull_request", "saving.lineage.collect_hook_lineage"])
 def test_neither_the_metadata_nor_lineage_may_cost_the_file(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

@@ -79,6 +79,6 @@ def test_a_signal_ends_it_quickly_and_quietly(own: RunningEmulator, number: sign
         caller.until(running, "IN_PROGRESS")
         began = time.monotonic()
         assert own.stop(number) == code
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5  # then it would be killed
         stream.close()
     assert own.stderr == ""

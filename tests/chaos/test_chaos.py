@@ -184,12 +184,13 @@ def test_the_queue_stands_still_for_half_a_minute(stage: Stage) -> None:
 
 def test_a_person_marks_a_deferred_task_failed(stage: Stage) -> None:
     scenario = stage.begin("deferred task marked failed", each=EACH)
+    stage.emulator.fault("never_finish", match=scenario.prompt(7))  # however long the triggerer takes to hear of it
     scenario.watched(7)
     triggers = stage.database.dump("trigger")
     assert scenario.requests(7)[0]["request_id"] in triggers
     assert KEY.partition(":")[2] not in triggers
     stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 7)
-    until(lambda: scenario.requests(7)[0]["status_code"] == 499, "the request to be cancelled", 30)
+    until(lambda: scenario.requests(7)[0]["status_code"] == 499, "the request to be cancelled", 60)
     scenario.end("failed", ended_by_a_person=scenario.prompt(7))
     assert len(scenario.cancelled()) == 1
 

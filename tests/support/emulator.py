@@ -38,8 +38,15 @@ class RunningEmulator(EmulatorProcess):
         return requests
 
     def until_idle(self, within: float = 60.0) -> None:
-        """Wait until no request waits or runs. A test before this one may have left some."""
+        """Cancel what a test before this one has left, and wait until no request waits or runs."""
+        key = self._options[self._options.index("--key") + 1] if "--key" in self._options else "any:key"
+        with self.client(headers={"Authorization": f"Key {key}"}) as client:
+            for request in self.requests():
+                if request["state"] != "COMPLETED":
+                    app = "/".join(request["endpoint_id"].split("/")[:2])
+                    client.put(f"/{app}/requests/{request['request_id']}/cancel")
         until(lambda: all(request["state"] == "COMPLETED" for request in self.requests()), "idle runners", within, 0.1)
+        self.reset_counts()
 
     def file_requests(self) -> list[dict[str, Any]]:
         """Return the last exchanges of result files, oldest first: path, method, range, authorization, status."""

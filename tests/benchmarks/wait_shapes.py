@@ -101,7 +101,7 @@ def _client_per_trigger() -> Wait:
 
 
 def _fal_client() -> Wait:
-    """Give ``fal_client.subscribe_async`` as fal's documentation calls it; all calls share the module's client."""
+    """Return ``fal_client.subscribe_async`` as fal's documentation calls it; all calls share the module's client."""
     import fal_client.client
 
     async def wait(job: Job) -> str:

@@ -18,7 +18,7 @@ from tests.support.running_airflow import RunningAirflow, until
 #: Clips that one task makes, and as many that two tasks make.
 EACH = 9
 
-#: Seconds: where seven scenarios begin at once, their tasks wait for each other's workers.
+#: Seconds: where six scenarios begin at once, their tasks wait for each other's workers.
 SUBMITTED_WITHIN = 400.0
 
 KEY = "chaos-key-id:chaos-key-secret"

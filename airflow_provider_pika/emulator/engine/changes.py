@@ -33,7 +33,7 @@ class Changes:
             watch.follow(set())
 
     def move(self, watch: Watch, old: set[str], new: set[str]) -> None:
-        """Give the watch other names."""
+        """Set the names that are watched from now on."""
         for name in new - old:
             self._watches[name].add(watch)
         for name in old - new:

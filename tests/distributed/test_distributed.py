@@ -13,7 +13,7 @@ from tests.support.ledger import Row, table
 from tests.support.postgres import RunningPostgres
 from tests.support.redis import RunningRedis
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
-from tests.support.scenario import DAGS, KEY, Scenario
+from tests.support.scenario import CLIPS, DAGS, KEY, Scenario
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_a_worker_and_a_triggerer_die_and_every_clip_is_delivered_and_paid_for_o
     rows: list[Row] = []
     scenario = Scenario.begin(airflow, emulator, "Celery worker and triggerer killed", rows)
     emulator.fault("stall", match=scenario.prompt(3))  # somebody is between fal's acceptance and its reply
-    scenario.in_flight(10)
+    scenario.in_flight(CLIPS // 2)
     airflow.kill("worker-1")
     airflow.kill("triggerer-1")
     time.sleep(10)

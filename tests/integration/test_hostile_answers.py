@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_pika.batch.progress import Carried, Tally
@@ -28,17 +27,14 @@ from airflow_provider_pika.triggers.pika import PikaVideoTrigger, read_event
 from tests.integration.conftest import KEY, connect
 from tests.support.airflow import StateStore, context, event_of
 from tests.support.hostile import REQUEST_ID, HostileServer, answers, histories, refusals, results, statuses
+from tests.support.sizes import examples
 
 #: A hang guard, not a measure: the longest wait here is two calls of two seconds.
 WITHIN = 20.0
 
-#: As many examples, and always the same, unless FUZZ_EXAMPLES asks for more and others.
-fuzzed = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
-    derandomize="FUZZ_EXAMPLES" not in os.environ,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+pytestmark = pytest.mark.soak
+
+fuzzed = examples(25, 1000)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_pika.exceptions import PikaError
@@ -24,6 +24,7 @@ from airflow_provider_pika.media.mp4 import Clip
 from airflow_provider_pika.media.url_policy import Trust
 from airflow_provider_pika.media.verify import probe
 from tests.support.bombs import encoded
+from tests.support.sizes import examples
 
 LIMITS = Limits(seconds=1.0, stall=0.3, size=1 << 16)
 
@@ -167,7 +168,8 @@ def is_plain(text: str, most: int = 1000) -> bool:
     return text.isprintable() and len(text) < most
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.soak
+@examples(60, 2000)
 @given(answers=ANSWERS)
 def test_whatever_a_host_answers_a_download_ends_in_a_file_or_an_error_of_ours(
     host: Host, answers: list[Answer]
@@ -276,7 +278,8 @@ BOXES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.soak
+@examples(100, 5000)
 @given(boxes=st.lists(BOXES, max_size=5), is_headed=st.booleans())
 def test_whatever_boxes_a_file_has_they_are_told_or_refused(boxes: list[bytes], is_headed: bool) -> None:
     head = struct.pack(">I4s", 16, b"ftyp") + b"isom\0\0\0\0" if is_headed else b""

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -26,6 +25,7 @@ from airflow_provider_pika.operators import pika as operators
 from airflow_provider_pika.task.state import KEY
 from tests.support.airflow import StateStore, TaskInstance, context
 from tests.support.hand_run_emulator import URL, VIDEO, HandRunEmulator
+from tests.support.sizes import examples
 
 OUTCOMES: dict[str, Outcome] = {
     "video": VIDEO,
@@ -235,7 +235,5 @@ class NeverTwice(RuleBasedStateMachine):
         return known[job.outcome.status_code]
 
 
-NeverTwice.TestCase.settings = settings(
-    max_examples=120, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestNeverTwice = NeverTwice.TestCase
+NeverTwice.TestCase.settings = examples(50, 2000, stateful_step_count=20)
+TestNeverTwice = pytest.mark.soak(NeverTwice.TestCase)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 import time
@@ -17,7 +16,6 @@ import httpx
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.triggers.base import BaseTrigger
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -33,6 +31,7 @@ from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from tests.support.airflow import StateStore, TaskInstance, context, event_of
 from tests.support.hand_run_emulator import URL, VIDEO, HandRunEmulator
+from tests.support.sizes import examples
 from tests.support.versions import KEEPS_TASK_STATE
 
 T = TypeVar("T")
@@ -348,14 +347,7 @@ class NeverTwiceInABatch(RuleBasedStateMachine):
         return {outcome.status_code: name for name, outcome in OUTCOMES.items()}[job.outcome.status_code]
 
 
-#: As many examples, and always the same, unless FUZZ_EXAMPLES asks for more and others.
-NeverTwiceInABatch.TestCase.settings = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "80")),
-    derandomize="FUZZ_EXAMPLES" not in os.environ,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+NeverTwiceInABatch.TestCase.settings = examples(40, 1000, stateful_step_count=20)
 TestNeverTwiceInABatch = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="it needs the task state of Airflow 3.3")(
-    NeverTwiceInABatch.TestCase
+    pytest.mark.soak(NeverTwiceInABatch.TestCase)
 )

@@ -39,7 +39,7 @@ class AirflowApi:
 
     def end_of_run(self, dag_id: str, run_id: str, within: float = ENDED_WITHIN) -> str:
         """Wait until a run has ended, and give its state."""
-        return until(lambda: self._ended(dag_id, run_id), f"{dag_id} to end", within)
+        return until(lambda: self._ended(dag_id, run_id), f"{dag_id} to end", within, every=1.0)
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, Instance]:
         """Return a run's task instances by task id; of a mapped task, the last."""
@@ -69,7 +69,7 @@ class AirflowApi:
             instance = self.instance(dag_id, run_id, task_id, **more)
             return instance if instance["state"] in states else None
 
-        return until(reached, f"{task_id} to be {' or '.join(states)}", within, every=0.2)
+        return until(reached, f"{task_id} to be {' or '.join(states)}", within)
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
         """Mark a task instance, as the UI's "Mark state as" does: ``failed``, ``success`` or ``skipped``."""

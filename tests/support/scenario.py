@@ -14,9 +14,11 @@ from tests.support.components import Process
 from tests.support.emulator import RunningEmulator
 from tests.support.ledger import DAG, Clip, Row, clips_of, row
 from tests.support.running_airflow import RunningAirflow, until
+from tests.support.sizes import size
 
 #: Clips that one task makes, and as many that two tasks make.
-EACH = 9
+EACH = size(4, 9)
+CLIPS = 2 * EACH + 2
 
 #: Seconds: where six scenarios begin at once, their tasks wait for each other's workers.
 SUBMITTED_WITHIN = 400.0

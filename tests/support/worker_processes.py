@@ -17,7 +17,7 @@ from tests.support.running_airflow import RunningAirflow
 TITLE = re.compile(r"airflow worker -- ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\s*")
 
 #: Seconds between two polls: a task runner parses its Dag file under its title, which takes several times that.
-EVERY = 0.02
+EVERY = 0.1
 
 
 @dataclass

@@ -18,6 +18,11 @@ from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
 from tests.support.s3 import RunningS3
 
+try:
+    from tests.support.postgres import RunningPostgres
+except ModuleNotFoundError:  # pip has no PostgreSQL for this machine
+    RunningPostgres = None  # type: ignore[assignment,misc]
+
 KEY = "system-key-id:system-key-secret"
 README = (ROOT / "README.md").read_text()
 
@@ -73,6 +78,7 @@ def running_stage(folder: Path) -> Iterator[Stage]:
         (dags / f"readme_{number}.py").write_text(snippet)
     off = ["--render", "off"]
     with (
+        _database(folder) as database,
         RunningEmulator.start(folder / "emulator", runners=16, generation_time="4", keys=[KEY]) as emulator,
         RunningEmulator.start(folder / "slow", runners=30, generation_time=str(SLOW), keys=[KEY], extra=off) as slow,
         RunningEmulator.start(folder / "busy", runners=1, generation_time="1", keys=[KEY], extra=off) as busy,
@@ -83,8 +89,24 @@ def running_stage(folder: Path) -> Iterator[Stage]:
             "AIRFLOW_CONN_SLOW": pika_connection(slow.queue_url, KEY)["AIRFLOW_CONN_PIKA_DEFAULT"],
             "AIRFLOW_CONN_BUSY": pika_connection(busy.queue_url, KEY)["AIRFLOW_CONN_PIKA_DEFAULT"],
             **s3.connection,
+            **database,
             **IMPATIENT,
         }
         with running_airflow(AirflowHome(folder / "airflow", dags, settings)) as airflow:
             airflow.pool("clips", 2, include_deferred=True)
             yield Stage(airflow, emulator, slow, busy, s3)
+
+
+@contextlib.contextmanager
+def _database(folder: Path) -> Iterator[dict[str, str]]:
+    """
+    Start PostgreSQL, and yield the settings that lead to it; none, for SQLite, where there is no PostgreSQL.
+
+    Two writes through an API server on SQLite wait for each other until one fails with 500 (Airflow 3.3.2: it writes
+    its audit log on the event loop, which the other write needs to end). On SQLite, run these tests one at a time.
+    """
+    if RunningPostgres is None:
+        yield {}
+    else:
+        with RunningPostgres.start(folder / "postgres") as postgres:
+            yield postgres.settings

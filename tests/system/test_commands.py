@@ -59,6 +59,7 @@ def marker(request: pytest.FixtureRequest) -> Iterator[str]:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.newest
 def test_the_demo_shows_each_step_and_ends_with_a_playable_video(marker: str) -> None:
     prompt = f'-A "quoted" whale\'s $HOME, $(whoami), `id` & {{{{ sky }}}} = # % \\ $$ ünï\n{marker} $(shell id)'
     shown, _ = start("dev.demo", PROMPT=prompt, MARKER=marker).communicate(timeout=300)
@@ -75,6 +76,7 @@ def test_the_demo_shows_each_step_and_ends_with_a_playable_video(marker: str) ->
     assert nothing_left_of(marker)
 
 
+@pytest.mark.newest
 def test_an_interrupted_demo_leaves_nothing_behind(marker: str) -> None:
     process = start("dev.demo", MARKER=marker)
     assert process.stdout is not None
@@ -91,6 +93,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(marker: str) -> None:
     until(lambda: nothing_left_of(marker), "the demo's processes to end", 30)
 
 
+@pytest.mark.newest
 def test_the_demo_says_first_that_a_key_leads_to_fal(marker: str) -> None:
     process = start("dev.demo", FAL_KEY="nobodys:key", MARKER=marker)
     assert process.stdout is not None
@@ -100,6 +103,7 @@ def test_the_demo_says_first_that_a_key_leads_to_fal(marker: str) -> None:
     until(lambda: nothing_left_of(marker), "the demo's processes to end", 30)
 
 
+@pytest.mark.newest
 def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down_again(marker: str) -> None:
     port = str(free_port())
     process = start("dev.standalone", PORT=port, MARKER=marker)
@@ -110,6 +114,7 @@ def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down
     until(lambda: nothing_left_of(marker), "standalone's processes to end", 30)
 
 
+@pytest.mark.newest
 def test_standalone_says_that_its_port_is_taken(marker: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -122,6 +127,7 @@ def test_standalone_says_that_its_port_is_taken(marker: str) -> None:
     assert "PORT=8090 make standalone" in line
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("port", ["http", "99999", "0", "-1", "8080.0"])
 def test_standalone_says_that_a_port_is_none(marker: str, port: str) -> None:
     process = start("dev.standalone", PORT=port, MARKER=marker)
@@ -153,6 +159,7 @@ def test_airflow_lists_the_provider(airflow: RunningAirflow) -> None:
     assert ours["version"] == "0.1.0"
 
 
+@pytest.mark.newest
 def test_airflow_lists_the_hook(airflow: RunningAirflow) -> None:
     listed = json.loads(run(airflow.home, "providers", "hooks", "--output", "json"))
     [ours] = [hook for hook in listed if hook["connection_type"] == "pika"]

@@ -71,6 +71,7 @@ def _says_where_the_video_is(airflow: RunningAirflow, dag_id: str, run_id: str) 
     return any(re.search(said, log) for log in logs)
 
 
+@pytest.mark.newest
 def test_a_connection_that_is_stored_in_airflow_works_as_well(home: AirflowHome, tmp_path: Path) -> None:
     # `airflow dags test` runs the trigger without Airflow's means for an async answer. It needs a database of its own:
     # in one that has a scheduler, the scheduler starts the same tasks.
@@ -102,6 +103,7 @@ def test_the_make_command_exists(command: str) -> None:
     assert command.removeprefix("make ") in " ".join(targets).split()
 
 
+@pytest.mark.newest
 def test_the_connection_is_added(home: AirflowHome) -> None:
     [command] = [command for command in COMMANDS if command.startswith("airflow connections add")]
     script = command.replace("pika_default", "pika_added")  # the default one is there already
@@ -111,6 +113,7 @@ def test_the_connection_is_added(home: AirflowHome) -> None:
     assert (shown[0]["conn_type"], shown[0]["password"]) == ("pika", "id:sec/ret+1")
 
 
+@pytest.mark.newest
 def test_the_emulator_starts_where_readme_says(tmp_path: Path) -> None:
     [command] = [command for command in COMMANDS if "emulator" in command and command.startswith("python")]
     words = [sys.executable, *shlex.split(command)[1:], "--port", "0"]  # the default port may be taken here
@@ -124,6 +127,7 @@ def test_the_emulator_starts_where_readme_says(tmp_path: Path) -> None:
         process.communicate(timeout=30)
 
 
+@pytest.mark.newest
 def test_the_package_installs_from_the_checkout(tmp_path: Path) -> None:
     # what it needs is here already; dev/check_wheel installs it with everything, into an empty environment
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", str(tmp_path)]

@@ -54,6 +54,7 @@ def test_a_run_ends_with_a_playable_video_of_the_asked_size_and_length(
     assert KEY not in log
 
 
+@pytest.mark.newest
 def test_a_computed_prompt_becomes_a_video(airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path) -> None:
     run_id = run(airflow, "example_pika_taskflow", city="Porto", folder=str(tmp_path))
     announced = airflow.xcom("example_pika_taskflow", run_id, "announce")
@@ -74,6 +75,7 @@ def test_a_refused_prompt_fails_at_once_and_the_dag_makes_another_clip(airflow: 
     assert "No clip: " in airflow.log(REFUSED, run_id, "fall_back")
 
 
+@pytest.mark.newest
 def test_an_exhausted_balance_makes_no_other_clip(
     airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
 ) -> None:
@@ -97,6 +99,7 @@ def test_a_clean_up_branch_cancels_what_nobody_waits_for_any_more(
     assert request["status_code"] == 499
 
 
+@pytest.mark.newest
 def test_a_clean_up_branch_has_nothing_to_do_where_all_went_well(airflow: RunningAirflow, tmp_path: Path) -> None:
     run_id = run(airflow, "example_pika_clean_up", folder=str(tmp_path))
     assert airflow.tasks("example_pika_clean_up", run_id)["clean_up"]["state"] == "skipped"

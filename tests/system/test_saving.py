@@ -46,6 +46,7 @@ def lineage(
         yield running
 
 
+@pytest.mark.newest
 def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_retry_delivers(
     airflow: RunningAirflow, emulator: RunningEmulator, s3: RunningS3, tmp_path: Path
 ) -> None:

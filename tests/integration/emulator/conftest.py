@@ -13,22 +13,38 @@ from tests.support.emulator import RunningEmulator
 
 @pytest.fixture(scope="session")
 def shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    with RunningEmulator.start(tmp_path_factory.mktemp("emulator"), generation_time="0.1") as emulator:
-        yield emulator
-        assert [line for line in emulator.stderr.splitlines() if "is no fault, and stays text" not in line] == []
+    """An emulator that serves one small clip for every request."""
+    folder, extra = tmp_path_factory.mktemp("emulator"), ["--render", "off"]
+    with RunningEmulator.start(folder, generation_time="0.1", extra=extra) as running:
+        yield running
+        assert complaints(running) == []
+
+
+@pytest.fixture(scope="session")
+def shared_drawing_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    """The same, but each clip is drawn as it was asked for, which takes half a second of a core."""
+    with RunningEmulator.start(tmp_path_factory.mktemp("drawing"), generation_time="0.1") as running:
+        yield running
+        assert complaints(running) == []
+
+
+def complaints(emulator: RunningEmulator) -> list[str]:
+    return [line for line in emulator.stderr.splitlines() if "is no fault, and stays text" not in line]
 
 
 @pytest.fixture
-def emulator(shared_emulator: RunningEmulator) -> Iterator[RunningEmulator]:
-    """Yield the shared emulator, and leave it without faults and without unfinished requests."""
-    shared_emulator.reset_counts()
-    yield shared_emulator
-    shared_emulator.clear_faults()
-    caller = Caller(shared_emulator)
-    for request in shared_emulator.requests():
-        if request["state"] != "COMPLETED":
-            caller.cancel(request["request_id"])
-            caller.until(request["request_id"], "COMPLETED")
+def emulator(request: pytest.FixtureRequest) -> Iterator[RunningEmulator]:
+    """Yield a shared emulator, one that draws for the mark ``drawn``; leave no faults and no unfinished requests."""
+    drawn = request.node.get_closest_marker("drawn")
+    shared: RunningEmulator = request.getfixturevalue("shared_drawing_emulator" if drawn else "shared_emulator")
+    shared.reset_counts()
+    yield shared
+    shared.clear_faults()
+    caller = Caller(shared)
+    for made in shared.requests():
+        if made["state"] != "COMPLETED":
+            caller.cancel(made["request_id"])
+            caller.until(made["request_id"], "COMPLETED")
 
 
 @pytest.fixture

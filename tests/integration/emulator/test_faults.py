@@ -219,6 +219,7 @@ def test_a_running_request_may_ignore_a_cancel(caller: Caller) -> None:
     assert caller.outcome(request_id).status_code == 200
 
 
+@pytest.mark.drawn
 def test_a_clip_of_the_wrong_length_is_about_half_of_it(caller: Caller) -> None:
     content = caller.http.get(caller.video("a cat [[wrong_length]]")["url"]).content
     with av.open(io.BytesIO(content), "r") as container:

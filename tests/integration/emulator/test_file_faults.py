@@ -25,6 +25,7 @@ def test_a_good_result_may_have_a_file_that_is_never_to_be_had(
         assert (reply.status_code, reply.json()) == (status, {"detail": detail})
 
 
+@pytest.mark.drawn
 def test_a_large_file_has_the_asked_size_and_is_still_the_video(
     caller: Caller, client: httpx.Client, clean: bytes
 ) -> None:

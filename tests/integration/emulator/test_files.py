@@ -20,6 +20,7 @@ def measure(content: bytes) -> tuple[int, int, float]:
         return stream.width, stream.height, len(list(container.decode(stream))) / 24
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize(
     ("given", "size"),
     [
@@ -37,6 +38,7 @@ def test_the_clip_is_what_was_asked_for(caller: Caller, given: dict[str, Any], s
     assert measure(content) == size
 
 
+@pytest.mark.drawn
 def test_the_same_request_makes_the_same_file(caller: Caller) -> None:
     one, two = (caller.http.get(caller.video("twins", seed=7)["url"]).content for _ in range(2))
     assert one == two

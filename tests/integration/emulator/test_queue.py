@@ -176,9 +176,12 @@ def test_low_priority_waits_behind_normal(caller: Caller, busy: list[str]) -> No
     assert [caller.status(each).json()["queue_position"] for each in (low, normal)] == [1, 0]
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("logs", ["1", "true"])
-def test_logs_come_in_full_form_when_asked_for(caller: Caller, finished: str, logs: str) -> None:
-    body = caller.status(finished, logs=logs).json()
+def test_logs_come_in_full_form_when_asked_for(caller: Caller, logs: str) -> None:
+    request_id = caller.submit("a cat")
+    caller.outcome(request_id)
+    body = caller.status(request_id, logs=logs).json()
     messages = [entry["message"] for entry in body["logs"]]
     assert 5 <= len(messages) <= 8
     assert messages[0] == "Starting generation"
@@ -387,6 +390,7 @@ def events(caller: Caller, request_id: str, logs: str) -> list[dict[str, object]
         return [json.loads(line.removeprefix("data: ")) for line in reply.iter_lines() if line.startswith("data: ")]
 
 
+@pytest.mark.drawn
 def test_a_stream_ends_with_completed_and_repeats_no_log_line(caller: Caller) -> None:
     seen = events(caller, caller.submit("a cat"), "1")
     messages = [entry["message"] for event in seen for entry in event["logs"]]  # type: ignore[attr-defined]

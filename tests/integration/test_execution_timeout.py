@@ -203,7 +203,7 @@ def test_a_limit_that_has_passed_already_costs_one_look(
     before = time.monotonic()
     with pytest.raises(AirflowTaskTimeout, match="execution_timeout"):
         run_to_the_end(sensor(submit(), execution_timeout=seconds(limit), **mode))
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 10
 
 
 # --- what is there is kept

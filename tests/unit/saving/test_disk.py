@@ -64,7 +64,7 @@ def test_what_is_no_regular_file_is_not_opened_followed_or_waited_for(place: Pat
         disk.size_of(str(place))
     with pytest.raises(PathTaken, match=kind[:10]), disk.opened(str(place)):
         pass
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # a FIFO would be waited for without end
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/dev"])
@@ -90,7 +90,7 @@ def test_what_takes_a_files_place_after_the_check_is_not_read_either(
     began = time.monotonic()
     with pytest.raises((PathTaken, OSError)), disk.opened(str(place)):
         pass
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # a FIFO would be waited for without end
 
 
 def test_folders_above_may_be_links(tmp_path: Path) -> None:

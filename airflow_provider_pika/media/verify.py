@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,10 +68,11 @@ def probe(file: IO[bytes], size: int, tell: Callable[[str], object] = _log.warni
         if not with_pyav:
             return mp4.clip_of(track)
         try:
-            return _decoded(file, size, _MP4)
+            clip = _decoded(file, size, _MP4)
         except _Unstartable as error:
             tell(f"The video's first picture was not decoded, since no process can be started ({error}).")
             return _by_its_header(track, error)
+        return clip if clip.seconds else replace(clip, seconds=track.seconds)  # FFmpeg does not add the samples up
     if not with_pyav:
         file.seek(0)
         raise VideoRejected(

@@ -42,7 +42,7 @@ _NO_VIDEO = re.compile(
 
 #: Codings of which the bytes are not the file's. Any other word changes nothing: "identity", "aws-chunked" (S3 keeps it
 #: of an upload in chunks), "utf-8", "none" or nothing.
-_COMPRESSED = frozenset("gzip x-gzip deflate compress x-compress br zstd dcb dcz bzip2 xz lzma".split())
+_COMPRESSED = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz", "bzip2", "xz", "lzma"}
 
 
 @dataclass(frozen=True)

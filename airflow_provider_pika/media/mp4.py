@@ -72,12 +72,16 @@ _UNKNOWN = (0xFFFF_FFFF, 0x7FFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF, 0x7FFF_FFFF_FFFF_FF
 
 @dataclass(frozen=True)
 class Clip:
-    """What a file shows: the picture in pixels, its length in seconds, frames a second (None: not known)."""
+    """What a file shows: the picture in pixels, its length in seconds, frames a second (None: not known).
+
+    :param poster: a JPEG of one of its pictures, where that was asked for and could be made.
+    """
 
     width: int
     height: int
     seconds: float
     frame_rate: float | None
+    poster: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def _key_picture(container: Any, stream: Any, at: int) -> Any:
 
 def _pictures(container: Any, stream: Any, places: list[float], until: float) -> Iterator[Any]:
     """Decode from the beginning on, without pictures that no other is made of, and give those at the places."""
-    container.seek(stream.start_time or 0, stream=stream)
+    container.seek(0)  # of the stream's own first time, a transport stream is sought behind it
     stream.codec_context.skip_frame = "NONREF"
     last = None
     for packet in container.demux(stream):

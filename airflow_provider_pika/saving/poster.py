@@ -53,7 +53,6 @@ class Poster:
         except PikaError as error:
             self.tell(f"There is no poster: {error.message}")
             return None
-        self.tell(f"Its poster is {self.place.path}")
         return self.place.path
 
     def is_still_there(self) -> bool:

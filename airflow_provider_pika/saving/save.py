@@ -92,6 +92,8 @@ class Save:
             metadata = metadata.model_copy(update={"poster": self.poster.publish(clip.poster)})
         self.sidecar.put(metadata.as_sidecar(), "application/json")
         self.tell(f"Saved {metadata.path}: {metadata.size} bytes, SHA-256 {metadata.sha256}")
+        if metadata.poster:
+            self.tell(f"Its poster is {metadata.poster}")
         self.tell(f"Its metadata is {self.sidecar.path}")
         return metadata
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from airflow.sdk import Asset
 from PIL import Image
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.media import verify
+from airflow_provider_pika.media import jpeg
 from airflow_provider_pika.saving.object_store import Place
 from airflow_provider_pika.saving.poster import Poster
 from tests.support.emulator import RunningEmulator
@@ -54,7 +55,7 @@ def poster_at(path: Path) -> Path:
 
 
 def without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
-    find: Callable[..., Any] = verify.importlib.util.find_spec  # type: ignore[attr-defined]
+    find: Callable[..., Any] = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "av" else find(name, *more))
 
 
@@ -95,7 +96,7 @@ def test_without_pyav_there_is_none_and_the_log_says_so_once(
 def test_a_poster_that_cannot_be_made_costs_no_clip(
     video: Video, path: Path, log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify.jpeg, "size_of", lambda content: None)
+    monkeypatch.setattr(jpeg, "size_of", lambda content: None)
     assert save(video, path)["poster"] is None
     assert names_in(path.parent) == WITHOUT
     assert "No poster was made: what came is no small JPEG." in log

@@ -1,4 +1,4 @@
-"""Decode a video's first picture, in a process of its own, and write what it shows to stdout as JSON.
+"""Decode a video's first picture, in a process of its own, and write what it shows to stdout as JSON; then its poster.
 
 Run as a script, with PyAV and nothing else of this package. A file may crash FFmpeg, or make it take all the memory and
 the time that there is. So this process gives up what it could do harm with before it opens the file: its limits
@@ -7,13 +7,17 @@ hold for whatever the file makes of it. ``verify.py`` starts it, and believes it
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
 import resource
 import signal
 import sys
+import time
+from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from typing import Any
 
 #: Printed once all is ready for the file: a process that ends before could not be started, whatever the file is.
@@ -25,6 +29,29 @@ DECODERS = "h264,hevc,av1,libdav1d,vp8,vp9,libvpx,libvpx-vp9,mpeg4,prores,mpeg1v
 
 #: Packets of the stream that may bring no picture yet.
 MOST_PACKETS = 200
+
+#: The poster, a JPEG: pixels of its long side, and bytes.
+POSTER_SIDE = 640
+POSTER_BYTES = 100_000
+
+#: Where a key picture is looked for, as shares of the clip; and where any picture is, where there is but one of those.
+_KEY_PLACES = (0.5, 0.25, 0.75, 0.1, 0.9)
+_PLACES = (0.25, 0.5, 0.75, 0.9)
+
+#: Seconds of CPU after which no further picture is decoded for the poster.
+_POSTER_CPU = 5.0
+
+#: What a clip is taken to last that does not say it.
+_USUAL_SECONDS = 5.0
+
+#: A picture's mean brightness, and how far its parts are from it, from which on it is no black one and no empty one.
+_BRIGHT, _BUSY = 48.0, 20.0
+
+#: The score of a dull picture, which does where the next one shows no more: the clip does not come out of black.
+_DULL = 0.3
+
+#: MJPEG's scales of quality, from good to the worst there is.
+_QUALITIES = (3, 5, 8, 12, 18, 31)
 
 
 class _File(io.RawIOBase):
@@ -75,8 +102,8 @@ def give_up(memory: int, seconds: int) -> None:
     signal.alarm(4 * seconds)  # if the parent dies, nobody else ends it
 
 
-def shown_by(av: Any, file: Any, containers: str, pixels: int) -> dict[str, Any]:
-    """Return the first picture's width and height, the file's seconds, and its frames a second (None: not known).
+def opened(av: Any, file: Any, containers: str, pixels: int) -> Any:
+    """Open the file.
 
     :param containers: what FFmpeg may take the file for, by its own names. Of all that it opens, some are texts that
         name other files, or make it wait on the network.
@@ -88,31 +115,39 @@ def shown_by(av: Any, file: Any, containers: str, pixels: int) -> dict[str, Any]
         "max_pixels": str(pixels),
         "threads": "1",
     }
-    with av.open(file, "r", options=options, metadata_errors="replace") as container:
-        stream = next(filter(_is_decodable, container.streams.video), None)
-        if stream is None:
-            raise ValueError("it holds no video stream of a known format")
-        stream.codec_context.options = {"max_pixels": str(pixels), "threads": "1"}
-        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        picture = _first_picture(container, stream)
-        if stream.duration is not None and stream.time_base is not None:
-            seconds = float(stream.duration * stream.time_base)
-        else:
-            seconds = (container.duration or 0) / av.time_base
-        rate = stream.average_rate
-        return {
-            "width": picture.width,
-            "height": picture.height,
-            "seconds": seconds,
-            "frame_rate": float(rate) if rate else None,
-        }
+    return av.open(file, "r", options=options, metadata_errors="replace")
+
+
+def video_of(container: Any, pixels: int) -> Any:
+    """Return the stream of pictures."""
+    stream = next(filter(_is_decodable, container.streams.video), None)
+    if stream is None:
+        raise ValueError("it holds no video stream of a known format")
+    stream.codec_context.options = {"max_pixels": str(pixels), "threads": "1"}
+    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+    return stream
+
+
+def shown_by(av: Any, container: Any, stream: Any, picture: Any) -> dict[str, Any]:
+    """Return the first picture's width and height, the file's seconds, and its frames a second (None: not known)."""
+    if stream.duration is not None and stream.time_base is not None:
+        seconds = float(stream.duration * stream.time_base)
+    else:
+        seconds = (container.duration or 0) / av.time_base
+    rate = stream.average_rate
+    return {
+        "width": picture.width,
+        "height": picture.height,
+        "seconds": seconds,
+        "frame_rate": float(rate) if rate else None,
+    }
 
 
 def _is_decodable(stream: Any) -> bool:
     return stream.codec_context is not None and stream.codec_context.codec.name in DECODERS.split(",")
 
 
-def _first_picture(container: Any, stream: Any) -> Any:
+def first_picture(container: Any, stream: Any) -> Any:
     for number, packet in enumerate(container.demux(stream)):
         for picture in packet.decode():
             return picture
@@ -121,18 +156,149 @@ def _first_picture(container: Any, stream: Any) -> Any:
     raise ValueError("it holds no picture")
 
 
+def representative(container: Any, stream: Any, first: Any, seconds: float) -> Any:
+    """Return a picture that shows something: the first that is bright and busy enough, or else the best that was seen.
+
+    :param first: the clip's first picture, which is the worst choice: many clips begin in black.
+    """
+    best, best_score, before = first, 0.5 * score(first), 0.0
+    with suppress(Exception):  # of a file that breaks later, what came before is good enough
+        for picture in _samples(container, stream, seconds):
+            found = score(picture)
+            if found > best_score:
+                best, best_score = picture, found
+            if found >= 1.0 or _DULL <= found <= 1.1 * before:
+                break
+            before = found
+    return best
+
+
+def score(picture: Any) -> float:
+    """Return how much a picture shows: 1 and above is bright and busy, 0 is black or of one colour."""
+    small = picture.reformat(width=32, height=32, format="gray", interpolation="AREA")
+    plane = small.planes[0]
+    content = bytes(plane)
+    values = [value for row in range(32) for value in content[row * plane.line_size :][:32]]
+    mean = sum(values) / len(values)
+    spread = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
+    return float(min(mean / _BRIGHT, 1.0) * spread / _BUSY)
+
+
+def _samples(container: Any, stream: Any, seconds: float) -> Iterator[Any]:
+    """Go through some pictures: key pictures, which cost least; then any, as long as there is time."""
+    until = time.process_time() + _POSTER_CPU
+    begin = stream.start_time or 0
+    ticks = float(seconds / stream.time_base)
+    seen = {begin}
+    for share in _KEY_PLACES:
+        if time.process_time() > until:
+            return
+        picture = _key_picture(container, stream, begin + int(share * ticks))
+        if picture is not None and _at(picture) not in seen:
+            seen.add(_at(picture))
+            yield picture
+    yield from _pictures(container, stream, [begin + share * ticks for share in _PLACES], until)
+
+
+def _key_picture(container: Any, stream: Any, at: int) -> Any:
+    """Return the last key picture up to there."""
+    container.seek(at, stream=stream)
+    for number, packet in enumerate(container.demux(stream)):
+        if packet.is_keyframe:
+            context = stream.codec_context
+            return next(iter([*context.decode(packet), *context.decode(None)]), None)
+        if number > MOST_PACKETS:
+            break
+    return None
+
+
+def _pictures(container: Any, stream: Any, places: list[float], until: float) -> Iterator[Any]:
+    """Decode from the beginning on, without pictures that no other is made of, and give those at the places."""
+    container.seek(0)  # of the stream's own first time, a transport stream is sought behind it
+    stream.codec_context.skip_frame = "NONREF"
+    last = None
+    for packet in container.demux(stream):
+        for last in packet.decode():
+            if _at(last) >= places[0]:
+                yield last
+                places = [place for place in places if place > _at(last)]
+            if not places or time.process_time() > until:
+                return
+    if last is not None:
+        yield last  # the clip is shorter than it says
+
+
+def _at(picture: Any) -> int:
+    return next((at for at in (picture.pts, picture.dts) if at is not None), 0)
+
+
+def poster_of(av: Any, picture: Any, ratio: float) -> bytes:
+    """Return the picture as a JPEG, no larger than it is, in as good a quality as its bytes allow.
+
+    :param ratio: how much wider than high a pixel is shown.
+    """
+    wide, high = (picture.width, picture.height / ratio) if ratio > 1 else (picture.width * ratio, picture.height)
+    for side in (POSTER_SIDE, POSTER_SIDE // 2):
+        scale = min(1.0, side / max(wide, high))
+        small = _for_jpeg(picture, max(1, round(wide * scale)), max(1, round(high * scale)))
+        for quality in _QUALITIES:
+            if len(content := _encoded(av, small, quality)) <= POSTER_BYTES:
+                return content
+    raise ValueError("no quality is low enough")
+
+
+def _for_jpeg(picture: Any, width: int, height: int) -> Any:
+    """Return the picture in a JPEG's size and colours, which are those of standard definition."""
+    is_hd = int(picture.colorspace) == 1 or (int(picture.colorspace) == 2 and picture.height >= 720)
+    return picture.reformat(
+        width=width,
+        height=height,
+        format="yuvj420p",
+        src_colorspace="ITU709" if is_hd else "ITU601",
+        dst_colorspace="ITU601",
+        interpolation="AREA",
+    )
+
+
+def _encoded(av: Any, picture: Any, quality: int) -> bytes:
+    context = av.CodecContext.create("mjpeg", "w")
+    context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuvj420p"
+    context.time_base, context.thread_count = Fraction(1, 25), 1
+    context.qmin = context.qmax = quality
+    context.options = {"flags": "+bitexact"}  # it would sign it with its version
+    picture.pts, picture.time_base = 0, context.time_base
+    return b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)])
+
+
+def _poster_line(av: Any, container: Any, stream: Any, first: Any, seconds: float) -> dict[str, str]:
+    try:
+        if not seconds and stream.average_rate:
+            seconds = stream.frames / float(stream.average_rate)
+        picture = representative(container, stream, first, seconds or _USUAL_SECONDS)
+        ratio = float(stream.sample_aspect_ratio or 1)
+        content = poster_of(av, picture, ratio if 0.1 < ratio < 10 else 1.0)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"[:300]}
+    return {"poster": base64.b64encode(content).decode()}
+
+
 def main() -> None:
-    """Read one JSON object from the command line; write READY, then a line of JSON."""
+    """Read one JSON object from the command line; write READY, then a line of JSON, and one more with the poster."""
     told = json.loads(sys.argv[1])
     import av
 
     give_up(told["memory"], told["seconds"])
     print(READY, flush=True)
     try:
-        said = shown_by(av, _File(told["descriptor"], told["size"]), told["containers"], told["pixels"])
+        container = opened(av, _File(told["descriptor"], told["size"]), told["containers"], told["pixels"])
+        stream = video_of(container, told["pixels"])
+        picture = first_picture(container, stream)
+        said = shown_by(av, container, stream, picture)
     except Exception as error:  # a hostile or broken file may bring anything out of it
         said = {"error": f"{type(error).__name__}: {error}"[:300]}
     print(json.dumps(said), flush=True)
+    if told["poster"] and "error" not in said:
+        print(json.dumps(_poster_line(av, container, stream, picture, said["seconds"])), flush=True)
     os._exit(0)  # what FFmpeg still holds is the system's to take
 
 

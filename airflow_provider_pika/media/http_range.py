@@ -33,8 +33,16 @@ _VALIDATOR = re.compile(r"[ -~]{1,256}")
 #: The seconds that a host may ask for; what asks for more is not a pause.
 _LONGEST_PAUSE = 86_400.0
 
-#: What a file of unknown type is served as, by stores that go by nothing.
-_ANY_TYPE = ("application/octet-stream", "binary/octet-stream", "application/mp4")
+#: Types of pages, documents and pictures: what comes in place of a file, or of playlists, which hold no pictures.
+#: Under any other type a host may serve a video: uploads without a type get the strangest, and the file is looked into.
+_NO_VIDEO = re.compile(
+    r"text/(?!plain$).+|(?:image|font|message|model)/.+|multipart/byteranges|[^/]+/(?:.+\+)?(?:json|xml|zip)"
+    r"|application/(?:pdf|javascript|gzip|x-gzip|x-tar)|[^/]+/(?:vnd\.apple\.|x-)?mpegurl"
+)
+
+#: Codings of which the bytes are not the file's. Any other word changes nothing: "identity", "aws-chunked" (S3 keeps it
+#: of an upload in chunks), "utf-8", "none" or nothing.
+_COMPRESSED = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz", "bzip2", "xz", "lzma"}
 
 
 @dataclass(frozen=True)
@@ -160,9 +168,9 @@ def _checked_type(headers: Mapping[str, str]) -> str | None:
     named = headers.get("content-type", "").partition(";")[0].strip().lower()
     if not _TYPE.fullmatch(named):
         named = ""
-    if named and not named.startswith("video/") and named not in _ANY_TYPE:
+    if _NO_VIDEO.fullmatch(named):
         raise UnexpectedFile(f"The host sends {named}, not a video.")
-    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+    if _COMPRESSED.intersection(re.split(r"[,;\s]+", headers.get("content-encoding", "").lower())):
         raise UnexpectedFile("The host sends the file compressed, though it was asked not to.")
     return named or None
 

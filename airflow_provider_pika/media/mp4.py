@@ -63,17 +63,25 @@ _INSIDE = {
 #: What a file of these boxes may begin with; QuickTime's older ones have no ``ftyp``.
 _FIRST = frozenset((b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"uuid", b"sidx"))
 
-_UNKNOWN = (0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
+#: Boxes of a file that a player needs: one that has begun and does not end is missing.
+_NEEDED = frozenset((b"moov", b"moof", b"mdat", b"styp", b"sidx"))
+
+#: A length that stands for none: all bits set, or the largest number with a sign. Streaming writers leave it there.
+_UNKNOWN = (0xFFFF_FFFF, 0x7FFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF, 0x7FFF_FFFF_FFFF_FFFF)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What a file shows: the picture in pixels, its length in seconds, frames a second (None: not known)."""
+    """What a file shows: the picture in pixels, its length in seconds, frames a second (None: not known).
+
+    :param poster: a JPEG of one of its pictures, where that was asked for and could be made.
+    """
 
     width: int
     height: int
     seconds: float
     frame_rate: float | None
+    poster: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,11 @@ class Track:
     ticks: int = 0
     samples: int = 0
     formats: list[_Box] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Return the length that the header says, or else the sum of its samples; 0: neither is known."""
+        return (self.duration or self.ticks) / self.scale if self.scale else 0.0
 
 
 def is_mp4(file: IO[bytes]) -> bool:
@@ -125,10 +138,13 @@ def clip_of(track: Track) -> Clip:
 
     :raises VideoRejected: the header does not say it; it is a fragmented file's, most likely.
     """
-    if not (track.scale and track.duration and track.samples and track.width and track.height):
+    if not (track.seconds and track.samples and track.width and track.height):
         raise VideoRejected("Its header does not say how long and how large it is; PyAV (pip install av) reads it.")
-    seconds = track.duration / track.scale
-    return Clip(track.width, track.height, seconds, track.samples / seconds)
+    return Clip(track.width, track.height, track.seconds, track.samples / track.seconds)
+
+
+class _NoWholeBox(Exception):
+    """Here is no box, or not all of one."""
 
 
 class _Reader:
@@ -142,19 +158,39 @@ class _Reader:
         self._claimed: Counter[bytes] = Counter()
 
     def read(self, size: int) -> None:
-        kinds = set()
-        for box in self._boxes(0, size):
+        kinds: set[bytes] = set()
+        start = 0
+        while start < size:
+            try:
+                box = self._box_at(start, size)
+            except _NoWholeBox as error:
+                if not _is_whole(kinds) or self._begins_a_needed_box(start, size, is_fragmented=b"moof" in kinds):
+                    raise VideoRejected(str(error)) from None
+                break
             kinds.add(box.kind)
+            start = box.end
             if box.kind in (b"moov", b"moof"):
                 self._header_left -= box.end - box.start
                 if self._header_left < 0:
                     raise VideoRejected(f"Its header has more than {MOST_HEADER >> 20} MiB.")
                 self._go_into(box, Track())
-        if b"moov" not in kinds or not kinds & {b"mdat", b"moof"}:
+        if not _is_whole(kinds):
             raise VideoRejected("The file is no whole MP4: it has no header, or no pictures.")
 
+    def _begins_a_needed_box(self, start: int, end: int, is_fragmented: bool) -> bool:
+        """Return whether bytes that are no whole box may be the beginning of one; else a tool put them at the end.
+
+        Of fewer than eight bytes, only a file in fragments may go on with another box. Its size begins with a small
+        number, and a text does not: no fragment has 150 MB.
+        """
+        self._file.seek(start)
+        tail = self._file.read(min(end - start, 8))
+        if len(tail) == 8:
+            return tail[4:] in _NEEDED
+        return is_fragmented and tail[0] < 9 and any(kind.startswith(tail[4:]) for kind in _NEEDED)
+
     def _go_into(self, parent: _Box, track: Track) -> None:
-        for box in self._boxes(parent.start, parent.end, is_inside=True):
+        for box in self._boxes(parent.start, parent.end):
             if box.kind == b"trak":
                 self._read_track(box)
             elif box.kind in _INSIDE.get(parent.kind, ()):
@@ -180,7 +216,7 @@ class _Reader:
         if entry.kind not in _FORMATS:
             raise VideoRejected(f"The file holds {entry.kind.decode('latin-1')!r}, which is no video of a clip.")
         _check_picture(*self._field(entry, ">24xHH"))
-        for box in self._boxes(entry.start + 78, entry.end, is_inside=True):
+        for box in self._boxes(entry.start + 78, entry.end):
             if box.kind == b"esds":
                 self._check_object_type(box)
 
@@ -211,7 +247,7 @@ class _Reader:
 
     def _read_formats(self, box: _Box, track: Track) -> None:
         count = self._field(box, ">4xI")[0]
-        entries = list(self._boxes(box.start + 8, box.end, is_inside=True))
+        entries = list(self._boxes(box.start + 8, box.end))
         if max(count, len(entries)) > _MOST_FORMATS:
             raise VideoRejected(f"A track of the file has more than {_MOST_FORMATS} formats.")
         track.formats += entries
@@ -268,20 +304,32 @@ class _Reader:
             numbers.byteswap()
         return [numbers[column::columns] for column in range(columns)]
 
-    def _boxes(self, start: int, end: int, is_inside: bool = False) -> Iterator[_Box]:
-        while start < end - (7 if is_inside else 0):  # QuickTime ends a list with a zero
-            self._boxes_left -= 1
-            if self._boxes_left < 0:
-                raise VideoRejected("The file has too many boxes for a clip.")
-            size, kind = self._field(_Box(b"", start, end), ">I4s")
-            body = start + 8
-            if size == 1:
-                size, body = self._field(_Box(b"", body, end), ">Q")[0], body + 8
-            stop = end if size == 0 else start + size  # 0: to the end of the file
-            if not body <= stop <= end:
-                raise VideoRejected(f"The file ends before its box {kind.decode('latin-1')!r} does: it is cut off.")
-            yield _Box(kind, body, stop)
-            start = stop
+    def _boxes(self, start: int, end: int) -> Iterator[_Box]:
+        """Go through the boxes of a box."""
+        while start < end - 7:  # QuickTime ends a list with a zero
+            try:
+                box = self._box_at(start, end)
+            except _NoWholeBox as error:
+                raise VideoRejected(str(error)) from None
+            yield box
+            start = box.end
+
+    def _box_at(self, start: int, end: int) -> _Box:
+        self._boxes_left -= 1
+        if self._boxes_left < 0:
+            raise VideoRejected("The file has too many boxes for a clip.")
+        if end - start < 8:
+            raise _NoWholeBox(_SHORT)
+        size, kind = self._field(_Box(b"", start, end), ">I4s")
+        body = start + 8
+        if size == 1:
+            if end - body < 8:
+                raise _NoWholeBox(_SHORT)
+            size, body = self._field(_Box(b"", body, end), ">Q")[0], body + 8
+        stop = end if size == 0 else start + size  # 0: to the end of the file
+        if not body <= stop <= end:
+            raise _NoWholeBox(f"The file ends before its box {kind.decode('latin-1')!r} does: it is cut off.")
+        return _Box(kind, body, stop)
 
     def _field(self, box: _Box, layout: str) -> tuple[Any, ...]:
         self._file.seek(box.start)
@@ -312,6 +360,10 @@ _READERS = {
     b"trun": _Reader._read_run,
     b"cmov": _Reader._refuse,
 }
+
+
+def _is_whole(kinds: set[bytes]) -> bool:
+    return b"moov" in kinds and bool(kinds & {b"mdat", b"moof"})
 
 
 def _check_picture(width: int, height: int) -> None:

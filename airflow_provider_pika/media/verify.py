@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib.util
 import io
@@ -16,11 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
-from airflow_provider_pika.media import decoder, mp4
+from airflow_provider_pika.media import decoder, jpeg, mp4
 from airflow_provider_pika.media.mp4 import MOST_PIXELS, MOST_SECONDS, MOST_SIDE, Clip
 
 #: What FFmpeg may take a file for, by its own names: what our own reader has looked at, and what it knows nothing of.
@@ -36,11 +38,15 @@ _CPU = 20
 _START = 30.0
 _ANSWER = 60.0
 
+#: And then for the poster, which is no reason to wait long.
+_POSTER = 15.0
+
 #: Frames a second that are told; a file of one picture may have any number.
 _MOST_RATE = 1000.0
 
-#: Bytes that it may say.
+#: Bytes that it may say in a line: of the file, and with the poster, which is text of four letters for three bytes.
 _MOST_OUTPUT = 4096
+_MOST_POSTER = decoder.POSTER_BYTES * 4 // 3 + 100
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +55,14 @@ class _Unstartable(Exception):
     """There is no process, which says nothing of the file."""
 
 
-def probe(file: IO[bytes], size: int, tell: Callable[[str], object] = _log.warning) -> Clip:
+def has_pyav() -> bool:
+    """Return whether PyAV is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
+def probe(
+    file: IO[bytes], size: int, tell: Callable[[str], object] = _log.warning, *, with_poster: bool = False
+) -> Clip:
     """Return what a file shows, once it is known to be whole, and a video.
 
     The boxes of an MP4 are always read first: FFmpeg opens one that is cut off, and believes what it claims. With PyAV,
@@ -58,19 +71,22 @@ def probe(file: IO[bytes], size: int, tell: Callable[[str], object] = _log.warni
     :param file: of this machine's disk, or anything that can be read.
     :param size: bytes.
     :param tell: takes a line for the task's log.
+    :param with_poster: make a poster, too, which takes PyAV; where none can be made, the log says why.
     :raises VideoRejected: it is none, or claims more than a clip has.
     :raises DownloadInterrupted: only a decoder could tell, and none can be started.
     """
-    with_pyav = importlib.util.find_spec("av") is not None
+    with_pyav = has_pyav()
+    told = tell if with_poster else None
     if mp4.is_mp4(file):
         track = mp4.read(file, size)
         if not with_pyav:
             return mp4.clip_of(track)
         try:
-            return _decoded(file, size, _MP4)
+            clip = _decoded(file, size, _MP4, told)
         except _Unstartable as error:
             tell(f"The video's first picture was not decoded, since no process can be started ({error}).")
             return _by_its_header(track, error)
+        return clip if clip.seconds else replace(clip, seconds=track.seconds)  # FFmpeg does not add the samples up
     if not with_pyav:
         file.seek(0)
         raise VideoRejected(
@@ -78,7 +94,7 @@ def probe(file: IO[bytes], size: int, tell: Callable[[str], object] = _log.warni
             "(pip install av)."
         )
     try:
-        return _decoded(file, size, _OTHERS)
+        return _decoded(file, size, _OTHERS, told)
     except _Unstartable as error:
         raise _unknown(error) from None
 
@@ -94,7 +110,11 @@ def _unknown(error: _Unstartable) -> DownloadInterrupted:
     return DownloadInterrupted(f"Whether the file is a video is not known: no process can be started ({error}).")
 
 
-def _decoded(file: IO[bytes], size: int, containers: str) -> Clip:
+def _decoded(file: IO[bytes], size: int, containers: str, tell: Callable[[str], object] | None) -> Clip:
+    """Return what the decoder says.
+
+    :param tell: takes a line about a poster that could not be made; None: none is asked for.
+    """
     with _descriptor(file) as descriptor:
         told = {
             "descriptor": descriptor,
@@ -103,15 +123,40 @@ def _decoded(file: IO[bytes], size: int, containers: str) -> Clip:
             "pixels": MOST_PIXELS * 9 // 8,  # a decoder counts whole blocks
             "memory": _MEMORY,
             "seconds": _CPU,
+            "poster": tell is not None,
         }
-        said = _said(json.dumps(told), descriptor)
+        said, poster = _said(json.dumps(told), descriptor, with_poster=tell is not None)
     try:
         answer = json.loads(said)
         if reason := answer.get("error"):
             raise VideoRejected(f"The file cannot be opened as a video: {_cleaned(reason)}.")
-        return _checked(answer)
+        clip = _checked(answer)
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         raise VideoRejected("The file cannot be opened as a video: it breaks its decoder.") from None
+    return clip if tell is None else replace(clip, poster=_poster(poster, tell))
+
+
+def _poster(said: bytes, tell: Callable[[str], object]) -> bytes | None:
+    """Return the poster, if it is one: what comes out of the decoder may be the file's own work."""
+    reason = "its decoder crashed, or took too much time or memory"
+    try:
+        answer = json.loads(said) if said else {}
+        if "error" in answer:
+            reason = _cleaned(answer["error"])
+        elif answer:
+            reason = "what came is no small JPEG"
+            content = base64.b64decode(answer["poster"], validate=True)
+            if _is_poster(content):
+                return content
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        reason = "its decoder broke"
+    tell(f"No poster was made: {reason}.")
+    return None
+
+
+def _is_poster(content: bytes) -> bool:
+    size = jpeg.size_of(content) if len(content) <= decoder.POSTER_BYTES else None
+    return size is not None and min(size) >= 1 and max(size) <= decoder.POSTER_SIDE
 
 
 @contextlib.contextmanager
@@ -130,8 +175,8 @@ def _descriptor(file: IO[bytes]) -> Iterator[int]:
         yield descriptor
 
 
-def _said(told: str, descriptor: int) -> bytes:
-    """Run the decoder, and return what it says.
+def _said(told: str, descriptor: int, with_poster: bool) -> tuple[bytes, bytes]:
+    """Run the decoder, and return what it says of the file, and the line with the poster, empty where there is none.
 
     :raises VideoRejected: it was killed, or took too long, once it had the file.
     """
@@ -154,7 +199,7 @@ def _said(told: str, descriptor: int) -> bytes:
     except (ValueError, TypeError, subprocess.SubprocessError) as error:  # no sys.executable, where Python is embedded
         raise _Unstartable(type(error).__name__) from None
     try:
-        return _heard(process)
+        return _heard(process, with_poster)
     finally:
         process.kill()
         process.wait()
@@ -162,26 +207,29 @@ def _said(told: str, descriptor: int) -> bytes:
             process.stdout.close()
 
 
-def _heard(process: subprocess.Popen[bytes]) -> bytes:
+def _heard(process: subprocess.Popen[bytes], with_poster: bool) -> tuple[bytes, bytes]:
     first, _, rest = _line(process, b"", _START).partition(b"\n")
     if first != decoder.READY.encode():
         raise _Unstartable("it did not come up")
-    line, end, _ = _line(process, rest, _ANSWER).partition(b"\n")
+    line, end, rest = _line(process, rest, _ANSWER).partition(b"\n")
     if not end:
         raise VideoRejected(
             "The file cannot be opened as a video: its decoder crashed, or took too much time or memory."
         )
-    return line
+    if not with_poster:
+        return line, b""
+    poster, end, _ = _line(process, rest, _POSTER, _MOST_POSTER).partition(b"\n")
+    return line, poster if end else b""
 
 
-def _line(process: subprocess.Popen[bytes], output: bytes, seconds: float) -> bytes:
+def _line(process: subprocess.Popen[bytes], output: bytes, seconds: float, most: int = _MOST_OUTPUT) -> bytes:
     """Return what the process writes, up to a line's end or its own, a deadline or the most that it may say."""
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         pipe: Any = process.stdout
         selector.register(pipe, selectors.EVENT_READ)
-        while b"\n" not in output and len(output) < _MOST_OUTPUT and (left := deadline - time.monotonic()) > 0:
-            if not selector.select(left) or not (piece := os.read(pipe.fileno(), _MOST_OUTPUT)):
+        while b"\n" not in output and len(output) < most and (left := deadline - time.monotonic()) > 0:
+            if not selector.select(left) or not (piece := os.read(pipe.fileno(), most)):
                 break
             output += piece
     return output

@@ -28,6 +28,7 @@ class _Kept(BaseModel):
     :param path: the file's, as the task was told it.
     :param size: in bytes, the sidecar's ``bytes``; and ``sha256`` (hex digits), ``content_type``: of the file.
     :param width: and ``height``, in pixels; ``seconds``; ``frame_rate``, in frames a second: of the picture.
+    :param poster: the path of a JPEG of one of its pictures; None: there is none.
     :param prompt: and ``seed``: of what was sent to the endpoint.
     :param url: fal's, where the file was fetched from; it may expire.
     :param inference_time: seconds that fal measured.
@@ -46,6 +47,7 @@ class _Kept(BaseModel):
     height: int
     seconds: float
     frame_rate: float | None = None
+    poster: str | None = None
     prompt: str | None = None
     seed: int | None = None
     endpoint: str | None = None
@@ -90,7 +92,7 @@ class Metadata(_Kept):
 
     def in_short(self) -> dict[str, Any]:
         """Return what the saving task returns."""
-        names = {"path", "size", "sha256", "width", "height", "seconds", "request_id"}
+        names = {"path", "size", "sha256", "width", "height", "seconds", "poster", "request_id"}
         return {**self.model_dump(include=names, by_alias=True), "sidecar": self.path + SIDECAR}
 
 

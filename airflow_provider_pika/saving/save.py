@@ -1,7 +1,7 @@
 """From a video's URL to a file in a team's own storage with its metadata beside it: once, whole, and verified.
 
-The file is shown before its sidecar. So where the sidecar is, the file is whole; and a file without one, which an
-attempt left that died between the two, is compared with what the URL gives, and kept if it is the same.
+The file is shown before its sidecar, and its poster between the two. So where the sidecar is, all is there. A file
+without one, which an attempt left that died before it, is compared with what the URL gives, and kept if it is the same.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from airflow_provider_pika.media.url_policy import public_url
 from airflow_provider_pika.media.verify import misfit, probe
 from airflow_provider_pika.saving.metadata import LONGEST, Metadata, shown_by
 from airflow_provider_pika.saving.object_store import Place
-from airflow_provider_pika.task.paths import SIDECAR
+from airflow_provider_pika.task.paths import POSTER, SIDECAR
 
 if TYPE_CHECKING:
     from airflow_provider_pika.media.mp4 import Clip
     from airflow_provider_pika.media.url_policy import Trust
+    from airflow_provider_pika.saving.poster import Poster
 
 #: What a file is published as where its host did not say that it is a video.
 _MP4 = "video/mp4"
@@ -42,6 +43,7 @@ class Save:
     :param overwrite: replace a file of another request.
     :param must_fit: refuse a video that is not of the length and size that were asked for.
     :param tell: takes a line for the task's log.
+    :param poster: where its poster is to be; None: there is none.
     """
 
     video: Mapping[str, Any]
@@ -53,6 +55,7 @@ class Save:
     overwrite: bool
     must_fit: bool
     tell: Callable[[str], object]
+    poster: Poster | None = None
 
     def recognised(self) -> Metadata | None:
         """Return the metadata of the file, if this request's is there already.
@@ -62,7 +65,8 @@ class Save:
         size, metadata = self._size_of(self.place), self._kept_metadata()
         if isinstance(metadata, Metadata) and self._is_ours(size, metadata):
             self.tell(f"{self.place.path} has been saved before, for the same request; nothing is fetched.")
-            return metadata.model_copy(update={"path": self.place.path})  # it may have been moved with its sidecar
+            # it may have been moved with its sidecar
+            return metadata.model_copy(update={"path": self.place.path, "poster": self._kept_poster(metadata)})
         if (why := self._why_taken(size, metadata)) and not self.overwrite:
             raise PathTaken(f"{self.place.path} {why}.", request_id=self.video["request_id"])
         return None
@@ -80,12 +84,16 @@ class Save:
             told = self.told()  # not before: fal's history shows a request late
             clip = self._verified(stage, fetched, told)
             metadata = self._metadata(fetched, {**shown_by(clip), **told, **saved()})
-            sidecar = metadata.as_sidecar()  # what cannot be told must not be found out when the file is there
+            metadata.as_sidecar()  # what cannot be told must not be found out when the file is there
             if not self._is_there(fetched):
                 self._forget_the_metadata_of_another()
                 self.place.publish(stage, metadata.content_type, metadata.sha256)
-        self.sidecar.put(sidecar, "application/json")
+        if self.poster:
+            metadata = metadata.model_copy(update={"poster": self.poster.publish(clip.poster)})
+        self.sidecar.put(metadata.as_sidecar(), "application/json")
         self.tell(f"Saved {metadata.path}: {metadata.size} bytes, SHA-256 {metadata.sha256}")
+        if metadata.poster:
+            self.tell(f"Its poster is {metadata.poster}")
         self.tell(f"Its metadata is {self.sidecar.path}")
         return metadata
 
@@ -106,13 +114,17 @@ class Save:
     def _forget_the_metadata_of_another(self) -> None:
         """Remove an earlier file's sidecar before the new one shows: a crash between the two leaves no wrong metadata.
 
-        What may not be replaced, ``recognised`` has refused.
+        Its poster goes first: nobody knows it for one without its sidecar. What may not be replaced, ``recognised`` has
+        refused.
         """
         if self.sidecar.is_link() or self.sidecar.size() is not None:
+            earlier = self._kept_metadata()
+            if self.poster and isinstance(earlier, Metadata) and earlier.poster:
+                self.poster.remove()
             self.sidecar.remove()
 
     def _verified(self, stage: IO[bytes], fetched: Fetched, told: Mapping[str, Any]) -> Clip:
-        clip = probe(stage, fetched.size, self.tell)
+        clip = probe(stage, fetched.size, self.tell, with_poster=self.poster is not None and self.poster.is_wanted)
         asked = told.get("input")
         if not asked:
             self.tell("What was asked for is not known here, so the video's length and size are not compared with it.")
@@ -132,6 +144,11 @@ class Save:
     def _kept_metadata(self) -> Metadata | bool | None:
         """Return the metadata beside the file; None if there is none, False if what is there is none."""
         return None if self._size_of(self.sidecar) is None else (Metadata.read(self.sidecar.read(LONGEST)) or False)
+
+    def _kept_poster(self, metadata: Metadata) -> str | None:
+        if metadata.poster is None or (self.poster and not self.poster.is_still_there()):
+            return None
+        return self.place.path + POSTER
 
     def _size_of(self, place: Place) -> int | None:
         """Return the bytes of a file; a link that is to be replaced is none, since it is not followed."""

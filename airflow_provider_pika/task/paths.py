@@ -14,6 +14,9 @@ from airflow_provider_pika.task.templates import has_braces, known_now
 #: The path of a clip's metadata file is that of the clip, with this.
 SIDECAR = ".json"
 
+#: The path of a clip's poster is that of the clip, with this.
+POSTER = ".jpg"
+
 #: The schemes of this machine's own disk.
 DISK = ("", "file", "local")
 

@@ -16,7 +16,7 @@ from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import check_switches, seconds_of
 from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
-from airflow_provider_pika.task.paths import NOT_LOST, SIDECAR, check_known_path, checked_path
+from airflow_provider_pika.task.paths import NOT_LOST, POSTER, SIDECAR, check_known_path, checked_path
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import read_text, template_test_of
 
@@ -37,11 +37,12 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
 
     It streams the file to this machine, goes on where a connection broke, checks its length, its type, and that it is
     a video of the length and size that were asked for, and only then shows it under ``path``, all at once; then its
-    metadata as ``<path>.json``. A retry, or a clear, finds what was saved, and fetches nothing.
+    poster as ``<path>.jpg``, and its metadata as ``<path>.json``. A retry, or a clear, finds what was saved, and
+    fetches nothing.
 
-    It returns a JSON object: ``path``, ``bytes``, ``sha256``, ``width``, ``height``, ``seconds``, ``request_id``,
-    ``sidecar``. Every asset in ``outlets`` gets an event with these, fal's ``url``, the ``prompt`` and ``saved_at`` in
-    its extra.
+    It returns a JSON object: ``path``, ``bytes``, ``sha256``, ``width``, ``height``, ``seconds``, ``poster``,
+    ``request_id``, ``sidecar``. Every asset in ``outlets`` gets an event with these, fal's ``url``, the ``prompt`` and
+    ``saved_at`` in its extra.
 
     :param video: what the sensor returned, or the operator that waits: a JSON object with ``url`` and ``request_id``.
     :param path: where to: ``s3://bucket/{{ run_id }}.mp4``, ``gs://...``, ``file:///...``, an absolute path. In its
@@ -49,6 +50,8 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     :param conn_id: the storage's own connection; None: the one in the path (``s3://conn@bucket/...``), or its default.
     :param overwrite: replace a file of another request at the path, which is refused otherwise.
     :param must_fit: refuse a video that is not about as long and as large as it was asked for.
+    :param poster: make a poster: a JPEG of a picture that is not black, of 640 pixels and 100 KB at most. It takes
+        PyAV, and never fails a save.
     :param max_bytes: the largest file that is taken.
     :param timeout: seconds that the download may take in all; then it fails, and a retry begins anew.
     :param stall_timeout: seconds without a byte, after which it connects anew, and goes on where it was.
@@ -68,6 +71,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         conn_id: str | None = None,
         overwrite: bool = False,
         must_fit: bool = True,
+        poster: bool = True,
         max_bytes: int = 2 * 1024**3,
         timeout: timedelta | float = 3600.0,
         stall_timeout: timedelta | float = 30.0,
@@ -80,6 +84,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         self.conn_id = conn_id
         self.overwrite = overwrite
         self.must_fit = must_fit
+        self.poster = poster
         self.max_bytes = max_bytes
         self.timeout = seconds_of("timeout", timeout)
         self.stall_timeout = seconds_of("stall_timeout", stall_timeout)
@@ -112,7 +117,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
 
         :raises InvalidInput: naming the argument.
         """
-        check_switches(self, "overwrite", "must_fit")
+        check_switches(self, "overwrite", "must_fit", "poster")
         if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, Integral) or self.max_bytes < 1:
             raise InvalidInput(f"max_bytes={self.max_bytes!r} is not allowed: it takes bytes, more than 0.")
         check_known_path(self.path, suffix=SIDECAR, is_template=template_test_of(self))
@@ -132,6 +137,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     def _save(self, context: Context, hook: Any) -> Save:
         from airflow_provider_pika.media.download import Limits
         from airflow_provider_pika.saving.object_store import Place
+        from airflow_provider_pika.saving.poster import Poster, can_be_made
         from airflow_provider_pika.saving.save import Save
 
         video = video_of(self.video, str(self.path))
@@ -147,6 +153,12 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
             overwrite=self.overwrite,
             must_fit=self.must_fit,
             tell=self.log.info,
+            poster=Poster(
+                place=Place(place.path + POSTER, self.conn_id),
+                is_wanted=self.poster and can_be_made(self.log.info),
+                overwrite=self.overwrite,
+                tell=self.log.info,
+            ),
         )
 
     def _told(self, context: Context, hook: Any, video: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_pika.exceptions import PikaError
+from airflow_provider_pika.media import jpeg
 from airflow_provider_pika.media.download import Download, Fetched, Limits
 from airflow_provider_pika.media.mp4 import Clip
 from airflow_provider_pika.media.url_policy import Trust
@@ -200,7 +201,7 @@ SEEDS = {
 
 def said(content: bytes) -> Clip | PikaError:
     try:
-        return probe(io.BytesIO(content), len(content), lambda line: None)
+        return probe(io.BytesIO(content), len(content), lambda line: None, with_poster=True)
     except PikaError as error:
         return error
 
@@ -213,6 +214,7 @@ def check_said(outcome: Clip | PikaError) -> None:
     assert 1 <= outcome.height <= 8192
     assert 0 <= outcome.seconds <= 3600
     assert outcome.frame_rate is None or math.isfinite(outcome.frame_rate)
+    assert outcome.poster is None or (len(outcome.poster) <= 100_000 and jpeg.size_of(outcome.poster) is not None)
 
 
 def mutated(content: bytes, rolled: random.Random) -> bytes:

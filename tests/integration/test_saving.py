@@ -43,12 +43,13 @@ def test_a_video_lands_as_a_file_that_plays_and_the_task_says_what_it_is(video: 
         "width": 854,
         "height": 480,
         "seconds": 5.0,
+        "poster": f"{path}.jpg",
         "request_id": video["request_id"],
         "sidecar": f"{path}.json",
     }
     with av.open(str(path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 120
-    assert names_in(path.parent) == ["fox.mp4", "fox.mp4.json"]
+    assert names_in(path.parent) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
 
 
 def test_its_metadata_lies_beside_it(emulator: RunningEmulator, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_its_metadata_lies_beside_it(emulator: RunningEmulator, tmp_path: Path) 
     assert metadata == {
         "schema_version": 1,
         "path": f"file://{path}",
-        **{name: saved[name] for name in ("bytes", "sha256", "width", "height", "seconds", "request_id")},
+        **{name: saved[name] for name in ("bytes", "sha256", "width", "height", "seconds", "poster", "request_id")},
         "content_type": "video/mp4",
         "frame_rate": 24.0,
         "prompt": "a heron",
@@ -214,7 +215,7 @@ def test_what_a_dead_attempt_left_is_cleaned_up(video: Video, tmp_path: Path) ->
     (tmp_path / ".fox.mp4.0a1b2c3d.part").write_bytes(b"half a file")
     (tmp_path / ".other.mp4.0a1b2c3d.part").write_bytes(b"somebody else's")
     save(video, tmp_path / "fox.mp4")
-    assert names_in(tmp_path) == [".other.mp4.0a1b2c3d.part", "fox.mp4", "fox.mp4.json"]
+    assert names_in(tmp_path) == [".other.mp4.0a1b2c3d.part", "fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
 
 
 def test_the_leftovers_of_another_path_are_not_touched(video: Video, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_path_may_use_what_fal_says_of_the_video(video: Video, tmp_path: Path)
     path = f"{tmp_path}/{{{{ task.video.request_id }}}}/{{{{ task.video.file_name }}}}"
     saved = save_rendered(video, path)
     assert saved["path"] == f"{tmp_path}/{video['request_id']}/{video['file_name']}"
-    assert len(files_below(tmp_path)) == 2
+    assert len(files_below(tmp_path)) == 3
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_a_path_that_is_known_to_be_wrong_fails_when_the_dag_is_parsed(path: str
 
 def test_the_longest_name_that_fits_fits_with_all_that_is_written_beside_it(video: Video, tmp_path: Path) -> None:
     save(video, f"{tmp_path}/{'x' * 231}.mp4")
-    assert len(files_below(tmp_path)) == 2
+    assert len(files_below(tmp_path)) == 3

@@ -29,18 +29,21 @@ def video(emulator: RunningEmulator) -> Video:
 
 def test_a_video_lands_in_a_bucket_with_its_metadata_and_its_type(s3: RunningS3, video: Video) -> None:
     saved = save(video, "s3://clips/2026-11-24/fox.mp4", conn_id="clips_store")
-    assert s3.objects() == ["2026-11-24/fox.mp4", "2026-11-24/fox.mp4.json"]
+    names = ["2026-11-24/fox.mp4", "2026-11-24/fox.mp4.jpg", "2026-11-24/fox.mp4.json"]
+    assert s3.objects() == names
+    assert s3.read(names[1])[:3] == b"\xff\xd8\xff"
+    assert saved["poster"] == f"s3://clips/{names[1]}"
     content = s3.read("2026-11-24/fox.mp4")
     assert saved["sha256"] == hashlib.sha256(content).hexdigest()
     assert saved["path"] == "s3://clips/2026-11-24/fox.mp4"
     assert json.loads(s3.read("2026-11-24/fox.mp4.json"))["request_id"] == video["request_id"]
     types = [s3.client.head_object(Bucket="clips", Key=key)["ContentType"] for key in s3.objects()]
-    assert types == ["video/mp4", "application/json"]
+    assert types == ["video/mp4", "image/jpeg", "application/json"]
 
 
 def test_the_connection_may_stand_in_the_path(s3: RunningS3, video: Video) -> None:
     save(video, "s3://clips_store@clips/fox.mp4")
-    assert s3.objects() == ["fox.mp4", "fox.mp4.json"]
+    assert s3.objects() == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
 
 
 def test_done_twice_is_done_once_in_a_bucket_too(s3: RunningS3, video: Video, emulator: RunningEmulator) -> None:
@@ -131,10 +134,11 @@ def test_a_store_of_any_other_kind_gets_the_file_under_another_name_first(
     attach("memory", fs=Drive())
     (tmp_path / ".fox.mp4.0a1b2c3d.part").write_bytes(b"what a dead attempt left")
     save(video, f"memory://{tmp_path}/fox.mp4")
-    (part, final, size), (_, sidecar, _) = moved
+    (part, final, size), (_, poster, _), (_, sidecar, _) = moved
     assert part.startswith(".fox.mp4.")
-    assert (final, sidecar, size) == ("fox.mp4", "fox.mp4.json", video["file_size"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fox.mp4", "fox.mp4.json"]
+    assert (final, poster, sidecar) == ("fox.mp4", "fox.mp4.jpg", "fox.mp4.json")
+    assert size == video["file_size"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
 
 
 def test_a_store_that_does_not_move_onto_a_file_and_does_not_say_so_is_seen_through(
@@ -157,7 +161,7 @@ def test_a_store_that_does_not_move_onto_a_file_and_does_not_say_so_is_seen_thro
     other, _ = generated("an owl")
     second = save(other, f"local://{tmp_path}/fox.mp4", overwrite=True)
     assert hashlib.sha256((tmp_path / "fox.mp4").read_bytes()).hexdigest() == second["sha256"] != first["sha256"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fox.mp4", "fox.mp4.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
     with pytest.raises(AirflowFailException, match="pattern"):
         save(other, f"local://{tmp_path}/owl[1].mp4")
 
@@ -165,5 +169,5 @@ def test_a_store_that_does_not_move_onto_a_file_and_does_not_say_so_is_seen_thro
 @pytest.mark.parametrize("key", ["a#b.mp4", "a?b.mp4", "a b/[1]*.mp4"])
 def test_a_key_with_signs_that_mean_something_elsewhere_is_a_key(s3: RunningS3, video: Video, key: str) -> None:
     save(video, f"s3://clips/{key}", conn_id="clips_store")
-    assert s3.objects() == [key, f"{key}.json"]
+    assert s3.objects() == [key, f"{key}.jpg", f"{key}.json"]
     assert Place(f"s3://clips/{key}", "clips_store").uri == f"s3://clips/{key}"

@@ -66,8 +66,8 @@ def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_re
     assert left.endswith(".part")
 
     assert [airflow.end_of_run(DAG, run_id) for run_id in (on_disk, in_bucket)] == ["success", "success"]
-    assert names_in(path.parent) == ["fox.mp4", "fox.mp4.json"]
-    assert s3.objects() == [key, f"{key}.json"]
+    assert names_in(path.parent) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
+    assert s3.objects() == [key, f"{key}.jpg", f"{key}.json"]
     for run_id, content in ((on_disk, path.read_bytes()), (in_bucket, s3.read(key))):
         assert airflow.instance(DAG, run_id, "save")["try_number"] == 2
         saved = airflow.xcom(DAG, run_id, "save")
@@ -107,7 +107,9 @@ def test_a_days_product_clips_get_a_contact_sheet_and_wake_the_dag_that_waits_fo
     run_id = airflow.start_run("example_pika_product_clips", folder=str(tmp_path))
     assert airflow.end_of_run("example_pika_product_clips", run_id) == "success"
     sheet = Path(airflow.xcom("example_pika_product_clips", run_id, "contact_sheet"))
-    assert names_in(sheet.parent) == sorted([*PRODUCTS, *(f"{name}.json" for name in PRODUCTS), "contact-sheet.png"])
+    assert names_in(sheet.parent) == sorted(
+        [*PRODUCTS, *(f"{name}.{kind}" for name in PRODUCTS for kind in ("jpg", "json")), "contact-sheet.png"]
+    )
     with Image.open(sheet) as picture:
         assert picture.width == 3 * 320
         assert len(picture.convert("RGB").getcolors(1 << 24) or ()) > 500  # frames, not paper

@@ -32,7 +32,7 @@ with open(path, "rb") as file:
     size = file.seek(0, 2)
     before, began = peak(), time.monotonic()
     try:
-        said = repr(probe(file, size))
+        said = repr(probe(file, size, lambda line: None, with_poster=True))
     except PikaError as error:
         said = f"{type(error).__name__}: {error.message}"
 took = time.monotonic() - began

@@ -12,6 +12,7 @@ from airflow_provider_pika.emulator.engine.clip import render
 from airflow_provider_pika.exceptions import VideoRejected
 from airflow_provider_pika.media import mp4, verify
 from airflow_provider_pika.media.mp4 import Clip
+from tests.support import bombs
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,86 @@ def test_bytes_that_nobody_reads_may_follow(clip: bytes, monkeypatch: pytest.Mon
     padded = clip + struct.pack(">I4s", 1000, b"free") + bytes(992)
     without_pyav(monkeypatch)
     assert probed(padded) == Clip(320, 180, 2.0, 24.0)
+
+
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
+TAILS = {
+    "a line's end": b"\n",
+    "a word": b"hello",
+    "a text": b"<!-- made by a tool that signs what it makes -->",
+    "a text of three bytes": b"end",
+    "a page": b"<!DOCTYPE html>" + b"<p>" * 10_000,
+    "zeros": bytes(100),
+    "five zeros": bytes(5),
+    "ones": b"\xff" * 50,
+    "a size below a header's": b"\0\0\0\4abcdefgh",
+    "a box that is cut off and that no player needs": b"\0\0\1\0freexyz",
+    "a long box that is cut off in its size": b"\0\0\0\1uuid\0\0",
+    "a tag": b"TAG" + b"a title".ljust(125, b"\0"),
+}
+
+
+@pytest.mark.parametrize("with_pyav", [True, False], ids=["with PyAV", "without"])
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
+def test_whatever_stands_behind_the_last_box_costs_no_clip(
+    clip: bytes, tail: bytes, with_pyav: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragmented = encoded(FRAGMENTED)
+    assert mp4.read(io.BytesIO(fragmented + tail), len(fragmented + tail)).is_video
+    if not with_pyav:
+        without_pyav(monkeypatch)
+    assert probed(clip + tail) == Clip(320, 180, 2.0, 24.0)
+
+
+@pytest.mark.parametrize("kind", [b"moov", b"moof", b"mdat", b"styp"])
+@pytest.mark.parametrize("there", [8, 9, 100])
+def test_a_box_that_a_player_needs_must_be_whole_though_an_earlier_one_is(clip: bytes, kind: bytes, there: int) -> None:
+    content = clip + (struct.pack(">I4s", 200, kind) + bytes(92))[:there]
+    with pytest.raises(VideoRejected, match="cut off"):
+        probed(content)
+
+
+@pytest.mark.parametrize("there", range(1, 8))
+def test_a_fragment_of_which_only_the_first_bytes_came_is_missing(there: int) -> None:
+    content = encoded(FRAGMENTED)
+    for size in (200, 100_000_000):
+        with pytest.raises(VideoRejected, match="no whole MP4"):
+            probed(content + struct.pack(">I4s", size, b"moof")[:there])
+
+
+def with_long_length(content: bytes, kind: bytes, duration: int) -> bytes:
+    """Rewrite a box of the length to its second version, which has 64 bits for it."""
+    at = content.index(kind) - 4
+    size = struct.unpack(">I", content[at : at + 4])[0]
+    scale = content[at + 20 : at + 24]
+    long = struct.pack(">I4s", size + 12, kind) + b"\1\0\0\0" + bytes(16) + scale + struct.pack(">Q", duration)
+    grown = content[:at] + long + content[at + 28 : at + size] + content[at + size :]
+    for parent in (b"moov", b"trak", b"mdia")[: 1 if kind == b"mvhd" else 3]:
+        place = grown.index(parent) - 4
+        old = struct.unpack(">I", grown[place : place + 4])[0]
+        grown = grown[:place] + struct.pack(">I", old + 12) + grown[place + 4 :]
+    return grown
+
+
+@pytest.mark.parametrize("with_pyav", [True, False], ids=["with PyAV", "without"])
+@pytest.mark.parametrize("kinds", [[b"mdhd"], [b"mvhd"], [b"mdhd", b"mvhd"]], ids=str)
+@pytest.mark.parametrize(
+    "length",
+    [0xFFFF_FFFF, 0x7FFF_FFFF, 0, -1, -2, -3],
+    ids=["ones", "signed", "none", "long ones", "long signed", "long ones of 32 bits"],
+)
+def test_a_length_that_stands_for_none_is_the_sum_of_the_samples(
+    length: int, kinds: list[bytes], with_pyav: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bombs.encoded("mp4", "libx264")  # its header is last, so that nothing moves
+    for kind in kinds:
+        if length < 0:
+            content = with_long_length(content, kind, {-1: (1 << 64) - 1, -2: (1 << 63) - 1, -3: 0xFFFF_FFFF}[length])
+        else:
+            content = bombs.with_numbers(content, kind, 16, ">I", length)
+    if not with_pyav:
+        without_pyav(monkeypatch)
+    assert probed(content) == Clip(64, 48, 1.0, 25.0)
 
 
 def test_a_text_that_names_another_file_is_no_video_though_ffmpeg_would_play_it(clip: bytes, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
 from airflow_provider_pika.media import decoder, verify
 from airflow_provider_pika.media.mp4 import Clip
 from tests.support.bombs import encoded, with_sound
+from tests.support.decoding import answer, decoding_with
 
 SHOWN = Clip(64, 48, 1.0, 25.0)
 
@@ -30,19 +31,6 @@ def clip() -> bytes:
 @pytest.fixture(scope="module")
 def webm() -> bytes:
     return encoded("webm", "libvpx")
-
-
-def decoding_with(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
-    """Have another program decode, which has its limits as ours has."""
-    script = folder / "decoder.py"
-    limits = "import sys, os, json, time\nsys.path.insert(0, {!r})\nfrom decoder import give_up\ngive_up(1 << 29, 2)\n"
-    script.write_text(limits.format(str(Path(decoder.__file__).parent)) + code)
-    monkeypatch.setattr(decoder, "__file__", str(script))
-
-
-def answer(**fields: object) -> str:
-    said = {"width": 64, "height": 48, "seconds": 1.0, "frame_rate": 25.0, **fields}
-    return f"print('ready'); print({json.dumps(said)!r})"
 
 
 CLIPS = {

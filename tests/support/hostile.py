@@ -13,6 +13,9 @@ from typing import Any, Self
 
 from hypothesis import strategies as st
 
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.triggers.pika import PikaVideoTrigger
+
 REQUEST_ID = "019e1951-c778-7120-9c82-16efcf40ec82"
 
 #: What is sent, piece by piece; a number is a pause in seconds.
@@ -55,6 +58,13 @@ class HostileServer:
     def __exit__(self, *_: object) -> None:
         self._tcp.shutdown()
         self._tcp.server_close()
+
+
+def trigger_at(server: HostileServer, within: float = 0.05, **arguments: Any) -> PikaVideoTrigger:
+    """Make a trigger that waits for :data:`REQUEST_ID` there, over the default connection, for so many seconds."""
+    waiting: dict[str, Any] = {"poll_interval": 0.02, "deadline": time.time() + within, "timeout": max(within, 1.0)}
+    known: dict[str, Any] = {"endpoint": TEXT_TO_VIDEO, "pika_conn_id": "pika_default", "queue_url": server.url}
+    return PikaVideoTrigger(request_id=REQUEST_ID, **{**known, **waiting, **arguments})
 
 
 def http(body: bytes | str | Any, status: int | str = 200, *headers: tuple[str, str]) -> bytes:

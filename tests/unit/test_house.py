@@ -93,6 +93,19 @@ def test_a_constant_says_in_the_line_above_it_what_it_is_for(path: Path) -> None
     } == set()
 
 
+def test_the_map_names_files_that_there_are() -> None:
+    root = PACKAGE.parent
+    named = set(re.findall(r"`([\w./]+(?:/|\.py|\.md|\.txt))`", (root / "CONTRIBUTING.md").read_text()))
+    assert "fal/poll_interval.py" in named
+    assert {name for name in named if not (root / name).exists() and not (PACKAGE / name).exists()} == set()
+
+
+def test_every_folder_of_the_package_is_in_the_map() -> None:
+    contributing = (PACKAGE.parent / "CONTRIBUTING.md").read_text()
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert {name for name in folders if f"{name}/" not in contributing} == set()
+
+
 def test_the_lower_floor_works_without_airflow() -> None:
     code = (
         "import sys; sys.modules['airflow'] = None\n"

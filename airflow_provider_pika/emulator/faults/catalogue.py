@@ -55,7 +55,7 @@ GenerationName = Literal[
 REFUSALS = frozenset(get_args(RefusalName))
 #: Faults of a file's download.
 DOWNLOAD_FAULTS = frozenset(get_args(DownloadName))
-#: Faults of a request while it runs.
+#: Faults of an accepted request.
 GENERATION_FAULTS = frozenset(get_args(GenerationName))
 
 #: The options of a fault, besides ``times``, ``match`` and (for faults of an exchange) ``on``.

@@ -6,15 +6,15 @@ import contextlib
 import gzip
 import json
 import socketserver
-import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any
 
 from hypothesis import strategies as st
 
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.triggers.pika import PikaVideoTrigger
+from tests.support.loopback import LoopbackServer
 
 REQUEST_ID = "019e1951-c778-7120-9c82-16efcf40ec82"
 
@@ -24,7 +24,7 @@ Pieces = Iterable[bytes | float]
 Respond = Callable[[str, str, bytes], Pieces]
 
 
-class HostileServer:
+class HostileServer(LoopbackServer):
     """Answers each request with raw bytes, then closes the connection; ``heads`` are the requests' headers."""
 
     def __init__(self, respond: Respond) -> None:
@@ -48,16 +48,7 @@ class HostileServer:
                             time.sleep(piece)
 
         self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._tcp.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._tcp.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._tcp.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._tcp.shutdown()
-        self._tcp.server_close()
+        self.url = f"http://{self.address}"
 
 
 def trigger_at(server: HostileServer, within: float = 0.05, **arguments: Any) -> PikaVideoTrigger:

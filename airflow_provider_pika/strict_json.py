@@ -23,8 +23,9 @@ LARGEST_INTEGER = 2**63 - 1
 #: Levels of nested lists and objects that are read; deeper ones exhaust the stacks of parsers.
 DEEPEST = 50
 
-#: Characters of one text, and entries of one list or object, that are kept where the caller does not say less.
+#: Characters of one text that are kept where the caller does not say less.
 LONGEST_TEXT = 1 << 20
+#: Entries of one list or object that are kept, likewise.
 MOST_ENTRIES = 100_000
 
 #: Characters of a wrong value in an error.
@@ -33,6 +34,7 @@ LONGEST_SHOWN = 1000
 #: Bytes of one value that is handed to Airflow: an event of a batch with 1,000 endings of the longest kind has 6 MB.
 MOST_BYTES = 8 << 20
 
+#: NUL and half a surrogate pair, which no database takes.
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
 #: Control characters, line and paragraph separators, and the marks that turn the direction of writing.

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from airflow_provider_pika.task.terms import BatchTerms
     from airflow_provider_pika.task.time_limit import Limit
 
-#: What a manifest that cannot be written means, before anything is submitted, and at the end.
+#: What a manifest that cannot be written means before anything is submitted.
 _NOT_BEGUN = "This attempt submitted nothing. What earlier ones brought stays in the task's state."
+#: What it means at the end.
 _KEPT = (
     "What the clips brought stays in the task's state: a retry, or a clear with on_clear='reuse', writes the manifest, "
     "and pays for none of them again."

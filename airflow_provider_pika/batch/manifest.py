@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: Clips of which a return value holds the lines; of more, it names the file that does.
 INLINE = 100
 
+#: The content type of a manifest: one JSON object a line.
 _JSON_LINES = "application/x-ndjson"
 
 #: Bytes of what is there already that are read, to see a manifest's first line.
@@ -25,6 +26,7 @@ _LINE = 1 << 20
 #: What every line of a manifest has.
 _KEYS = {"index", "state", "request_id"}
 
+#: What a line has of a clip beside them; null for what fal did not say.
 _VIDEO = ("url", "content_type", "file_name", "file_size", "inference_time")
 
 

@@ -25,6 +25,7 @@ KEY, PAGES = "pika_batch_{:04d}", "pika_batch_pages"
 #: out as their lists had, 20,000 inputs by default.
 MOST_MISSING = 20_000 // PAGE
 
+#: What the records of a batch have in common: kept once, not for each item.
 _COMMON = ("endpoint", "queue_url", "generation", "attempt", "reason", "replaced", "version")
 
 

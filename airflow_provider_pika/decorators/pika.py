@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_pika.task.terms import ClipTerms
 
+#: Stands for the prompt until the function has run.
 _RETURNED: Any = Returned()
 
 

@@ -12,6 +12,7 @@ from airflow_provider_pika.task.arguments import extra_arguments_of
 #: What a function may give: the endpoint's inputs, and what another model takes besides.
 INPUTS = (*TextToVideoInput.names(), "extra_arguments")
 
+#: The end of an error about what a function returned.
 _MAY_RETURN = f"It may return a prompt, or a dict with any of {', '.join(INPUTS)}."
 
 

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+#: Modules that the extra ``emulator`` installs.
 EXTRA = {"av", "cryptography", "fastapi", "PIL", "pydantic", "starlette", "trustme", "uvicorn"}
 
 

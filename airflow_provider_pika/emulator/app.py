@@ -40,10 +40,13 @@ from airflow_provider_pika.emulator.options import Options
 
 logger = logging.getLogger(__name__)
 
-#: What the emulator has of each of fal's services, for the answer to everything else.
+#: What the emulator has of fal's Platform API, for the answer to everything else there.
 PLATFORM = "of fal's Platform API it has GET /v1/models/requests/by-endpoint only"
+#: Where to find what the queue's own host does not have.
 ELSEWHERE = f"fal's Platform API is at https://{PLATFORM_HOST}/v1"
+#: What it has of fal's REST API.
 REST = f"of {REST_HOST} it has GET /.well-known/jwks.json only"
+#: What it has of fal's file hosts.
 FILES = "of fal's file hosts it has GET and HEAD of /files/b/ only"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from airflow_provider_pika.emulator.engine.generation import Pace
 from airflow_provider_pika.emulator.http.hosts import is_host, normal
 
+#: The port without ``--port``.
 DEFAULT_PORT = 8188
 
 #: Runners at most. Each runner that renders has a thread; one that does not costs next to nothing.
@@ -19,6 +20,7 @@ MOST_RENDERERS, MOST_RUNNERS = 64, 10_000
 #: Seconds that fal stores a request's payloads, unless the account sets another time (fal-protocol.md, 3).
 PAYLOAD_TTL = 30 * 24 * 3600.0
 
+#: The help of ``--allow-host``.
 ALLOW_HOST = "a name that clients use for it, such as a service's in Docker Compose (repeatable)"
 
 

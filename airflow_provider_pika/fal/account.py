@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 from airflow_provider_pika.fal.http_answer import STATUS_BYTES, Answer
 from airflow_provider_pika.fal.redaction import Redactor, redactor_of
 
-#: fal's own queue, its stand-in, and the platform that has the request history of both (fal-protocol.md, 1.1).
+#: fal's own queue (fal-protocol.md, 1.1).
 QUEUE_URL = "https://queue.fal.run"
+#: Its stand-in.
 BACKUP_QUEUE_URL = "https://queue.falrun.com"
+#: The platform, which has the request history of both queues.
 PLATFORM_URL = "https://api.fal.ai/v1"
 
 

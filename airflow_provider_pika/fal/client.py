@@ -69,7 +69,7 @@ class FalQueue:
         self._http.close()
 
     def hold(self, conversation: Conversation[T]) -> T:
-        """Carry out an exchange of several calls."""
+        """Carry out an exchange of several calls (``sansio.py``), and return what it returns."""
         return hold(conversation, self._send, self._sleep)
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:

@@ -167,6 +167,7 @@ def _may_refuse_the_key(outcome: object) -> bool:
     return isinstance(outcome, DoubtfulAnswer) and outcome.status_code == 401
 
 
+#: The clients of each event loop, by the connection and the URL of its queue.
 _QUEUES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], SharedQueue]] = WeakKeyDictionary()
 
 

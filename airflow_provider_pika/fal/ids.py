@@ -10,8 +10,10 @@ from airflow_provider_pika.exceptions import InvalidInput
 
 #: What a request's id may look like to have a place in a URL and in a path; fal's own are UUIDs.
 REQUEST_ID = r"^[A-Za-z0-9_-]{1,128}$"
+#: The same, compiled.
 _REQUEST = re.compile(REQUEST_ID)
 
+#: What an endpoint's id looks like: names with slashes between them.
 _ENDPOINT = re.compile(r"\w[\w.-]*(/\w[\w.-]*)+", re.ASCII)
 
 #: What no file's name has: a separator, a control character, half a letter.

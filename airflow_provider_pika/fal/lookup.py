@@ -1,4 +1,8 @@
-"""What is looked up at fal about requests that exist: how one stands, and which ones had a certain input."""
+"""What is looked up at fal about requests that exist: how one stands, and which ones had a certain input.
+
+Each function is a generator: ``x = yield call`` sends the call, and ``x`` is what fal's answer means. ``sansio.py`` has
+an example.
+"""
 
 from __future__ import annotations
 

@@ -220,7 +220,9 @@ def _stamp(path: str) -> tuple[int, ...]:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
+#: Whether a file's name is the hash of a certificate's subject, as OpenSSL's folders have them.
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+").fullmatch
+#: Held while certificates are read, so that threads which start together read them once.
 _READING = threading.Lock()
 
 

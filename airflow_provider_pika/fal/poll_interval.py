@@ -109,6 +109,7 @@ UNSEEN_START = 10.0
 #: Pauses vary by this share either way, so that waits which began together do not stay together.
 JITTER = 0.1
 
+#: The logarithms of clips' durations are taken to spread like this.
 _NORMAL = NormalDist()
 
 

@@ -16,16 +16,18 @@ from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.poll_interval import UNKNOWN, Expectation, Sightings
 from airflow_provider_pika.fal.responses import believed
 
-#: The limits of a task that a deadline may come from, by the names that users set them by.
+#: A limit that a deadline may come from, by the name that users set it by: the operator's own.
 TIMEOUT = "timeout"
+#: Airflow's limit of a task's attempt.
 EXECUTION_TIMEOUT = "execution_timeout"
 
 #: Seconds between two polls, before it grows, while fal does not answer and the user gave no interval.
 SHORTEST_BACKOFF = 5.0
 
-#: Seconds between two polls, at most, while fal does not answer; and where fal itself asked for a pause, since it keeps
-#: a result for an hour, and a large one for minutes (fal-protocol.md, section 3).
+#: Seconds between two polls, at most, while fal does not answer.
 LONGEST_BACKOFF = 60.0
+#: Seconds between two polls, at most, where fal itself asked for a pause. It keeps a result for an hour, and a large
+#: one for minutes (fal-protocol.md, section 3).
 LONGEST_RETRY_AFTER = 300.0
 
 #: Refusals that may be a gateway's after which they are taken for fal's, if fal has said nothing else meanwhile. With

@@ -14,8 +14,9 @@ from airflow_provider_pika.fal.models import LogLine, QueueStatus
 from airflow_provider_pika.fal.polling import Ending, Poll, PollAgain
 from airflow_provider_pika.strict_json import one_line
 
-#: How much of the log a worker repeats after a deferral: lines, and characters of one line.
+#: Lines of the log that a worker repeats after a deferral.
 TAIL_LINES = 20
+#: Characters of one line.
 LINE_LENGTH = 500
 
 #: Lines of fal's log that are told after one poll, and in one wait; of more, only how many there were.

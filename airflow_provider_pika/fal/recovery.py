@@ -1,7 +1,7 @@
 """The decisions of a submission, pure: what does the record say, what does fal say, so what now.
 
 The one rule behind them: a new POST only where no earlier request of this task can still bring the same clip, or
-where a person asked for it.
+where a person asked for it. ``submission.py`` carries out each :data:`Step` and comes back with what fal said.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ class Stop:
     error: PikaError
 
 
+#: What an attempt does next. ``Keep`` and ``Stop`` end it.
 Step = Submit | Inspect | Search | Keep | Stop
 
 

@@ -42,8 +42,9 @@ _MOST_TEXTS = 2000
 #: Letters of a spelling that are enough to know it by: the last ones, since a key may begin with somebody's name.
 _ENOUGH = 40
 
-#: All bytes but the letters and digits of ASCII, and the table that makes its letters small.
+#: All bytes but the letters and digits of ASCII.
 _NO_LETTERS = bytes(code for code in range(256) if not (chr(code).isascii() and chr(code).isalnum()))
+#: The table that makes ASCII's letters small.
 _SMALL = bytes(range(256)).lower()
 
 #: Escapes of one character, by its number in hexadecimal, or in decimal.
@@ -155,6 +156,7 @@ class _Plain(dict[int, str]):
         return self.setdefault(code, plain if plain.isascii() else "")
 
 
+#: What stands for each character in plain ASCII.
 _PLAIN = _Plain()
 
 

@@ -1,6 +1,7 @@
 """What is asked of fal's queue, pure: each operation's HTTP call, and what it means when no answer comes.
 
-What the answers mean stands in ``responses.py``; who sends the calls in ``client.py``.
+A :class:`Call` is sent by ``client.py`` or ``async_client.py``. What its answer means stands in ``responses.py``. An
+exchange of several calls yields them one by one, as ``sansio.py`` explains.
 """
 
 from __future__ import annotations

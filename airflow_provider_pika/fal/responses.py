@@ -65,6 +65,7 @@ _TAKEN = ("OK", "CANCELLATION_REQUESTED")
 #: Refusals that pass, with all 5xx.
 _PASSES = {408, 425, 429}
 
+#: The consequence of a bad read.
 _GOES_ON = "The request itself goes on at fal, and may be charged."
 
 #: Characters of a video's URL: a thousand of them must have room in one event. A signed one has some 2,000.

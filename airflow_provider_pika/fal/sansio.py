@@ -1,8 +1,22 @@
-"""An exchange with fal of more than one call, without I/O: the same steps for a blocking client and an event loop.
+"""An exchange with fal of several calls, without I/O: written once, for the blocking client and for an event loop.
 
-A conversation is a generator. It yields what it wants done, a :class:`~.calls.Call`, a :class:`Pause` or an
-:class:`Act`, and is given what came of it: the call's meaning, say, or the ``PikaError`` that it raised. It returns the
-outcome.
+Such an exchange is a generator, a :data:`Conversation`. Read ``x = yield call`` as "send this call; ``x`` is what its
+answer means". The function stops there. The client that runs it sends the call, blocking or not, and the function goes
+on with the answer. If the call failed, its ``PikaError`` is raised at that ``yield``, where a ``try`` can catch it.
+What the function returns is what the client's ``hold`` returns. ::
+
+    def cancel_if_it_waits(endpoint: str, request_id: str) -> Conversation[bool]:
+        seen = yield requests.status(endpoint, request_id, logs=False)
+        if seen.status != "IN_QUEUE":
+            return False
+        return (yield requests.cancel(endpoint, request_id))
+
+    cancelled = queue.hold(cancel_if_it_waits(endpoint, "r-1"))  # FalQueue
+    cancelled = await queue.hold(cancel_if_it_waits(endpoint, "r-1"))  # AsyncFalQueue
+
+``yield Pause(2.0)`` sleeps in the client's own way. ``yield Act(f)`` calls ``f``, which may block or be awaited. One
+such function calls another with ``yield from``, as a coroutine does with ``await``. A test sends nothing: it gives the
+answers itself.
 """
 
 from __future__ import annotations
@@ -32,12 +46,18 @@ class Act:
     do: Callable[[], Any]
 
 
+#: What a conversation may yield.
 Wish: TypeAlias = Call[Any] | Pause | Act
+
+#: A generator that yields wishes, is given what came of each, and returns a ``T``.
 Conversation: TypeAlias = Generator[Wish, Any, T]
 
 
 def hold(conversation: Conversation[T], send: Callable[[Call[Any]], Any], sleep: Callable[[float], object]) -> T:
-    """Hold a conversation, blocking."""
+    """Carry out a conversation, blocking, and return its outcome.
+
+    :param send: sends a call and returns what its answer means, or raises ``PikaError``.
+    """
     step = _Step(conversation)
     while step.wish is not None:
         if isinstance(step.wish, Pause):
@@ -57,7 +77,7 @@ async def ahold(
     send: Callable[[Call[Any]], Awaitable[Any]],
     sleep: Callable[[float], Awaitable[object]],
 ) -> T:
-    """Hold a conversation on an event loop."""
+    """Carry out a conversation on an event loop, as :func:`hold` does."""
     step = _Step(conversation)
     while step.wish is not None:
         if isinstance(step.wish, Pause):
@@ -85,6 +105,7 @@ class _Step(Generic[T]):
         self.go_on(None)
 
     def go_on(self, answer: Any = None, *, error: PikaError | None = None) -> None:
+        """Let the wish come true with an answer, or an error, and run the conversation up to its next wish."""
         try:
             self.wish = self._conversation.send(answer) if error is None else self._conversation.throw(error)
         except StopIteration as end:

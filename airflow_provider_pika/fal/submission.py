@@ -1,4 +1,8 @@
-"""A task's submission, across all its attempts: at most one request at fal that may bring its clip."""
+"""A task's submission, across all its attempts: at most one request at fal that may bring its clip.
+
+``recovery.py`` decides, step by step, and this carries out what it decides. Whatever returns a ``Conversation`` is a
+generator: ``x = yield call`` sends the call, and ``x`` is what fal's answer means. ``sansio.py`` has an example.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +122,7 @@ class Submission:
         :raises GenerationFailed: an earlier attempt's request failed in a way that a new one would repeat.
         :raises PikaError: nothing was submitted.
         """
-        step = begin(self._records.read(), self._wanted)
+        step = begin(self._records.read(), self._wanted)  # a retry starts from what the record says
         while not isinstance(step, Keep):
             step = yield from self._take(step)
         record = step.record.model_copy(update={"generation": self._wanted.generation})

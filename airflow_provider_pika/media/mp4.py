@@ -25,8 +25,9 @@ MOST_BOXES = 10_000
 #: Bytes of all the headers, ``moov`` and ``moof``: an hour of 60 frames a second and its sound have about 4 MB.
 MOST_HEADER = 8 << 20
 
-#: Pixels of a picture's side, and of a picture: 8K.
+#: Pixels of a picture's side: 8K.
 MOST_SIDE = 8192
+#: Pixels of a whole picture.
 MOST_PIXELS = 7680 * 4320
 
 #: Samples of all the tracks: an hour of 240 frames a second and its sound. FFmpeg takes 35 bytes for each.
@@ -35,9 +36,11 @@ MOST_SAMPLES = 2_000_000
 #: Seconds of a clip.
 MOST_SECONDS = 3600.0
 
-#: Tracks; formats of a track; and pieces that a track is edited of, for each of which FFmpeg goes through the samples.
+#: Tracks. FFmpeg goes through the samples for each of them, and for each format and piece below.
 _MOST_TRACKS = 32
+#: Formats of a track.
 _MOST_FORMATS = 16
+#: Pieces that a track is edited of.
 _MOST_EDITS = 100
 
 #: What may be in a track of pictures: H.264, H.265, AV1, VP8, VP9, MPEG-4 and ProRes, the formats of cameras, encoders
@@ -340,9 +343,12 @@ class _Reader:
             raise VideoRejected(_SHORT) from None
 
 
+#: The error of a box that ends too early.
 _SHORT = "The file is no whole MP4: a box is too short."
+#: The error of a table that has more entries than bytes.
 _LIES = "The file is no whole MP4: a table claims more than it holds."
 
+#: What reads a box, by its name.
 _READERS = {
     b"tkhd": _Reader._read_header,
     b"mdhd": _Reader._read_length,

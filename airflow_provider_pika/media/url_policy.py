@@ -16,8 +16,9 @@ from airflow_provider_pika.exceptions import DownloadInterrupted, InvalidInput, 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: IPv4 as networks without it write it (RFC 6052), and the IPv6 addresses that lead to one machine of the internet.
+#: IPv4 as networks without it write it (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+#: IPv6 addresses that lead to one machine of the internet.
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 
 #: Where clouds keep what a machine may know and do. Most are link-local, where they add to them; some are no private
@@ -103,6 +104,7 @@ def is_metadata(address: Address) -> bool:
 #: Where fal keeps what its models make (fal-protocol.md, 1.1 and 7.2); Google's host is everybody's, but for this path.
 FAL_MEDIA = ("fal.media", "*.fal.media", "storage.googleapis.com/falserverless/")
 
+#: The port of each scheme that is fetched from.
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -151,6 +153,7 @@ class MediaHost:
         return (path or "/").startswith(self.path)
 
 
+#: ``FAL_MEDIA``, read.
 _FAL_MEDIA = tuple(map(MediaHost.read, FAL_MEDIA))
 
 

@@ -25,17 +25,20 @@ from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
 from airflow_provider_pika.media import decoder, jpeg, mp4
 from airflow_provider_pika.media.mp4 import MOST_PIXELS, MOST_SECONDS, MOST_SIDE, Clip
 
-#: What FFmpeg may take a file for, by its own names: what our own reader has looked at, and what it knows nothing of.
+#: What FFmpeg may take a file for that our own reader has looked at, by FFmpeg's names.
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+#: Containers that our own reader knows nothing of.
 _OTHERS = "matroska,webm,avi,mpegts"
 
-#: What the decoder may take: bytes of address space, and seconds of CPU. The first picture of 8K took 0.3 GB and 10 s
-#: at most: noise in H.264 with 16 reference frames, 19 MB a picture (FFmpeg 8). Half of the address space was enough.
+#: Bytes of address space that the decoder may take. The first picture of 8K took 0.3 GB and 10 s at most: noise in
+#: H.264 with 16 reference frames, 19 MB a picture (FFmpeg 8). Half of the address space was enough.
 _MEMORY = 1 << 30
+#: Seconds of CPU that it may take.
 _CPU = 20
 
-#: Seconds by the clock for the process to be there, and then for the picture. A machine may be busy.
+#: Seconds by the clock for the process to be there. A machine may be busy.
 _START = 30.0
+#: Seconds for the picture.
 _ANSWER = 60.0
 
 #: And then for the poster, which is no reason to wait long.

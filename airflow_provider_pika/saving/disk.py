@@ -24,6 +24,7 @@ RANDOM = "[0-9a-f]" * 8
 #: Bytes that are hashed at a time.
 PIECE = 1 << 20
 
+#: What stands at a path where a file cannot be put, in an error's words.
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISLNK, "a symbolic link"),

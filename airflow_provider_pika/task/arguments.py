@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 #: Seconds, some thirty years: what a date can be moved by.
 _MOST_SECONDS = 1e9
 
+#: Parameters that take one of a few texts.
 _CHOICES = {"on_unknown_submit": ("fail", "resubmit"), "on_clear": ("resubmit", "reuse")}
 
-#: Switches that may be templates, and the texts that a template of one renders, in any case.
+#: Switches that may be templates.
 _SWITCHES = ("wait_for_completion", "cancel_on_kill", "cancel_on_timeout")
+#: The texts that a template of a switch renders, in small letters.
 _RENDERED = {"true": True, "false": False}
 
 

@@ -23,6 +23,7 @@ _OF_TEXT = frozenset(
     | {"safe", "string", "striptags", "title", "trim", "truncate", "upper", "urlencode", "urlize", "wordcount"}
     | {"wordwrap"}
 )
+#: Methods of a text that an expression may call.
 _METHODS = frozenset({"format", "join"})
 
 #: What pandas has for a value that is missing, and is no float.

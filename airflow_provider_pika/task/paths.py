@@ -38,11 +38,17 @@ _SHOWN = 200
 #: What a wrong path means for a clip that is there.
 NOT_LOST = "No clip is lost: correct it, and clear this task, which fetches from the URL, and pays for nothing."
 
+#: What makes a path a URL of an object store.
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+#: Half a surrogate pair.
 _HALF_LETTER = re.compile(r"[\ud800-\udfff]")
+#: Control characters, and separators of lines and paragraphs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SEPARATOR = re.compile(r"[/\\@?#]")  # "@" ends a connection's id, and some stores read "?" and "#"
+#: What ends a part of a path: "@" ends a connection's id, and some stores read "?" and "#".
+_SEPARATOR = re.compile(r"[/\\@?#]")
+#: The fault of a path that leads upwards.
 _UPWARDS = 'it has ".." in it, which leads out of its folder: write the path out'
+#: A part of a template that Jinja renders.
 _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 
 

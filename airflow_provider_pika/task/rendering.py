@@ -57,6 +57,7 @@ _NAMED = 5
 #: what it rendered. And the whole field that is rendered now.
 _FOUND, _CAME_TO_NOTHING, _WHOLE = "_found_nothing", "_came_to_nothing", "_whole_field"
 
+#: Values that hold no text, and so no template.
 _WITHOUT_TEXT = (type(None), bool, int, float, date, timedelta)
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 
 import psycopg2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from dev.airflow_home import AirflowHome
 from tests.support.airflow import event_of
-from tests.support.hostile import REQUEST_ID, HostileServer, Pieces, answers, refusals, results, statuses
+from tests.support.hostile import HostileServer, Pieces, answers, refusals, results, statuses, trigger_at
 from tests.support.hostile_queue import CASES, KEY, SECRET
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import RunningAirflow
@@ -79,16 +76,7 @@ def test_postgresql_stores_whatever_event_comes_of_an_answer(
         monkeypatch.setenv(
             "AIRFLOW_CONN_FUZZED", f"pika://:{KEY.replace(':', '%3A')}@{server.url.partition('//')[2]}/http"
         )
-        trigger = PikaVideoTrigger(
-            request_id=REQUEST_ID,
-            endpoint=TEXT_TO_VIDEO,
-            pika_conn_id="fuzzed",
-            queue_url=server.url,
-            poll_interval=0.02,
-            deadline=time.time() + 0.05,
-            timeout=1.0,
-        )
-        event = event_of(trigger)
+        event = event_of(trigger_at(server, pika_conn_id="fuzzed"))
     with psycopg2.connect(f"postgresql://{database.url}") as connection, connection.cursor() as cursor:
         cursor.execute("SELECT %s::jsonb, %s::text", (json.dumps(event), str(event)))
         assert cursor.fetchone()[0] == event

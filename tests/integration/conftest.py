@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_pika.batch import item
 from airflow_provider_pika.fal import lookup, submission
+from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.triggers import _common
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
@@ -93,6 +94,15 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, tuple(seconds / 300 for seconds in getattr(module, name)))
     monkeypatch.setattr(_common, "SETTLED_AFTER", 0.0)
     monkeypatch.setattr(item, "TOP_UP_EVERY", 0.0)
+
+
+@pytest.fixture
+def nothing_left_running(emulator: RunningEmulator) -> Iterator[None]:
+    """Free the runners that other tests need, also where a test fails."""
+    yield
+    for request in emulator.requests():
+        if request["state"] != "COMPLETED":
+            PikaHook().cancel(request["endpoint_id"], request["request_id"])
 
 
 def connect(

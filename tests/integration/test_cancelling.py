@@ -6,7 +6,6 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,8 +21,6 @@ from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.polling import TooLate
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
-from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.task import kill as task_kill
 from airflow_provider_pika.task.kill import CANCEL_WITHIN, Fate
 from airflow_provider_pika.task.state import KEY
@@ -31,38 +28,11 @@ from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.integration.conftest import connect
 from tests.support.airflow import StateStore, TaskInstance, context, run_to_the_end
 from tests.support.emulator import RunningEmulator
+from tests.support.tasks import ENDLESS, finished, operator, sensor, submit
 
-ENDLESS = "endless [[never_finish]]"
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
+
 UNKNOWN = "019e1951-c778-7120-9c82-16efcf40ec82"
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running(emulator: RunningEmulator) -> Iterator[None]:
-    yield
-    for request in emulator.requests():
-        if request["state"] != "COMPLETED":
-            PikaHook().cancel(TEXT_TO_VIDEO, request["request_id"])
-
-
-def submit(prompt: str = ENDLESS) -> str:
-    return PikaHook().submit(TEXT_TO_VIDEO, {"prompt": prompt, "resolution": "480p"})
-
-
-def finished() -> str:
-    request_id = submit("a lighthouse")
-    while PikaHook().status(TEXT_TO_VIDEO, request_id).status != "COMPLETED":
-        time.sleep(0.02)
-    return request_id
-
-
-def operator(**arguments: Any) -> PikaTextToVideoOperator:
-    arguments = {"prompt": ENDLESS, "wait_for_completion": True, "poll_interval": 0.1, "timeout": 20, **arguments}
-    return PikaTextToVideoOperator(task_id="generate", **arguments)
-
-
-def sensor(request_id: str, **arguments: Any) -> PikaVideoSensor:
-    arguments = {"poll_interval": 0.1, "timeout": 20, **arguments}
-    return PikaVideoSensor(task_id="video", request_id=request_id, **arguments)
 
 
 def fates(emulator: RunningEmulator) -> list[str]:
@@ -273,7 +243,7 @@ def test_an_observer_cancels_nothing_when_it_is_killed(emulator: RunningEmulator
 
 def test_what_has_ended_before_the_kill_is_kept(emulator: RunningEmulator, became: Any) -> None:
     became(Fate.KILLED)
-    request_id = finished()
+    request_id = finished(submit("a lighthouse"))
     kill(trigger(request_id, emulator.queue_url))
     assert emulator.counts()["cancel"] == 1
     assert PikaHook().result(TEXT_TO_VIDEO, request_id).url
@@ -335,7 +305,7 @@ def test_being_out_of_time_cancels_where_that_is_asked_for(emulator: RunningEmul
 
 
 def test_what_has_ended_before_the_cancellation_is_kept(emulator: RunningEmulator) -> None:
-    request_id = finished()
+    request_id = finished(submit("a lighthouse"))
     for task in (operator(cancel_on_timeout=True), sensor(request_id, cancel_on_timeout=True)):
         assert task._finish(context(), TooLate(request_id, "late"))["request_id"] == request_id
     assert emulator.counts()["cancel"] == 2
@@ -366,7 +336,7 @@ def test_airflows_own_limit_on_the_deferral_cancels_where_that_is_asked_for(emul
 
 
 def test_airflows_own_limit_on_the_deferral_loses_no_video_that_is_there(emulator: RunningEmulator) -> None:
-    request_id = finished()
+    request_id = finished(submit("a lighthouse"))
     assert sensor(request_id).resume_execution(*AIRFLOWS_LIMIT, context())["request_id"] == request_id
 
 
@@ -375,7 +345,7 @@ def test_airflows_own_limit_loses_no_video_for_a_switch_that_renders_nothing_now
     emulator: RunningEmulator, switch: str
 ) -> None:
     ti = TaskInstance()
-    ti.xcoms["request_id"] = request_id = finished()
+    ti.xcoms["request_id"] = request_id = finished(submit("a lighthouse"))
     for task in (sensor(request_id), operator()):
         setattr(task, switch, "")  # as Airflow renders it anew
         assert task.resume_execution(*AIRFLOWS_LIMIT, context(ti=ti))["request_id"] == request_id
@@ -398,7 +368,7 @@ def cancelled(request_id: Any) -> str:
 def test_the_clean_up_operator_says_what_fal_says(emulator: RunningEmulator) -> None:
     assert cancelled(submit()) == "CANCELLATION_REQUESTED"
     assert fates(emulator) == ["cancelled"]
-    assert cancelled(finished()) == "ALREADY_COMPLETED"
+    assert cancelled(finished(submit("a lighthouse"))) == "ALREADY_COMPLETED"
     assert cancelled(UNKNOWN) == "NOT_FOUND"
 
 

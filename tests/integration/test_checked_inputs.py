@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -22,24 +21,13 @@ from airflow_provider_pika.task.state import KEY
 from airflow_provider_pika.triggers.pika import to_event
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
 from tests.support.batch import BatchTask
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import RunningEmulator, accepted
 from tests.support.numbers import FIVES, NO_NUMBERS, Array, NumpyFloat, NumpyInteger, NumpyText, Resolution
+
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
 
 QUICK: dict[str, Any] = {"resolution": "480p", "poll_interval": 0.1}
 OTHER = "fal-ai/pika/v2.2/text-to-video"
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running(emulator: RunningEmulator) -> Iterator[None]:
-    """Free the runners that other tests need, also where a test fails."""
-    yield
-    for request in emulator.requests():
-        if request["state"] != "COMPLETED":
-            PikaHook().cancel(request["endpoint_id"], request["request_id"])
-
-
-def accepted(emulator: RunningEmulator) -> int:
-    return int(emulator.counts()["submit"]["accepted"])
 
 
 def operator(**arguments: Any) -> Any:

@@ -17,7 +17,7 @@ from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.task import kill
 from airflow_provider_pika.task.kill import Fate
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import RunningEmulator, accepted
 
 #: The endpoint's own.
 DEFAULTS = {"resolution": "720p", "duration": 5, "negative_prompt": "ugly, bad, terrible"}
@@ -44,10 +44,6 @@ def never_again() -> str:
 def sent(emulator: RunningEmulator, request_id: str) -> dict[str, Any]:
     [request] = [request for request in emulator.requests() if request["request_id"] == request_id]
     return dict(request["input"])
-
-
-def accepted(emulator: RunningEmulator) -> int:
-    return int(emulator.counts()["submit"]["accepted"])
 
 
 # --- what is sent

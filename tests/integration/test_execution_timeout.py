@@ -23,15 +23,14 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
-from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.triggers.batch import PikaBatchTrigger
 from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
 from tests.support.batch import BatchTask, accepted
 from tests.support.emulator import RunningEmulator
+from tests.support.tasks import ENDLESS, operator, sensor, submit
 
-ENDLESS = "out of execution time [[never_finish]]"
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
 
 #: How a task waits, in the modes that count from the first start of the attempt.
 MODES: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "poke": {"deferrable": False}}
@@ -40,28 +39,6 @@ MODES: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "poke": {"
 @pytest.fixture(params=list(MODES))
 def mode(request: pytest.FixtureRequest) -> dict[str, Any]:
     return MODES[request.param]
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running(emulator: RunningEmulator) -> Iterator[None]:
-    yield
-    for request in emulator.requests():
-        if request["state"] != "COMPLETED":
-            PikaHook().cancel(TEXT_TO_VIDEO, request["request_id"])
-
-
-def submit(prompt: str = ENDLESS) -> str:
-    return PikaHook().submit(TEXT_TO_VIDEO, {"prompt": prompt, "resolution": "480p"})
-
-
-def operator(**arguments: Any) -> PikaTextToVideoOperator:
-    arguments = {"prompt": ENDLESS, "wait_for_completion": True, "poll_interval": 0.1, "timeout": 20, **arguments}
-    return PikaTextToVideoOperator(task_id="generate", **arguments)
-
-
-def sensor(request_id: str, **arguments: Any) -> PikaVideoSensor:
-    arguments = {"poll_interval": 0.1, "timeout": 20, **arguments}
-    return PikaVideoSensor(task_id="video", request_id=request_id, **arguments)
 
 
 def seconds(number: float) -> timedelta:

@@ -22,7 +22,7 @@ from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.triggers.pika import PikaVideoTrigger, read_event
 from tests.integration.conftest import connect
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
-from tests.support.hostile import REQUEST_ID, HostileServer, Pieces, http
+from tests.support.hostile import REQUEST_ID, HostileServer, Pieces, http, trigger_at
 
 STATUS = http({"status": "COMPLETED", "request_id": REQUEST_ID, "metrics": {"inference_time": 1.5}})
 RESULT = http({"video": {"url": "https://v3b.fal.media/a.mp4"}})
@@ -100,17 +100,7 @@ def trigger(monkeypatch: pytest.MonkeyPatch) -> Run:
     def run_one(respond: Callable[[str, str, bytes], Pieces], within: float = 20.0, **arguments: Any) -> Any:
         with HostileServer(respond) as server:
             connect(monkeypatch, server.url)
-            waiting = PikaVideoTrigger(
-                request_id=REQUEST_ID,
-                endpoint=TEXT_TO_VIDEO,
-                pika_conn_id="pika_default",
-                queue_url=server.url,
-                poll_interval=0.02,
-                deadline=time.time() + within,
-                timeout=within,
-                **arguments,
-            )
-            return read_event(event_of(waiting))[0]
+            return read_event(event_of(trigger_at(server, within, **arguments)))[0]
 
     return run_one
 

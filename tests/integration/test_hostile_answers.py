@@ -23,10 +23,10 @@ from airflow_provider_pika.fal.lookup import search
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.triggers.batch import PikaBatchTrigger, read_batch_event
-from airflow_provider_pika.triggers.pika import PikaVideoTrigger, read_event
+from airflow_provider_pika.triggers.pika import read_event
 from tests.integration.conftest import KEY, connect
 from tests.support.airflow import StateStore, context, event_of
-from tests.support.hostile import REQUEST_ID, HostileServer, answers, histories, refusals, results, statuses
+from tests.support.hostile import REQUEST_ID, HostileServer, answers, histories, refusals, results, statuses, trigger_at
 from tests.support.sizes import examples
 
 #: A hang guard, not a measure: the longest wait here is two calls of two seconds.
@@ -69,19 +69,6 @@ def assert_storable(value: Any) -> None:
     assert KEY.partition(":")[2] not in written.decode()
 
 
-def trigger(server: HostileServer, *, stream: bool = False) -> PikaVideoTrigger:
-    return PikaVideoTrigger(
-        request_id=REQUEST_ID,
-        endpoint=TEXT_TO_VIDEO,
-        pika_conn_id="pika_default",
-        queue_url=server.url,
-        poll_interval=0.02,
-        deadline=time.time() + 0.05,
-        timeout=1.0,
-        stream=stream,
-    )
-
-
 @fuzzed
 @given(
     stream=st.booleans(),
@@ -94,7 +81,7 @@ def test_a_trigger_gives_one_event_that_can_be_stored(
 ) -> None:
     say(server, status, result, history)
     began = time.monotonic()
-    event = event_of(trigger(server, stream=stream))
+    event = event_of(trigger_at(server, stream=stream))
     assert_storable(event)
     read_event(event)
     assert time.monotonic() - began < WITHIN
@@ -108,7 +95,7 @@ def test_a_status_stream_gives_one_event_that_can_be_stored(
     told = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events) + tail
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
     say(server, [head + told], result)
-    assert_storable(event_of(trigger(server, stream=True)))
+    assert_storable(event_of(trigger_at(server, stream=True)))
 
 
 @fuzzed

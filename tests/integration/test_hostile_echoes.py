@@ -7,7 +7,6 @@ import base64
 import inspect
 import json
 import os
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -23,10 +22,9 @@ from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.hooks import pika as hook_module
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.integration.conftest import connect as connect_with
 from tests.support.airflow import StateStore, context, event_of, run_to_the_end
-from tests.support.hostile import REQUEST_ID, HostileServer, Pieces, http
+from tests.support.hostile import REQUEST_ID, HostileServer, Pieces, http, trigger_at
 from tests.support.spellings import SPELLINGS, spelled
 
 SECRET = "9f8e7d6c5b4a39281706f5e4d3c2b1a0"
@@ -104,15 +102,7 @@ def test_an_echoed_key_is_in_no_event_and_no_log(
 ) -> None:
     with HostileServer(lambda *_: [place(in_one_line("base64"))]) as server:
         connect(monkeypatch, server.url)
-        trigger = PikaVideoTrigger(
-            request_id=REQUEST_ID,
-            endpoint=TEXT_TO_VIDEO,
-            pika_conn_id="pika_default",
-            queue_url=server.url,
-            poll_interval=0.05,
-            deadline=time.time() + 0.1,
-            timeout=1.0,
-        )
+        trigger = trigger_at(server, within=0.1)
         assert spelled(json.dumps([trigger.serialize(), event_of(trigger)]), SECRET) == []
     assert spelled(caplog.text, SECRET) == []
 

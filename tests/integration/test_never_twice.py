@@ -15,33 +15,26 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from airflow_provider_pika.emulator.engine import errors as fal_errors
-from airflow_provider_pika.emulator.engine.records import Job, Outcome
+from airflow_provider_pika.emulator.engine.records import Job
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators import pika as operators
 from airflow_provider_pika.task.state import KEY
-from tests.support.airflow import StateStore, TaskInstance, context
-from tests.support.hand_run_emulator import URL, VIDEO, HandRunEmulator
+from tests.support.airflow import StateStore, TaskInstance, WorkerCrash, context
+from tests.support.hand_run_emulator import (
+    HISTORIES,
+    MAY_BE_REPLACED,
+    OUTCOMES,
+    SUBMIT_FAULTS,
+    URL,
+    VIDEO,
+    HandRunEmulator,
+)
 from tests.support.sizes import examples
 
-OUTCOMES: dict[str, Outcome] = {
-    "video": VIDEO,
-    "may pass": fal_errors.runner_disconnected(),
-    "never passes": fal_errors.content_policy_violation("a fox"),
-    "cancelled": fal_errors.cancelled_in_queue(),
-}
-MAY_BE_REPLACED = {"may pass", "cancelled"}
-
-SUBMIT_FAULTS = st.sampled_from(["none", "none", "none", "reply lost", "request lost", "refused", "gateway"])
-HISTORIES = st.sampled_from(["up", "up", "lags", "down"])
 FUSES = st.none() | st.none() | st.integers(0, 16)  # most tries live
-
-
-class WorkerCrash(BaseException):
-    """As a ``kill -9``, at any moment."""
 
 
 class Fuse:

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_pika.batch import item, state
-from airflow_provider_pika.emulator.engine import errors as fal_errors
-from airflow_provider_pika.emulator.engine.records import Job, Outcome
+from airflow_provider_pika.emulator.engine.records import Job
 from airflow_provider_pika.exceptions import PikaError
 from airflow_provider_pika.fal import async_client
 from airflow_provider_pika.fal.account import Account
@@ -29,23 +28,21 @@ from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
-from tests.support.airflow import StateStore, TaskInstance, context, event_of
-from tests.support.hand_run_emulator import URL, VIDEO, HandRunEmulator
+from tests.support.airflow import StateStore, TaskInstance, WorkerCrash, context, event_of
+from tests.support.hand_run_emulator import (
+    HISTORIES,
+    MAY_BE_REPLACED,
+    OUTCOMES,
+    SUBMIT_FAULTS,
+    URL,
+    VIDEO,
+    HandRunEmulator,
+)
 from tests.support.sizes import examples
 from tests.support.versions import KEEPS_TASK_STATE
 
 T = TypeVar("T")
 
-OUTCOMES: dict[str, Outcome] = {
-    "video": VIDEO,
-    "may pass": fal_errors.runner_disconnected(),
-    "never passes": fal_errors.content_policy_violation("a fox"),
-    "cancelled": fal_errors.cancelled_in_queue(),
-}
-MAY_BE_REPLACED = {"may pass", "cancelled"}
-
-SUBMIT_FAULTS = st.sampled_from(["none", "none", "none", "reply lost", "request lost", "refused", "gateway"])
-HISTORIES = st.sampled_from(["up", "up", "lags", "down"])
 FUSES = st.none() | st.none() | st.integers(0, 25)  # most workers live
 
 #: Few prompts, so that the same one is often there twice.
@@ -53,10 +50,6 @@ PROMPTS = ["a", "b", "c", "d"]
 
 #: The lists are short, so the pages are shorter.
 PAGE = 2
-
-
-class WorkerCrash(BaseException):
-    """As a ``kill -9``, at any moment."""
 
 
 @contextmanager

@@ -25,7 +25,6 @@ from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.strict_json import is_strict
 from tests.integration.conftest import connect
 from tests.integration.dags import failing
@@ -33,6 +32,7 @@ from tests.support.airflow import StateStore, TaskInstance, context, event_of, r
 from tests.support.batch import BatchTask
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, saver
+from tests.support.tasks import sensor, submit
 
 REFUSED = "a fox [[content_policy_violation]]"
 UNKNOWN = "019e1951-c778-7120-9c82-16efcf40ec82"
@@ -52,18 +52,9 @@ class BrokenInstance(TaskInstance):
         raise self.error
 
 
-def submit(prompt: str) -> str:
-    return PikaHook().submit(TEXT_TO_VIDEO, {"prompt": prompt, "resolution": "480p"})
-
-
 def operator(prompt: str = REFUSED, **arguments: Any) -> PikaTextToVideoOperator:
     arguments = {"resolution": "480p", "poll_interval": 0.1, "timeout": 20, "wait_for_completion": True, **arguments}
     return PikaTextToVideoOperator(task_id="generate", prompt=prompt, **arguments)
-
-
-def sensor(request_id: str, **arguments: Any) -> PikaVideoSensor:
-    arguments = {"poll_interval": 0.1, "timeout": 20, **arguments}
-    return PikaVideoSensor(task_id="video", request_id=request_id, **arguments)
 
 
 def told_by(run: Callable[..., Any], ti: TaskInstance | None = None, **more: Any) -> tuple[dict[str, Any], Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,18 +18,15 @@ from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.task.state import KEY
 from tests.integration.conftest import connect
-from tests.support.airflow import StateStore, TaskInstance, run_to_the_end
-from tests.support.emulator import RunningEmulator
+from tests.support.airflow import StateStore, TaskInstance, WorkerCrash, run_to_the_end
+from tests.support.emulator import RunningEmulator, accepted
+from tests.support.tasks import finished
 
 MODES: dict[str, dict[str, Any]] = {
     "submit": {},
     "sync": {"wait_for_completion": True, "deferrable": False},
     "deferred": {"wait_for_completion": True},
 }
-
-
-class WorkerCrash(BaseException):
-    """As a ``kill -9``: no ``except Exception`` runs."""
 
 
 class CrashingTaskInstance(TaskInstance):
@@ -83,16 +79,6 @@ def task(request: pytest.FixtureRequest) -> Task:
     return Task(request.param)
 
 
-def accepted(emulator: RunningEmulator) -> int:
-    return int(emulator.counts()["submit"]["accepted"])
-
-
-def ended(request_id: str) -> str:
-    while PikaHook().status(TEXT_TO_VIDEO, request_id).status != "COMPLETED":
-        time.sleep(0.02)
-    return request_id
-
-
 def state(emulator: RunningEmulator, request_id: str) -> Any:
     [request] = [request for request in emulator.requests() if request["request_id"] == request_id]
     return request["error_type"] or request["state"]
@@ -129,7 +115,7 @@ def test_a_request_that_waits_or_runs_is_waited_for_again(emulator: RunningEmula
 
 
 def test_a_request_that_has_ended_well_brings_its_result_at_once(emulator: RunningEmulator, task: Task) -> None:
-    request_id = ended(task.crash())
+    request_id = finished(task.crash())
     assert task.attempt() == request_id
     assert task.ti.xcoms["request_id"] == request_id
     assert accepted(emulator) == 1
@@ -139,7 +125,7 @@ def test_a_failure_that_a_retry_can_help_is_submitted_anew_and_the_record_says_s
     emulator: RunningEmulator, task: Task
 ) -> None:
     emulator.fault("runner_error", match="a fox")
-    failed = ended(task.crash())
+    failed = finished(task.crash())
     assert task.attempt() != failed
     assert accepted(emulator) == 2
     assert task.record["replaced"] == [failed]
@@ -150,7 +136,7 @@ def test_a_failure_that_no_retry_can_help_fails_again_and_is_not_submitted(
     emulator: RunningEmulator, task: Task
 ) -> None:
     emulator.fault("content_policy_violation", match="a fox")
-    ended(task.crash())
+    finished(task.crash())
     for _ in range(2):
         with pytest.raises(AirflowFailException, match="content_policy_violation") as failed:
             task.attempt()
@@ -169,7 +155,7 @@ def test_a_cancelled_request_is_submitted_anew(emulator: RunningEmulator, task: 
 
 def test_a_request_whose_result_has_expired_is_read_from_the_history(emulator: RunningEmulator, task: Task) -> None:
     emulator.fault("expire", match="a fox")
-    request_id = ended(task.crash())
+    request_id = finished(task.crash())
     assert task.attempt() == request_id
     assert accepted(emulator) == 1
 
@@ -196,7 +182,7 @@ def test_a_changed_input_is_submitted_and_the_old_request_cancelled_if_it_still_
 
 
 def test_a_changed_input_leaves_a_request_alone_that_runs_already(emulator: RunningEmulator, task: Task) -> None:
-    old = ended(task.crash())
+    old = finished(task.crash())
     assert task.attempt(prompt="a hare") != old
     assert emulator.counts()["cancel"] == 0
 
@@ -216,7 +202,7 @@ def test_a_clear_asks_for_a_new_clip_and_cancels_the_old_request_if_it_still_wai
 
 
 def test_a_clear_brings_the_same_clip_where_reuse_is_asked_for(emulator: RunningEmulator, task: Task) -> None:
-    old = ended(task.crash(on_clear="reuse"))
+    old = finished(task.crash(on_clear="reuse"))
     for _ in range(2):
         task.clear()
         assert task.attempt(on_clear="reuse") == old
@@ -434,4 +420,4 @@ def test_a_request_that_was_about_to_be_cancelled_when_it_was_taken_up_is_replac
     else:
         assert task.attempt() != old
         assert task.record["replaced"] == [old]
-    ended(old)
+    finished(old)

@@ -25,6 +25,7 @@ from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from tests.integration.conftest import connect
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
 from tests.support.emulator import RunningEmulator
+from tests.support.tasks import finished, submit
 
 MODES: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
@@ -37,10 +38,6 @@ KEYS = {"url", "content_type", "file_name", "file_size", "request_id", "endpoint
 @pytest.fixture(params=list(MODES))
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def submit(prompt: str, resolution: str = "480p") -> str:
-    return PikaHook().submit(TEXT_TO_VIDEO, {"prompt": prompt, "resolution": resolution})
 
 
 def sensor(request_id: str, mode: str, **arguments: Any) -> PikaVideoSensor:
@@ -56,12 +53,6 @@ def wait(task: PikaVideoSensor) -> Any:
             return run_to_the_end(task, ti=TaskInstance(started if task.reschedule else None))
         except AirflowRescheduleException as later:
             time.sleep(max(0.0, (later.reschedule_date - datetime.now(UTC)).total_seconds()))
-
-
-def finished(request_id: str) -> str:
-    while PikaHook().status(TEXT_TO_VIDEO, request_id).status != "COMPLETED":
-        time.sleep(0.02)
-    return request_id
 
 
 def test_the_video_is_the_same_object_in_every_mode(emulator: RunningEmulator, mode: str) -> None:

@@ -11,6 +11,10 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.triggers.base import BaseTrigger
 
 
+class WorkerCrash(BaseException):
+    """As a ``kill -9``, at any moment: no ``except Exception`` runs."""
+
+
 class StateStore:
     """Airflow 3.3's task state, in memory; JSON values, as there."""
 

@@ -9,11 +9,8 @@ from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from tests.support.airflow import StateStore, TaskInstance, run_to_the_end
-from tests.support.emulator import RunningEmulator
-
-
-class WorkerCrash(BaseException):
-    """As a ``kill -9``: no ``except Exception`` runs."""
+from tests.support.airflow import WorkerCrash as WorkerCrash
+from tests.support.emulator import accepted as accepted
 
 
 class CrashingStore(StateStore):
@@ -62,7 +59,3 @@ class BatchTask:
     def clear(self) -> None:
         """As Airflow's clear does it: more tries, and the state is kept (3.3)."""
         self.max_tries += 2
-
-
-def accepted(emulator: RunningEmulator) -> int:
-    return int(emulator.counts()["submit"]["accepted"])

@@ -84,3 +84,8 @@ class RunningEmulator(EmulatorProcess):
     def _admin(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:
             return client.request(method, f"/_emulator/{path}", **options).raise_for_status()
+
+
+def accepted(emulator: RunningEmulator) -> int:
+    """Return how many submits were accepted since the counts were reset."""
+    return int(emulator.counts()["submit"]["accepted"])

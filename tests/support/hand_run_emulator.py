@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
+from hypothesis import strategies as st
 
 from airflow_provider_pika.emulator.api.gate import Gate, Tally
 from airflow_provider_pika.emulator.api.platform import PlatformApi
@@ -31,6 +32,21 @@ KEPT = Retention(results=1e9, payloads=1e9)
 Wire = Callable[[httpx.Request, Callable[[], httpx.Response]], httpx.Response]
 
 VIDEO = Outcome(200, {"video": {"url": f"{URL}/files/clip.mp4"}})
+
+#: How a request may end.
+OUTCOMES: dict[str, Outcome] = {
+    "video": VIDEO,
+    "may pass": errors.runner_disconnected(),
+    "never passes": errors.content_policy_violation("a fox"),
+    "cancelled": errors.cancelled_in_queue(),
+}
+
+#: The endings after which another request is right.
+MAY_BE_REPLACED = {"may pass", "cancelled"}
+
+#: What befalls a submit on its way, and how the history is then; most are well.
+SUBMIT_FAULTS = st.sampled_from(["none", "none", "none", "reply lost", "request lost", "refused", "gateway"])
+HISTORIES = st.sampled_from(["up", "up", "lags", "down"])
 
 
 class _Unread(httpx.SyncByteStream):

@@ -6,12 +6,15 @@ import contextlib
 import gzip
 import json
 import socketserver
-import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any
 
 from hypothesis import strategies as st
+
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.triggers.pika import PikaVideoTrigger
+from tests.support.loopback import LoopbackServer
 
 REQUEST_ID = "019e1951-c778-7120-9c82-16efcf40ec82"
 
@@ -21,7 +24,7 @@ Pieces = Iterable[bytes | float]
 Respond = Callable[[str, str, bytes], Pieces]
 
 
-class HostileServer:
+class HostileServer(LoopbackServer):
     """Answers each request with raw bytes, then closes the connection; ``heads`` are the requests' headers."""
 
     def __init__(self, respond: Respond) -> None:
@@ -45,16 +48,14 @@ class HostileServer:
                             time.sleep(piece)
 
         self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._tcp.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._tcp.server_address[1]}"
+        self.url = f"http://{self.address}"
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._tcp.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._tcp.shutdown()
-        self._tcp.server_close()
+def trigger_at(server: HostileServer, within: float = 0.05, **arguments: Any) -> PikaVideoTrigger:
+    """Make a trigger that waits for :data:`REQUEST_ID` there, over the default connection, for so many seconds."""
+    waiting: dict[str, Any] = {"poll_interval": 0.02, "deadline": time.time() + within, "timeout": max(within, 1.0)}
+    known: dict[str, Any] = {"endpoint": TEXT_TO_VIDEO, "pika_conn_id": "pika_default", "queue_url": server.url}
+    return PikaVideoTrigger(request_id=REQUEST_ID, **{**known, **waiting, **arguments})
 
 
 def http(body: bytes | str | Any, status: int | str = 200, *headers: tuple[str, str]) -> bytes:

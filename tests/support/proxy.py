@@ -8,13 +8,13 @@ import select
 import socket
 import socketserver
 import ssl
-import threading
-from typing import Self
 from urllib.parse import urlsplit
 
+from tests.support.loopback import LoopbackServer
 
-class LoopbackProxy:
-    """Runs while it is used as a context manager; ``asked`` has each request's first line, ``heads`` its whole head.
+
+class LoopbackProxy(LoopbackServer):
+    """``asked`` has each request's first line, ``heads`` its whole head.
 
     :param answer: what it answers instead of doing what it is asked for.
     :param tls: what it speaks TLS with.
@@ -27,22 +27,11 @@ class LoopbackProxy:
         self.heads: list[bytes] = []
 
         class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-
             def get_request(self) -> tuple[socket.socket, object]:
                 connection, address = super().get_request()
                 return (tls.wrap_socket(connection, server_side=True) if tls else connection), address
 
         self._tcp = Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
-        self.address = f"127.0.0.1:{self._tcp.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._tcp.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._tcp.shutdown()
-        self._tcp.server_close()
 
 
 class _Handler(socketserver.StreamRequestHandler):

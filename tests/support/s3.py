@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from types import TracebackType
 from typing import Any, Self
 
 import boto3
@@ -100,9 +99,7 @@ class RunningS3:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _wait(self) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+
+from tests.support.loopback import LoopbackServer
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
-class StrangeServer:
-    """Runs on loopback while it is used as a context manager; ``authorizations`` are those it was sent."""
+class StrangeServer(LoopbackServer):
+    """Answers as a test says; ``authorizations`` are those it was sent."""
 
     def __init__(self, answer: Answer) -> None:
         self.authorizations: list[str | None] = []
@@ -28,17 +28,8 @@ class StrangeServer:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        self._tcp = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://{self.address}"
 
 
 def reply(status: int, body: str, **headers: str) -> Answer:

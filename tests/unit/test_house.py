@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,39 @@ def test_imports_point_down_only(path: Path) -> None:
                 assert wanted.startswith("emulator"), name
             else:
                 assert any(wanted == each or wanted.startswith(f"{each}.") for each in below), name
+
+
+def constants_of(code: str) -> dict[str, int]:
+    """Return the line of each constant of a module."""
+    found: dict[str, int] = {}
+    for node in ast.parse(code).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+        found |= {name: node.lineno for name in names if re.fullmatch("_?[A-Z][A-Z0-9_]+", name)}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_constant_says_in_the_line_above_it_what_it_is_for(path: Path) -> None:
+    lines = ["", *path.read_text().splitlines()]
+    assert {
+        name for name, line in constants_of(path.read_text()).items() if not lines[line - 1].startswith("#:")
+    } == set()
+
+
+def test_the_map_names_files_that_there_are() -> None:
+    root = PACKAGE.parent
+    named = set(re.findall(r"`([\w./]+(?:/|\.py|\.md|\.txt))`", (root / "CONTRIBUTING.md").read_text()))
+    assert "fal/poll_interval.py" in named
+    assert {name for name in named if not (root / name).exists() and not (PACKAGE / name).exists()} == set()
+
+
+def test_every_folder_of_the_package_is_in_the_map() -> None:
+    contributing = (PACKAGE.parent / "CONTRIBUTING.md").read_text()
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert {name for name in folders if f"{name}/" not in contributing} == set()
 
 
 def test_the_lower_floor_works_without_airflow() -> None:

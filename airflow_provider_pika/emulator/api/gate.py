@@ -15,14 +15,18 @@ from airflow_provider_pika.emulator.faults.downloads import spoiled_download
 from airflow_provider_pika.emulator.faults.registry import FaultRegistry, Subject
 from airflow_provider_pika.emulator.http.transport import Dropped, Stalled
 
+#: Statuses that fal's ingress answers itself, with a page of HTML, and their titles.
 NGINX = {502: "Bad Gateway", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
 
 #: As captured (fal-protocol.md 4.3).
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
 
 
+#: Operations of which all calls are one count.
 PLAIN = ("status", "stream", "result", "cancel", "file", "history")
+#: Operations whose calls are counted in parts, since they may be charged.
 SPLIT = ("submit", "run")
+#: The parts: calls that came, and what became of them.
 PARTS = ("received", "accepted", "refused")
 
 

@@ -20,23 +20,26 @@ from airflow_provider_pika.emulator.data_folder import Database
 from airflow_provider_pika.emulator.engine.records import Job, Retention, job_of
 from airflow_provider_pika.emulator.faults.registry import Subject
 
+#: Seconds of a day.
 DAY = 24 * 3600.0
 
 #: Seconds before now at which ``start`` is by default, without and with a ``request_id`` (N8).
 DEFAULT_SPAN, SPAN_OF_ONE = DAY, 90 * DAY
 
+#: Endpoints that one call may ask for.
 MAX_ENDPOINTS = 50
 
 #: SQLite's integers end above this.
 LAST_PAGE = 10**9
 
+#: SQL for each value of the parameter ``status``.
 STATUS = {
     "success": "status_code BETWEEN 200 AND 299",
     "user_error": "status_code BETWEEN 400 AND 499",
     "error": "status_code >= 500",
 }
 
-# An unfinished request sorts as the newest, and as the longest.
+#: SQL for each value of ``sort_by``. An unfinished request sorts as the newest, and as the longest.
 SORT_KEY = {"ended_at": "COALESCE(ended_at, 1e12)", "duration": "COALESCE(ended_at - started_at, 1e12)"}
 
 

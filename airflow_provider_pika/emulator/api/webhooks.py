@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 #: Seconds that a receiver has to answer.
 FIRST_TIMEOUT, RETRY_TIMEOUT = 15.0, 120.0
 
+#: Deliveries after the first one.
 MAX_RETRIES = 31
 
 #: Seconds between two attempts at most. The pause doubles from one second; fal's is not established.
@@ -188,6 +189,7 @@ def webhook_body(job: Job) -> bytes:
     return json.dumps(body, sort_keys=True).encode()
 
 
+#: What fal writes instead of a payload that is no JSON.
 PAYLOAD_ERROR = (
     "Response payload is not JSON serializable. Either return a JSON serializable object or use the queue endpoint to"
     " retrieve the response."

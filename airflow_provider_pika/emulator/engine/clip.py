@@ -16,6 +16,7 @@ from pathlib import Path
 import av
 from PIL import Image, ImageDraw, ImageFont
 
+#: Pictures in a second of every clip.
 FRAMES_PER_SECOND = 24
 
 #: Called after each frame with (frames done, frames in all). If it raises, the rendering ends.

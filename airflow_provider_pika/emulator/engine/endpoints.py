@@ -20,8 +20,8 @@ from airflow_provider_pika.emulator.engine.inputs import (
 #: The one app that is served. Request URLs name it without the endpoint's own path (fal-protocol.md N1).
 APP = "fal-ai/pika"
 
-# Left out: those that are gone from fal's own types (v2/pikadditions, v1.5/pikaffects), and v2.5 keyframes, whose
-# path is not known (00.1).
+#: The input of each endpoint that is served. Left out: those that are gone from fal's own types (v2/pikadditions,
+#: v1.5/pikaffects), and v2.5 keyframes, whose path is not known (00.1).
 ENDPOINTS: dict[str, type[VideoInput]] = {
     f"{APP}/v2.5/text-to-video": V25TextToVideo,
     f"{APP}/v2.5/image-to-video": V25ImageToVideo,

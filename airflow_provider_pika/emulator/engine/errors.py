@@ -9,13 +9,16 @@ from pydantic import ValidationError
 
 from airflow_provider_pika.emulator.engine.records import Outcome
 
+#: Where fal's docs explain an error; its type follows.
 DOCS = "https://docs.fal.ai/errors/#"
 
 #: What a request is charged for, times the unit's price. Only the result has it (fal-protocol.md N11).
 BILLABLE_UNITS = "X-Fal-Billable-Units"
 
+#: The header by which a runner asks fal's queue to run the request again.
 NEEDS_RETRY = "X-Fal-Needs-Retry"
 
+#: The headers of an input that the endpoint refuses: not run again, and not charged.
 REFUSED_INPUT = {"X-Fal-Retryable": "false", NEEDS_RETRY: "0", BILLABLE_UNITS: "0"}
 
 #: The types of errors here after which a caller may try again (4.2). The caller's own start deadline is not one.

@@ -51,8 +51,11 @@ GenerationName = Literal[
     "webhook_payload_error",
 ]
 
+#: Faults that refuse a call.
 REFUSALS = frozenset(get_args(RefusalName))
+#: Faults of a file's download.
 DOWNLOAD_FAULTS = frozenset(get_args(DownloadName))
+#: Faults of an accepted request.
 GENERATION_FAULTS = frozenset(get_args(GenerationName))
 
 #: The options of a fault, besides ``times``, ``match`` and (for faults of an exchange) ``on``.
@@ -78,6 +81,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
     **{name: {"on": "file"} for name in DOWNLOAD_FAULTS},
 }
 
+#: A fault asked for in a prompt: ``[[name key=value]]``.
 DIRECTIVE = re.compile(r"\[\[\s*(\w+)((?:\s+\w+=[^\s\]]+)*)\s*\]\]")
 
 

@@ -15,7 +15,9 @@ from airflow_provider_pika.emulator.http.transport import Wrapped, client_gone, 
 #: Bytes that are announced and never come.
 SURPLUS = 1000
 
+#: The ETag of a file that has changed since the download began.
 CHANGED_ETAG = '"changed"'
+#: Its ``Last-Modified``.
 CHANGED_AT = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from airflow_provider_pika.emulator.faults.catalogue import Fault
 
+#: What ``html_file`` serves instead of a clip.
 HTML_PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>\n"
 
+#: Faults of the clip's own bytes.
 FILE_FAULTS = ("large_file", "html_file", "broken_file", "truncated_file")
 
+#: Bytes of the header of an MP4's box: its size and its name.
 BOX_HEADER = 8
 #: From this size on, a box of an MP4 has its size in 64 bits, behind its name.
 LONG_BOX = 2**32

@@ -16,14 +16,18 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-#: fal's own hosts, with their backups (fal-protocol.md 1.1). A client with its hosts built in uses these.
+#: fal's queue and its backup (fal-protocol.md 1.1). A client with its hosts built in uses these and those below.
 QUEUE_HOSTS = ("queue.fal.run", "queue.falrun.com")
+#: fal's hosts for calls without the queue.
 RUN_HOSTS = ("fal.run", "falrun.com")
+#: fal's Platform API.
 PLATFORM_HOST = "api.fal.ai"
+#: fal's REST API, which has the keys that sign webhooks.
 REST_HOST = "rest.fal.ai"
 #: The first has today's results, the others are older.
 MEDIA_HOSTS = ("v3b.fal.media", "v3.fal.media", "fal.media")
 
+#: fal's hosts that are served, for the answer to a call of another.
 SERVED_OF_FAL = "queue.fal.run, fal.run, api.fal.ai, rest.fal.ai and v3b.fal.media"
 
 #: Only fal and the user's own hosts file decide where these lead, so no web page can misuse them.
@@ -32,6 +36,7 @@ OF_FAL = ("fal.run", "falrun.com", "fal.ai", "fal.media")
 #: A certificate covers all of fal's names, so that a host which is not served can say so.
 CERTIFIED_OF_FAL = (*(name for domain in OF_FAL for name in (domain, f"*.{domain}")), "*.alpha.fal.ai")
 
+#: A host's name.
 _NAME = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)
 
 #: The port is ignored: a container's may be published as another.

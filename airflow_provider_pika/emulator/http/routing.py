@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_provider_pika.emulator.http.hosts import SERVED_OF_FAL, host_of, is_of_fal, refusal
 
+#: The answer to every WebSocket.
 NO_WEBSOCKET = "The emulator serves no WebSocket, and so none of fal's realtime API: use HTTP."
 
 

@@ -11,6 +11,7 @@ from trustme import CA
 
 from airflow_provider_pika.emulator.data_folder import make_private
 
+#: Names of this machine, which every certificate covers.
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 #: A container's clock may be behind the host's, and browsers refuse certificates that are valid for years.

@@ -30,12 +30,16 @@ DECODERS = "h264,hevc,av1,libdav1d,vp8,vp9,libvpx,libvpx-vp9,mpeg4,prores,mpeg1v
 #: Packets of the stream that may bring no picture yet.
 MOST_PACKETS = 200
 
-#: The poster, a JPEG: pixels of its long side, and bytes.
+#: Pixels of a poster's long side.
 POSTER_SIDE = 640
+
+#: Bytes of a poster.
 POSTER_BYTES = 100_000
 
-#: Where a key picture is looked for, as shares of the clip; and where any picture is, where there is but one of those.
+#: Where a key picture is looked for, as shares of the clip.
 _KEY_PLACES = (0.5, 0.25, 0.75, 0.1, 0.9)
+
+#: Where any picture is looked for, in a clip with one key picture.
 _PLACES = (0.25, 0.5, 0.75, 0.9)
 
 #: Seconds of CPU after which no further picture is decoded for the poster.

@@ -47,8 +47,10 @@ _POSTER = 15.0
 #: Frames a second that are told; a file of one picture may have any number.
 _MOST_RATE = 1000.0
 
-#: Bytes that it may say in a line: of the file, and with the poster, which is text of four letters for three bytes.
+#: Bytes of the line that says what the file is.
 _MOST_OUTPUT = 4096
+
+#: Bytes of the line with the poster, as text of four letters for three bytes.
 _MOST_POSTER = decoder.POSTER_BYTES * 4 // 3 + 100
 
 _log = logging.getLogger(__name__)

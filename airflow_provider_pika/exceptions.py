@@ -15,6 +15,9 @@ from airflow_provider_pika.strict_json import one_line
 #: Characters of a message, and of a name in it: they go into logs, events and XComs.
 LONGEST_MESSAGE, LONGEST_NAME = 10_000, 300
 
+#: What a refused value means for a request that was to be sent with it.
+NOT_SENT = "This was not sent to fal."
+
 
 class PikaError(Exception):
     """Something went wrong between this provider and fal.
@@ -84,9 +87,15 @@ def tree(root: type[PikaError]) -> list[type[PikaError]]:
 
 
 class InvalidInput(PikaError, ValueError):
-    """A value is not one that the endpoint, or fal's queue, takes; found before anything was sent."""
+    """A value is not one that the endpoint, fal's queue or a task takes; found before anything was sent.
 
-    advice = "This was not sent to fal. A retry fails the same way until the value is corrected."
+    :param consequence: as in any error; None: :data:`NOT_SENT`. A task that sends nothing says something else, or "".
+    """
+
+    advice = "A retry fails the same way until the value is corrected."
+
+    def __init__(self, message: str, *, consequence: str | None = None, **known: Any) -> None:
+        super().__init__(message, consequence=NOT_SENT if consequence is None else consequence, **known)
 
 
 class MissingKey(PikaError):
@@ -377,6 +386,16 @@ class StorageFailed(PikaError):
     retry_helps = True
     advice = (
         "The clip is still at fal, until its URL expires; a retry fetches and writes it again, and pays for nothing."
+    )
+
+
+class PathInUse(StorageFailed):
+    """Another task saves to the same path at this moment; this one left it alone."""
+
+    advice = (
+        "If that task saves the same clip, a retry finds it there. If it saves another clip, every retry is refused: "
+        "give each task a path of its own, with {{ task.video.request_id }} say, and clear this one, which pays for "
+        "nothing."
     )
 
 

@@ -32,7 +32,10 @@ from airflow_provider_pika.task.terms import BatchTerms
 from airflow_provider_pika.task.time_limit import as_airflows_timeout, limit_of
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import ObjectStoragePath
 
     from airflow_provider_pika.batch.attempt import BatchRun
     from airflow_provider_pika.batch.progress import Carried
@@ -60,8 +63,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     :param defaults: inputs that hold where an item has none of its own, ``{"resolution": "480p"}`` say.
     :param max_in_flight: requests that are unfinished at once; fal runs 2 to 40 of an account, and queues others.
     :param fail_on: "any" failed clip fails the task, or "all", or more than a share of them, 0.05 say; in the end.
-    :param manifest_path: a file, as a URL of ``ObjectStoragePath``; needed above 100 inputs. An earlier manifest there
-        is replaced, and nothing else.
+    :param manifest_path: a file, as a URL of ``ObjectStoragePath``, as such an object, or as a ``pathlib.Path``; needed
+        above 100 inputs. An earlier manifest there is replaced, and nothing else.
     :param endpoint: another Pika model at fal that takes the same input.
     :param start_timeout: as ``PikaTextToVideoOperator``.
     :param priority: as ``PikaTextToVideoOperator``.
@@ -98,7 +101,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         defaults: Templated[Mapping[str, Any] | None] = None,
         max_in_flight: int = 20,
         fail_on: str | float = "any",
-        manifest_path: str | None = None,
+        manifest_path: Templated[str | ObjectStoragePath | PathLike[str] | None] = None,
         endpoint: str = TEXT_TO_VIDEO,
         start_timeout: float | str | None = None,
         priority: str | None = None,
@@ -115,7 +118,6 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         self.defaults = defaults
         self.max_in_flight = _python(max_in_flight)
         self.fail_on = _python(fail_on)
-        self.manifest_path = manifest_path
         self.endpoint = endpoint
         self.start_timeout = start_timeout
         self.priority = priority
@@ -126,6 +128,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         self.cancel_on_kill = cancel_on_kill
         self.pika_conn_id = pika_conn_id
         with failing_when_a_submit_cannot_help():
+            self.manifest_path = self._path_as_text("manifest_path", manifest_path)
             self._check_what_is_known()
 
     @tells_why_it_fails
@@ -256,6 +259,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         raise AssertionError("defer raises")
 
     def _check_what_is_known(self) -> None:
+        self._check_references({**self._values(), "inputs": self.inputs, "defaults": self.defaults}, lists=("inputs",))
         is_template = template_test_of(self)
         known = known_now(self._values(), is_template)
         check_known_batch(self.inputs, self.defaults, self.manifest_path, is_template)

@@ -49,6 +49,8 @@ class PikaCancelOperator(RendersNoData, BaseOperator):
         self.request_id = request_id
         self.endpoint = endpoint
         self.pika_conn_id = pika_conn_id
+        with failing_when_a_submit_cannot_help():
+            self._check_references({name: getattr(self, name) for name in ("request_id", "endpoint", "pika_conn_id")})
 
     @tells_why_it_fails
     def execute(self, context: Context) -> str:

@@ -145,6 +145,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         self.pika_conn_id = pika_conn_id
         with failing_when_a_submit_cannot_help():
             check_switches(self, "deferrable", "stream")
+            self._check_references(self._values())
             check_what_is_known(self._values(), template_test_of(self))
 
     @tells_why_it_fails

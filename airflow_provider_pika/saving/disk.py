@@ -7,19 +7,22 @@ waited for. Folders above it may be links: they are the team's own. Nothing here
 from __future__ import annotations
 
 import contextlib
-import glob
+import errno
+import fcntl
 import hashlib
 import os
 import stat
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from airflow_provider_pika.exceptions import PathTaken, StorageFailed
+from airflow_provider_pika.exceptions import InvalidInput, PathInUse, PathTaken, StorageFailed
+from airflow_provider_pika.task.paths import NOT_LOST
 
-#: What an attempt puts into the name of a file that is not shown yet, as a pattern.
-RANDOM = "[0-9a-f]" * 8
+#: Bytes of a file's name where the folder does not say how many it takes.
+_NAME_BYTES = 255
 
 #: Bytes that are hashed at a time.
 PIECE = 1 << 20
@@ -65,16 +68,59 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         yield file
 
 
+class PartNames:
+    """The names of a file while it is not shown yet: ``.pika-<of the name>-<of the writer>.<of the attempt>.part``.
+
+    They are as long as each other, whatever the file's own name is, and tell whose they are and which came first.
+
+    :param name: the file's own.
+    :param writer: which task writes it, in all of its attempts; "" where that is not known.
+    """
+
+    _DIGITS = "[0-9a-f]"
+
+    def __init__(self, name: str, writer: str) -> None:
+        of_name, self._own = _tag(name, 16), _tag(writer, 8)
+        self._prefix = f".pika-{of_name}"
+        self.of_all = f"{self._prefix}-{self._DIGITS * 8}.{self._DIGITS * 20}.part"
+        self.of_writer = f"{self._prefix}-{self._own}.{self._DIGITS * 20}.part"
+
+    def new(self) -> str:
+        """Return a name that nobody has."""
+        return f"{self._prefix}-{self._own}.{time.time_ns():016x}{uuid.uuid4().hex[:4]}.part"
+
+
+def _tag(text: str, digits: int) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:digits]
+
+
 @contextlib.contextmanager
-def staged(path: str) -> Iterator[IO[bytes]]:
-    """Yield a new file beside the place, hidden; nothing of it stays but what :func:`show` shows."""
-    final = Path(path)
+def staged(path: str, writer: str = "", suffix: str = "") -> Iterator[IO[bytes]]:
+    """Yield a new file beside the place, hidden; nothing of it stays but what :func:`show` shows.
+
+    What attempts left that died goes now, and what an earlier attempt of the same writer still writes.
+
+    :param suffix: what the name of a second file has more, which is written beside the first.
+    :raises PathInUse: another writer is at it, on this machine or on a mount that shares its locks.
+    :raises InvalidInput: the folder takes no name of that length.
+    """
+    final, names = Path(path), PartNames(os.path.basename(path), writer)
     final.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(final)
-    part = str(final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part"))
+    _check_name(final, suffix)
+    if not _remove_leftovers(final, names, writer):
+        raise _in_use(path)
+    part = str(final.with_name(names.new()))
     with open(part, "x+b", opener=_without_following) as file:
         try:
+            # once more when it is locked: of two that begin at once, the later one sees the other
+            is_free = _lock(file, fcntl.LOCK_EX) and _is_at(part, file)
+            if not (is_free and _remove_leftovers(final, names, writer, Path(part))):
+                raise _in_use(path)
             yield file
+        except Exception as error:
+            if isinstance(error, StorageFailed) or os.path.lexists(part):
+                raise
+            raise _vanished(part, path) from error
         finally:
             with contextlib.suppress(OSError):  # nor does this cost what was shown
                 if _is_at(part, file):
@@ -87,9 +133,11 @@ def show(file: IO[bytes], path: str, sha256: str) -> None:
     Whoever may write to the folder may swap files in it. So just before the rename the name is compared with the open
     file, and the content with what was verified; and the name once more after it.
 
-    :raises StorageFailed: somebody put another file there, or changed the staged one.
+    :raises StorageFailed: somebody put another file there, or changed the staged one, or removed it.
     """
     descriptor = file.fileno()
+    if not os.path.lexists(file.name):
+        raise _vanished(file.name, path)
     os.fsync(descriptor)
     size = os.fstat(descriptor).st_size
     if sha256_of(descriptor, size) != sha256 or not _is_at(file.name, file):
@@ -133,12 +181,56 @@ def _check_regular(path: str, found: os.stat_result) -> None:
         raise PathTaken(f"There is {kind} at {path}, which is not read or followed.")
 
 
-def _remove_leftovers(final: Path) -> None:
-    """Remove what attempts left that died, and what a task is writing to this path right now, which then fails."""
-    for left in final.parent.glob(f".{glob.escape(final.name)}.{RANDOM}.part"):
-        with contextlib.suppress(OSError):
-            if stat.S_ISREG(left.lstat().st_mode):
+def _check_name(final: Path, suffix: str) -> None:
+    room = _NAME_BYTES
+    with contextlib.suppress(OSError, ValueError):  # encrypted folders take fewer than most
+        room = os.pathconf(final.parent, "PC_NAME_MAX")
+    if len(os.fsencode(final.name + suffix)) > room:
+        raise InvalidInput(
+            f"path={str(final)!r} is not allowed: its folder takes file names of {room - len(suffix)} bytes.",
+            consequence=NOT_LOST,
+        )
+
+
+def _remove_leftovers(final: Path, names: PartNames, writer: str, own: Path | None = None) -> bool:
+    """Remove what attempts left that died, and this writer's; return False if another one is at it.
+
+    :param own: the file of this attempt, to which those that began later do not matter.
+    """
+    for left in final.parent.glob(names.of_all):
+        with contextlib.suppress(OSError):  # what is not ours to open, or to remove, fails no save
+            if left == own or not stat.S_ISREG(left.lstat().st_mode):
+                continue
+            if writer and left.match(names.of_writer):
                 left.unlink()
+                continue
+            with open(left, "rb", opener=_without_following) as file:
+                if _lock(file, fcntl.LOCK_SH):
+                    left.unlink()
+                elif own is None or _attempt_of(left) < _attempt_of(own):
+                    return False
+    return True
+
+
+def _attempt_of(part: Path) -> str:
+    return part.name.split(".")[-2]
+
+
+def _lock(file: IO[bytes], kind: int) -> bool:
+    """Lock a file until it is closed; return False if somebody else has. Whoever dies holds none."""
+    try:
+        fcntl.flock(file.fileno(), kind | fcntl.LOCK_NB)
+    except OSError as error:  # some mounts have no locks
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+def _in_use(path: str) -> PathInUse:
+    return PathInUse(f"Another task saves to {path} at this moment.")
+
+
+def _vanished(part: str, path: str) -> PathInUse:
+    return PathInUse(f"{part} was removed while it was written: another task saves to {path}.")
 
 
 def _is_at(path: str, file: IO[bytes]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_pika.strict_json import for_airflow
+from airflow_provider_pika.strict_json import for_airflow, shown
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
@@ -14,21 +15,33 @@ if TYPE_CHECKING:
     from airflow_provider_pika.saving.object_store import Place
 
 
-def emit_asset_events(context: Context, outlets: list[Any], metadata: Metadata, uri: str) -> None:
+def emit_asset_events(
+    context: Context, outlets: list[Any], metadata: Metadata, uri: str, warn: Callable[..., object]
+) -> None:
     """Put the essentials of the file into the asset event of every outlet; an alias becomes the file's own asset.
 
-    What a Dag that is scheduled on the asset reads: ``triggering_asset_events[asset][0].extra["path"]``.
-    """
-    from airflow.sdk import Asset, AssetAlias
+    What a Dag that is scheduled on the asset reads: ``triggering_asset_events[asset][0].extra["path"]``. An outlet that
+    is no asset, a dataset of OpenLineage or a text, has no event. Nothing here costs the file, which is there.
 
+    :param warn: takes a line for the task's log, and its arguments.
+    """
     more = {"url": metadata.url, "prompt": metadata.prompt, "saved_at": metadata.saved_at}
-    extra = for_airflow({**metadata.in_short(), **more})
-    events: Any = context["outlet_events"] if outlets else {}
     for outlet in outlets:
-        if isinstance(outlet, AssetAlias):
-            events[outlet].add(Asset(uri=uri), extra=extra)
-        else:  # an asset, or a reference to one
-            events[outlet].extra.update(extra)
+        try:
+            _emit(context, outlet, for_airflow({**metadata.in_short(), **more}), uri)
+        except Exception as error:  # a retry would find the file, and meet the same
+            warn("There is no asset event with the file for the outlet %s: %s", shown(outlet), error)
+
+
+def _emit(context: Context, outlet: Any, extra: dict[str, Any], uri: str) -> None:
+    from airflow.sdk import Asset, AssetAlias
+    from airflow.sdk.definitions.asset import AssetRef
+
+    events: Any = context["outlet_events"]
+    if isinstance(outlet, AssetAlias):
+        events[outlet].add(Asset(uri=uri), extra=extra)
+    elif isinstance(outlet, Asset | AssetRef):
+        events[outlet].extra.update(extra)
 
 
 def collect_hook_lineage(hook: BaseHook, metadata: Metadata, uri: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, StorageFailed
 from airflow_provider_pika.saving import disk
-from airflow_provider_pika.task.paths import DISK, NOT_LOST, checked_path
+from airflow_provider_pika.task.paths import DISK, NOT_LOST, checked_path, uri_of
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -43,14 +43,16 @@ class Place:
     :param path: a URL, ``s3://bucket/key.mp4`` say, or an absolute path of this machine.
     :param conn_id: the store's Airflow connection; None: the URL's own (``s3://conn@bucket/...``), or the store's
         default.
+    :param writer: which task writes there, the same in all of its attempts: an attempt removes what an earlier one left
+        that died, and stays away from what another task is writing. "": nobody knows.
     :raises InvalidInput: the path is none of a file.
     """
 
-    def __init__(self, path: str, conn_id: str | None = None) -> None:
+    def __init__(self, path: str, conn_id: str | None = None, writer: str = "") -> None:
         from airflow.sdk import ObjectStoragePath
 
         path = checked_path(path)
-        self.path = path
+        self.path, self._writer = path, writer
         with _failing(f"{path} cannot be used"):
             # 3.1 takes conn_id=None for a word against the one in the path
             self._place: ObjectStoragePath = ObjectStoragePath(path, **({"conn_id": conn_id} if conn_id else {}))
@@ -77,8 +79,8 @@ class Place:
 
     @property
     def uri(self) -> str:
-        """Return the URL without a connection."""
-        return f"file://{self.name}" if self._on_disk else f"{self.namespace}/{self.name}"
+        """Return the URL without a connection, as an asset has it: in ASCII, percent-encoded."""
+        return uri_of(self.namespace, self.name)
 
     def size(self) -> int | None:
         """Return the bytes of the file that is there; None if there is none.
@@ -128,15 +130,19 @@ class Place:
                 self._store.rm_file(self._place.path)
 
     @contextlib.contextmanager
-    def stage(self) -> Iterator[IO[bytes]]:
+    def stage(self, suffix: str = "") -> Iterator[IO[bytes]]:
         """Return a file on this machine to collect the bytes in, before :meth:`publish`; nothing of it stays.
 
         On a disk it is beside the place, hidden, so that publishing is a rename; what an attempt left that died in the
         middle goes now. For other stores it has no name, so that nothing is left by whoever dies.
+
+        :param suffix: what the name of a second file has more, which is written beside the first.
+        :raises PathInUse: on a disk: another task is at it.
+        :raises InvalidInput: the folder takes no name of that length.
         """
         with _failing(f"The file for {self.path} could not be written", OSError):
             if self._on_disk:
-                with disk.staged(self._place.path) as file:
+                with disk.staged(self._place.path, self._writer, suffix) as file:
                     yield file
             else:
                 with tempfile.TemporaryFile(prefix="pika-") as file:
@@ -174,9 +180,10 @@ class Place:
     def _write_and_move(self, stage: IO[bytes]) -> None:
         folder, _, name = self._place.path.rpartition("/")
         self._store.makedirs(folder, exist_ok=True)
-        for left in self._store.glob(f"{folder}/.{name}.{disk.RANDOM}.part"):
+        names = disk.PartNames(name, self._writer)
+        for left in self._store.glob(f"{folder}/{names.of_writer}"):  # nobody can tell whether another's is alive
             self._store.rm_file(left)
-        part = f"{folder}/.{name}.{uuid.uuid4().hex[:8]}.part"
+        part = f"{folder}/{names.new()}"
         self._write(stage, part, {})
         self._store.mv(part, self._place.path)
         if self._store.exists(part):  # some do not move onto a file, and do not say so
@@ -207,5 +214,7 @@ def _failing(what: str, kind: type[Exception] = Exception) -> Iterator[None]:
     except PikaError:
         raise
     except kind as error:
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            raise InvalidInput(f"{what}: the store takes no name of that length.", consequence=NOT_LOST) from error
         words = f"{type(error).__name__}: {error}".rstrip(": ").rstrip(".")
         raise StorageFailed(f"{what}: {words}.") from error

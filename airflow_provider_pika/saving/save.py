@@ -77,7 +77,7 @@ class Save:
         :param saved: gives the metadata's fields of the task that saves it.
         :raises PikaError: as :meth:`Download.fetch`; or it is not the video, or cannot be stored.
         """
-        with self.place.stage() as stage:
+        with self.place.stage(SIDECAR) as stage:
             download = Download(stage, self.trust, self.limits, self.tell)
             fetched = download.fetch(self.video["url"], self.video.get("file_size") if self.must_fit else None)
             stage.flush()

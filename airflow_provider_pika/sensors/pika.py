@@ -240,6 +240,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     def _check_what_is_known(self) -> None:
         is_template = template_test_of(self)
         check_switches(self, "deferrable", "stream")
+        self._check_references(self._values())
         if known_now({"request_id": self.request_id}, is_template):
             check_request_id(self.request_id)
         check_known_terms(self._values(), is_template)

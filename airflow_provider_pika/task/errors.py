@@ -16,7 +16,15 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from airflow_provider_pika.exceptions import LONGEST_MESSAGE, LONGEST_NAME, GenerationFailed, PikaError, UnknownStatus
+from airflow_provider_pika.exceptions import (
+    LONGEST_MESSAGE,
+    LONGEST_NAME,
+    NOT_SENT,
+    GenerationFailed,
+    InvalidInput,
+    PikaError,
+    UnknownStatus,
+)
 from airflow_provider_pika.strict_json import one_line
 from airflow_provider_pika.task.xcom import pull_request_id, push_error
 
@@ -39,10 +47,25 @@ def failing_when_a_submit_cannot_help() -> Iterator[None]:
 
 
 @contextmanager
+def failing_what_sends_nothing(consequence: str = "") -> Iterator[None]:
+    """Run what submits nothing: the same, but a refused value is not said to be kept from fal.
+
+    :param consequence: what a refused value means instead.
+    """
+    with failing_when_a_submit_cannot_help():
+        try:
+            yield
+        except InvalidInput as error:
+            if error.consequence == NOT_SENT:
+                error.consequence = consequence
+            raise
+
+
+@contextmanager
 def failing_when_a_poll_cannot_help() -> Iterator[None]:
     """Run what only waits: a retry would poll the same request, so its failed generation is final too."""
     try:
-        with failing_when_a_submit_cannot_help():
+        with failing_what_sends_nothing():
             yield
     except GenerationFailed as error:
         raise AirflowFailException(

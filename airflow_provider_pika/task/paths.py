@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.ids import unquoted
@@ -23,14 +25,14 @@ DISK = ("", "file", "local")
 #: Stores of whole keys, where a folder or a file's name may be as long as the key.
 _KEYS = ("s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl")
 
-#: Bytes of a path in UTF-8: S3, Google and Azure take keys of 1024, and Airflow names an asset in 1500 characters.
+#: Bytes of a key in UTF-8 at S3, Google and Azure, without its bucket; and of a path anywhere else.
 MOST_BYTES = 1024
 
 #: Bytes of a folder's or a file's name on a disk.
 _NAME_BYTES = 255
 
-#: Bytes that the name of a file has more while it is not shown yet: ``.name.0a1b2c3d.part``.
-_PART_BYTES = 15
+#: Characters of an asset's URI that Airflow takes.
+MOST_OF_URI = 1500
 
 #: Characters that an error shows of a path.
 _SHOWN = 200
@@ -46,10 +48,41 @@ _HALF_LETTER = re.compile(r"[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: What ends a part of a path: "@" ends a connection's id, and some stores read "?" and "#".
 _SEPARATOR = re.compile(r"[/\\@?#]")
+#: The fault of a path with half a surrogate pair.
+_HALF = "it has half a character, which no store can hold"
 #: The fault of a path that leads upwards.
 _UPWARDS = 'it has ".." in it, which leads out of its folder: write the path out'
 #: A part of a template that Jinja renders.
 _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+#: A field in single braces, which Airflow does not render.
+_SINGLE_BRACES = re.compile(r"\{([^{}]*)\}")
+
+#: Characters of a URI's path that stay as they are, beside letters and digits (RFC 3986).
+_PLAIN_IN_URI = "/-._~!$&'()*+,;=:@"
+
+
+def as_text(path: Any, name: str = "path") -> Any:
+    """Return a path object as a text, which Airflow renders like any; what is no path object stays as it is.
+
+    The connection of an ``ObjectStoragePath`` stays in it: ``s3://conn@bucket/key``.
+
+    :raises InvalidInput: it has storage options, which no text has.
+    """
+    if any(each.__module__.partition(".")[0] == "upath" for each in type(path).__mro__):
+        if options := sorted(path.storage_options.keys() - {"conn_id"}):  # their values may be secrets
+            raise InvalidInput(
+                f"{name}={str(path)[:_SHOWN]!r} is not allowed: it has storage options ({', '.join(options)}). Put "
+                "them into the storage's connection."
+            )
+        return str(path)
+    return os.fsdecode(path) if isinstance(path, os.PathLike) else path
+
+
+def uri_of(namespace: str, name: str) -> str:
+    """Return what Airflow takes for an asset's URI: in ASCII, and with no query or fragment in it."""
+    scheme, mark, bucket = namespace.partition("://")
+    path = f"{bucket}/{name}" if mark else name
+    return f"{scheme}://{quote(path, safe=_PLAIN_IN_URI)}"
 
 
 def checked_path(path: Any, name: str = "path", *, suffix: str = "", consequence: str | None = NOT_LOST) -> str:
@@ -61,6 +94,7 @@ def checked_path(path: Any, name: str = "path", *, suffix: str = "", consequence
     :param consequence: what a wrong path means for the clips.
     :raises InvalidInput: it is no path of a file, it leads upwards, or no store can hold it.
     """
+    path = as_text(path, name)
     text = path.strip() if isinstance(path, str) else ""
     if reason := next(_faults(text, suffix), None):
         raise _refused(name, path, reason, consequence)
@@ -74,17 +108,48 @@ def check_known_path(
     suffix: str = "",
     consequence: str | None = NOT_LOST,
     is_template: Callable[[str], bool] = has_braces,
+    fields: Collection[str] = (),
 ) -> None:
-    """Refuse a path when the Dag is parsed; of a template, only a ".." in the text around its expressions.
+    """Refuse a path when the Dag is parsed; of a template, what the text around its expressions makes wrong already.
 
+    It warns of single braces, which Jinja leaves as they are.
+
+    :param fields: names in single braces that the task fills in itself.
     :param is_template: as ``template_test_of`` returns it. With brackets of a Dag's own, the text around expressions is
         checked when they are rendered.
     :raises InvalidInput: as :func:`checked_path`.
     """
+    path = as_text(path, name)
     if known_now({name: path}, is_template):
         checked_path(path, name, suffix=suffix, consequence=consequence)
-    elif isinstance(path, str) and has_braces(path) and _leads_upwards(_EXPRESSION.sub("x", path)):
-        raise _refused(name, path, _UPWARDS, consequence)
+    elif isinstance(path, str) and has_braces(path):
+        if _leads_upwards(_EXPRESSION.sub("x", path)):
+            raise _refused(name, path, _UPWARDS, consequence)
+        if "{%" not in path and (reason := next(_faults_of_literals(path, suffix), None)):  # a block may leave text out
+            raise _refused(name, path, reason, consequence)
+    if isinstance(path, str) and (braces := _unfilled(path, fields, is_template)):
+        warnings.warn(
+            f"{name}={path[:_SHOWN]!r} has {braces} in single braces, which stays in the name as it is. A template has "
+            "two on each side: {{ ds }}.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def check_alias_uri(path: Any, consequence: str | None = NOT_LOST) -> None:
+    """Refuse a path whose URI is too long for the asset that an ``AssetAlias`` becomes.
+
+    :raises InvalidInput: naming the longest.
+    """
+    scheme, rest = _split(str(path).strip())
+    if len(quote(rest, safe=_PLAIN_IN_URI)) + len(f"{scheme or 'file'}://") > MOST_OF_URI:
+        raise _refused(
+            "path",
+            path,
+            f"outlets has an AssetAlias, and Airflow takes {MOST_OF_URI} characters of an asset's URI, in which a "
+            "character that is not ASCII counts as 3 for each of its bytes",
+            consequence,
+        )
 
 
 def _refused(name: str, path: Any, reason: str, consequence: str | None) -> InvalidInput:
@@ -96,9 +161,8 @@ def _faults(text: str, suffix: str) -> Iterator[str]:
     if not text or text.endswith(("/", "/.")):
         yield "it takes the path of a file"
     if _HALF_LETTER.search(text):
-        yield "it has half a character, which no store can hold"
-    if len((text + suffix).encode()) > MOST_BYTES:
-        yield f"it is longer than {MOST_BYTES - len(suffix)} bytes"
+        yield _HALF
+    yield from _faults_of_length(text, suffix)
     if _leads_upwards(text):
         yield _UPWARDS
     if _CONTROL.search(unquoted(text)):
@@ -108,9 +172,48 @@ def _faults(text: str, suffix: str) -> Iterator[str]:
     yield from _faults_of_place(text, suffix)
 
 
-def _faults_of_place(text: str, suffix: str) -> Iterator[str]:
+def _split(text: str) -> tuple[str, str]:
     found = _SCHEME.match(text)
-    scheme, rest = (found[1].lower(), text[found.end() :]) if found else ("", text)
+    return (found[1].lower(), text[found.end() :]) if found else ("", text)
+
+
+def _faults_of_length(text: str, suffix: str) -> Iterator[str]:
+    """Yield what is too long of a path, or of one that has at least this text."""
+    scheme, rest = _split(text)
+    bucket, _, key = rest.partition("/")
+    if scheme in _KEYS and len((key + suffix).encode()) > MOST_BYTES:
+        yield f"its key is longer than {MOST_BYTES - len(suffix)} bytes"
+    if len((bucket if scheme in _KEYS else text + suffix).encode()) > MOST_BYTES:
+        yield f"it is longer than {MOST_BYTES - len(suffix)} bytes"
+
+
+def _faults_of_literals(path: str, suffix: str) -> Iterator[str]:
+    """Yield what is too long already in a template's own text, whatever its expressions become."""
+    texts = _EXPRESSION.split(path)
+    if _HALF_LETTER.search("".join(texts)):
+        yield _HALF
+    yield from _faults_of_length("".join(texts).strip(), suffix)
+    if _split(path)[0] in _KEYS:
+        return
+    for text in texts:  # within one of them, each part between slashes is within one name
+        if any(len(part.encode()) > _NAME_BYTES for part in text.split("/")):
+            yield f"it has a name that is longer than {_NAME_BYTES} bytes"
+    if len((texts[-1].rpartition("/")[2].strip() + suffix).encode()) > _NAME_BYTES:
+        yield f"its file name is longer than {_NAME_BYTES - len(suffix)} bytes"
+
+
+def _unfilled(path: str, fields: Collection[str], is_template: Callable[[str], bool]) -> str | None:
+    """Return the first ``{...}`` that neither Jinja nor the task fills in."""
+    text = _EXPRESSION.sub("", path)
+    for found in _SINGLE_BRACES.finditer(text):
+        in_context = text[max(0, found.start() - 1) : found.end()]
+        if re.split(r"[:!.\[]", found[1])[0].strip() not in fields and not is_template(in_context):
+            return found[0]
+    return None
+
+
+def _faults_of_place(text: str, suffix: str) -> Iterator[str]:
+    scheme, rest = _split(text)
     if scheme in DISK and not rest.startswith("/"):
         yield "it takes a URL, or an absolute path"
     if scheme and "::" in rest:  # universal-pathlib 0.3 ends the path there, and writes another file
@@ -120,7 +223,7 @@ def _faults_of_place(text: str, suffix: str) -> Iterator[str]:
     except ValueError as error:
         yield f"it is no URL: {error}"
     *folders, file = rest.split("/")
-    room = _NAME_BYTES - _PART_BYTES - len(suffix)
+    room = _NAME_BYTES - len(suffix)
     if scheme not in _KEYS and len(file.encode()) > room:
         yield f"its file name is longer than {room} bytes"
     if scheme not in _KEYS and any(len(folder.encode()) > _NAME_BYTES for folder in folders):

@@ -18,6 +18,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_pika.exceptions import InvalidInput
+from airflow_provider_pika.task.paths import as_text
+from airflow_provider_pika.task.references import check_references
 from airflow_provider_pika.task.templates import holds_braces, leaves_of
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ _NAMED = 5
 #: what it rendered. And the whole field that is rendered now.
 _FOUND, _CAME_TO_NOTHING, _WHOLE = "_found_nothing", "_came_to_nothing", "_whole_field"
 
+#: Where a task keeps the path objects that it was given: of each field, the object's text and the object.
+_PATHS = "_path_objects"
+
 #: Values that hold no text, and so no template.
 _WITHOUT_TEXT = (type(None), bool, int, float, date, timedelta)
 
@@ -78,6 +83,30 @@ class RendersNoData(_Operator):
         if "_airflow_from_mapped" in arguments:
             task.__dict__[_ARGUMENTS] = arguments
         return task
+
+    def _path_as_text(self, field: str, path: Any) -> Any:
+        """Return a path object as a text, for a field in which a template is rendered as in any other.
+
+        :raises InvalidInput: as :func:`as_text`.
+        """
+        text = as_text(path, field)
+        if text is not path:
+            self.__dict__.setdefault(_PATHS, {})[field] = text, path
+        return text
+
+    def _as_given(self, field: str) -> Any:
+        """Return a field's value as the task was given it, by which is told whether it came of data."""
+        value = getattr(self, field)
+        text, path = self.__dict__.get(_PATHS, {}).get(field, (None, None))
+        return path if value is text and text is not None else value
+
+    def _check_references(self, values: Mapping[str, Any], lists: Collection[str] = ()) -> None:
+        """Refuse a task in place of its output, and a list of outputs in place of one, when the Dag is parsed.
+
+        :raises InvalidInput: as :func:`check_references`.
+        """
+        if _ARGUMENTS not in self.__dict__:  # of a mapped task, the arguments have been expanded
+            check_references(self, values, lists)
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Context, jinja_env: Environment, seen_oids: set[int]
@@ -102,7 +131,7 @@ class RendersNoData(_Operator):
             templates = {name: value for name, value in given.items() if row.is_template(_PREFIX + name, value)}
             setattr(self, _OF_FUNCTION, templates)
         fields = [
-            field for field in template_fields if field == _OF_FUNCTION or row.is_template(field, getattr(self, field))
+            field for field in template_fields if field == _OF_FUNCTION or row.is_template(field, self._as_given(field))
         ]
         # Airflow's own set of ids would stop more than data: Python has one object for every "5".
         self._render_and_judge(fields, context, jinja_env, set())

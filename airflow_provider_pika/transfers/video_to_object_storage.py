@@ -15,13 +15,24 @@ from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import check_switches, seconds_of
-from airflow_provider_pika.task.errors import failing_when_a_submit_cannot_help, tells_why_it_fails
-from airflow_provider_pika.task.paths import NOT_LOST, POSTER, SIDECAR, check_known_path, checked_path
+from airflow_provider_pika.task.errors import failing_what_sends_nothing, tells_why_it_fails
+from airflow_provider_pika.task.paths import (
+    NOT_LOST,
+    POSTER,
+    SIDECAR,
+    as_text,
+    check_alias_uri,
+    check_known_path,
+    checked_path,
+)
 from airflow_provider_pika.task.rendering import RendersNoData
-from airflow_provider_pika.task.templates import read_text, template_test_of
+from airflow_provider_pika.task.templates import known_now, read_text, template_test_of
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import ObjectStoragePath
 
     from airflow_provider_pika.saving.metadata import Metadata
     from airflow_provider_pika.saving.object_store import Place
@@ -45,8 +56,9 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     ``saved_at`` in its extra.
 
     :param video: what the sensor returned, or the operator that waits: a JSON object with ``url`` and ``request_id``.
-    :param path: where to: ``s3://bucket/{{ run_id }}.mp4``, ``gs://...``, ``file:///...``, an absolute path. In its
-        template, ``{{ task.video.request_id }}`` is the request's id.
+    :param path: where to: ``s3://bucket/{{ run_id }}.mp4``, ``gs://...``, ``file:///...``, an absolute path; a text, an
+        ``ObjectStoragePath`` or a ``pathlib.Path``. In its template, ``{{ task.video.request_id }}`` is the request's
+        id.
     :param conn_id: the storage's own connection; None: the one in the path (``s3://conn@bucket/...``), or its default.
     :param overwrite: replace a file of another request at the path, which is refused otherwise.
     :param must_fit: refuse a video that is not about as long and as large as it was asked for.
@@ -67,7 +79,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         self,
         *,
         video: Templated[Mapping[str, Any] | str],
-        path: Templated[str],
+        path: Templated[str | ObjectStoragePath | PathLike[str]],
         conn_id: str | None = None,
         overwrite: bool = False,
         must_fit: bool = True,
@@ -80,7 +92,6 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.video = video
-        self.path = path
         self.conn_id = conn_id
         self.overwrite = overwrite
         self.must_fit = must_fit
@@ -89,7 +100,8 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         self.timeout = seconds_of("timeout", timeout)
         self.stall_timeout = seconds_of("stall_timeout", stall_timeout)
         self.pika_conn_id = pika_conn_id
-        with failing_when_a_submit_cannot_help():
+        with failing_what_sends_nothing():
+            self.path = self._path_as_text("path", path)
             self._check_what_is_known()
 
     @tells_why_it_fails
@@ -99,13 +111,13 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.saving import lineage
         from airflow_provider_pika.saving.metadata import saved_by
 
-        with failing_when_a_submit_cannot_help():
+        with failing_what_sends_nothing(NOT_LOST):
             self._refuse_nothing("video", consequence=NOT_LOST)
             hook = PikaHook(self.pika_conn_id)
             save = self._save(context, hook)
             metadata = save.recognised() or save.land(lambda: saved_by(context["ti"]))
         self._saved = (metadata, save.place)
-        lineage.emit_asset_events(context, list(self.outlets), metadata, save.place.uri)
+        lineage.emit_asset_events(context, list(self.outlets), metadata, save.place.uri, self.log.warning)
         try:
             lineage.collect_hook_lineage(hook, metadata, save.place.uri)
         except Exception as error:  # the file is there, and a retry would meet the same
@@ -120,7 +132,14 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         check_switches(self, "overwrite", "must_fit", "poster")
         if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, Integral) or self.max_bytes < 1:
             raise InvalidInput(f"max_bytes={self.max_bytes!r} is not allowed: it takes bytes, more than 0.")
-        check_known_path(self.path, suffix=SIDECAR, is_template=template_test_of(self))
+        own = ("video", "path", "conn_id", "pika_conn_id")
+        self._check_references({name: getattr(self, name) for name in own})
+        is_template = template_test_of(self)
+        check_known_path(self.path, suffix=SIDECAR, is_template=is_template)
+        if known_now({"path": self.path}, is_template) and any(
+            type(each).__name__ == "AssetAlias" for each in self.outlets
+        ):
+            check_alias_uri(self.path)
         if submitter := _submits_only(self.video):
             raise InvalidInput(
                 f"video={submitter}.output is not allowed: that is a request id. Set wait_for_completion=True there, "
@@ -140,13 +159,14 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         from airflow_provider_pika.saving.poster import Poster, can_be_made
         from airflow_provider_pika.saving.save import Save
 
-        video = video_of(self.video, str(self.path))
+        video = video_of(self.video, str(as_text(self.path)))
         self._refuse_nothing(consequence=NOT_LOST)  # after the video, of which the path may be made
-        place = Place(checked_path(self.path, suffix=SIDECAR), self.conn_id)
+        writer = writer_of(context["ti"])
+        place = Place(checked_path(self.path, suffix=SIDECAR), self.conn_id, writer)
         return Save(
             video=video,
             place=place,
-            sidecar=Place(place.path + SIDECAR, self.conn_id),
+            sidecar=Place(place.path + SIDECAR, self.conn_id, writer),
             trust=hook.trust(),
             limits=Limits(self.timeout, self.stall_timeout, int(self.max_bytes)),
             told=lambda: self._told(context, hook, video),
@@ -154,7 +174,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
             must_fit=self.must_fit,
             tell=self.log.info,
             poster=Poster(
-                place=Place(place.path + POSTER, self.conn_id),
+                place=Place(place.path + POSTER, self.conn_id, writer),
                 is_wanted=self.poster and can_be_made(self.log.info),
                 overwrite=self.overwrite,
                 tell=self.log.info,
@@ -195,6 +215,8 @@ def video_of(value: Any, path: str = "") -> Mapping[str, Any]:
         is none.
     """
     video = read_text(value)
+    if reason := _why_no_video(video):
+        raise InvalidInput(f"video={str(value)[:200]!r} is not allowed: {reason}.", consequence=NOT_LOST)
     if not (isinstance(video, Mapping) and all(isinstance(video.get(name), str) for name in ("url", "request_id"))):
         raise InvalidInput(
             f"video={str(value)[:200]!r} is not allowed: it takes what PikaVideoSensor returns, or "
@@ -211,6 +233,24 @@ def video_of(value: Any, path: str = "") -> Mapping[str, Any]:
     return {**video, **known}
 
 
+def _why_no_video(video: Any) -> str | None:
+    """Return what a list is that stands for a video; None for what is none."""
+    mapping = "PikaVideoToObjectStorageOperator.partial(...).expand(video=...)"
+    if type(video) is tuple and len(video) == 2 and isinstance(video[0], str):
+        return (
+            "that is one entry of a video, since .expand(video=...) was given one video, and maps over its entries. "
+            "Hand it over with video=..., or map over a list of videos"
+        )
+    if isinstance(video, Sequence) and not isinstance(video, str | bytes):
+        return f"that is a list of {len(video)}, and it takes one video. Map over it: {mapping}"
+    return None
+
+
+def writer_of(ti: Any) -> str:
+    """Return what is the same in all attempts of a task, and no other task has."""
+    return "\n".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)))
+
+
 def _no_name(field: str, value: str, kind: str) -> InvalidInput:
     return InvalidInput(f"video's {field}={value[:200]!r} is not allowed: it takes {kind}.", consequence=NOT_LOST)
 
@@ -224,9 +264,6 @@ def _submits_only(video: Any) -> str | None:
     source = getattr(video, "operator", None)
     if source is None or getattr(video, "key", None) != "return_value" or not _submits(source):
         return None
-    mapped = getattr(source, "expand_input", None)
-    if mapped is not None and (not isinstance(mapped.value, Mapping) or "wait_for_completion" in mapped.value):
-        return None  # each of the mapped tasks has its own word on it
-    waits = getattr(source, "partial_kwargs", vars(source)).get("wait_for_completion", False)
+    waits = getattr(source, "wait_for_completion", None)  # a mapped task's output is a list, which is refused as one
     text = waits.strip().lower() if isinstance(waits, str) else None
     return str(source.task_id) if waits is False or text == "false" else None  # a template may render either

@@ -8,9 +8,11 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.batch import manifest
@@ -112,7 +114,7 @@ def test_a_manifest_of_any_length_takes_no_memory(place: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["out/clips.jsonl", "/out/../clips.jsonl", "s3://b/%2e%2e/x", "/out/{{ ds }}/../x", f"/{'x' * 241}", "/a\0b"],
+    ["out/clips.jsonl", "/out/../clips.jsonl", "s3://b/%2e%2e/x", "/out/{{ ds }}/../x", f"/{'x' * 256}", "/a\0b"],
 )
 def test_a_wrong_path_fails_when_the_dag_is_parsed(path: str) -> None:
     with pytest.raises(AirflowFailException, match="manifest_path="):
@@ -171,6 +173,16 @@ def test_how_the_clips_failed_is_not_hidden_by_a_manifest_that_cannot_be_written
     with pytest.raises(AirflowFailException, match="1 of 2 clips failed"):
         operator.execute_complete(more, event_of(trigger))  # type: ignore[arg-type]
     assert task.ti.xcoms["manifest"]["manifest"] is None
+
+
+@pytest.mark.parametrize("made", [Path, ObjectStoragePath])
+@pytest.mark.parametrize("name", ["clips.jsonl", "x" * 255])
+def test_a_path_object_is_the_path_of_a_manifest(
+    emulator: RunningEmulator, tmp_path: Path, made: Callable[[Path], Any], name: str
+) -> None:
+    brought = BatchTask("object", 2, manifest_path=made(tmp_path) / name).attempt()
+    assert brought["manifest"] == f"{tmp_path}/{name}"
+    assert names_in(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("content", [None, b"", LINE.encode()])

@@ -3,14 +3,17 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import av
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, Asset, AssetAlias
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_pika import __version__
 from airflow_provider_pika import exceptions as errors
@@ -20,7 +23,8 @@ from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import SavingInstance, Video, generated, metadata_beside, names_in, save, saver
+from tests.support.saving import SavingInstance, Video, generated, leftover, metadata_beside, names_in, save, saver
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.drawn
 
@@ -212,16 +216,49 @@ def test_a_json_file_that_is_no_metadata_of_ours_is_left_as_it_is(video: Video, 
 
 
 def test_what_a_dead_attempt_left_is_cleaned_up(video: Video, tmp_path: Path) -> None:
-    (tmp_path / ".fox.mp4.0a1b2c3d.part").write_bytes(b"half a file")
-    (tmp_path / ".other.mp4.0a1b2c3d.part").write_bytes(b"somebody else's")
+    for name in ("fox.mp4", "fox.mp4.json"):
+        for writer in ("", "another task"):
+            leftover(tmp_path / name, writer).write_bytes(b"half a file")
     save(video, tmp_path / "fox.mp4")
-    assert names_in(tmp_path) == [".other.mp4.0a1b2c3d.part", "fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
+    assert names_in(tmp_path) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
 
 
 def test_the_leftovers_of_another_path_are_not_touched(video: Video, tmp_path: Path) -> None:
-    (tmp_path / ".fox.2.mp4.0a1b2c3d.part").write_bytes(b"a task that is at it")
-    save(video, tmp_path / "fox")
-    assert ".fox.2.mp4.0a1b2c3d.part" in names_in(tmp_path)
+    others = [leftover(tmp_path / name) for name in ("fox", "fox.2.mp4", "other.mp4")]
+    for other in others:
+        other.write_bytes(b"a task that is at it")
+    save(video, tmp_path / "fox.mp4")
+    assert {other.name for other in others} < set(names_in(tmp_path))
+
+
+class OtherInstance(SavingInstance):
+    task_id = "another"
+
+
+@pytest.mark.parametrize("same_clip", [True, False], ids=["the same clip", "another clip"])
+def test_two_tasks_that_save_to_one_path_at_once_are_told_so_and_one_of_them_saves(
+    emulator: RunningEmulator, tmp_path: Path, same_clip: bool
+) -> None:
+    slow, _ = generated("a fox [[slow_download bytes_per_second=60000]]")
+    other = slow if same_clip else generated("an owl")[0]
+    path, saved = tmp_path / "fox.mp4", list[dict[str, Any]]()
+    thread = threading.Thread(target=lambda: saved.append(save(slow, path)))
+    thread.start()
+    until(lambda: bool(names_in(tmp_path)), "the first to begin", 20, every=0.02)
+    emulator.reset_file_requests()
+    here: Any = {"ti": OtherInstance(), "outlet_events": {}}
+    with pytest.raises(errors.PathInUse, match="Another task saves to") as raised:
+        saver(other, path).execute(here)
+    assert ".part" not in str(raised.value)
+    assert emulator.file_requests() == []
+    thread.join()
+    assert metadata_beside(path)["request_id"] == slow["request_id"] == saved[0]["request_id"]
+    assert names_in(tmp_path) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
+    if same_clip:  # what a retry comes to is what the error says
+        assert saver(other, path).execute(here) == saved[0]
+    else:
+        with pytest.raises(AirflowFailException, match="holds the video of request"):
+            saver(other, path).execute(here)
 
 
 def test_a_file_that_was_moved_with_its_metadata_is_known_by_its_new_path(video: Video, tmp_path: Path) -> None:
@@ -281,16 +318,10 @@ def test_a_wrong_literal_fails_when_the_dag_is_parsed_before_a_clip_is_paid_for(
 def test_a_request_id_in_place_of_a_video_fails_when_the_dag_is_parsed(tmp_path: Path) -> None:
     with DAG("clips"):
         submit = PikaTextToVideoOperator(task_id="submit", prompt="x")
-        mapped = PikaTextToVideoOperator.partial(task_id="mapped").expand(prompt=["x"])
         wait = PikaTextToVideoOperator(task_id="wait", prompt="x", wait_for_completion=True)
         saver(wait.output, tmp_path / "fox.mp4")
-        each = PikaTextToVideoOperator.partial(task_id="each", prompt="x").expand(wait_for_completion=[True])
-        PikaVideoToObjectStorageOperator(task_id="save_each", video=each.output, path=str(tmp_path / "fox.mp4"))
-        for task in (submit, mapped):
-            with pytest.raises(AirflowFailException, match="that is a request id"):
-                PikaVideoToObjectStorageOperator(
-                    task_id=f"save_{task.task_id}", video=task.output, path=str(tmp_path / "fox.mp4")
-                )
+        with pytest.raises(AirflowFailException, match="that is a request id"):
+            PikaVideoToObjectStorageOperator(task_id="save_no", video=submit.output, path=str(tmp_path / "fox.mp4"))
 
 
 def test_an_input_as_long_as_a_picture_is_told_and_recognised(
@@ -349,7 +380,7 @@ def test_a_path_of_no_file_is_refused_before_anything_is_fetched(
     assert emulator.file_requests() == []
 
 
-@pytest.mark.parametrize("value", [None, "", "a text", {"url": "https://fal.media/x"}, {"request_id": "x"}, [1]])
+@pytest.mark.parametrize("value", [None, "", "a text", {"url": "https://fal.media/x"}, {"request_id": "x"}, 1])
 def test_what_is_no_video_is_refused(emulator: RunningEmulator, value: Any, tmp_path: Path) -> None:
     with pytest.raises(AirflowFailException, match="PikaVideoSensor"):
         save(value, tmp_path / "fox.mp4")
@@ -388,6 +419,68 @@ def test_every_outlet_gets_the_essentials(video: Video, tmp_path: Path) -> None:
     [(added, same)] = events["latest"].added
     assert added.uri.rstrip("/").endswith("fox.mp4")
     assert same == extra
+
+
+class Dataset:
+    """As OpenLineage's: it has nothing of an asset."""
+
+    namespace, name = "file", "/tmp/clips"
+
+
+OTHERS: list[Any] = ["s3://clips", "a text", Dataset(), None, 7, {"uri": "s3://clips"}]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: type(other).__name__)
+def test_an_outlet_that_is_no_asset_costs_nothing_and_the_others_get_their_events(
+    video: Video, tmp_path: Path, other: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    events: Any = OutletEventAccessors()
+    asset = Asset("clips")
+    task = saver(video, tmp_path / "fox.mp4", outlets=[other, asset])
+    saved = task.execute({"ti": SavingInstance(), "outlet_events": events})  # type: ignore[typeddict-item]
+    assert events[asset].extra["sha256"] == saved["sha256"]
+    assert "no asset event" not in caplog.text
+
+
+@pytest.mark.parametrize("outlet", [AssetAlias("latest"), Asset("clips"), Asset.ref(name="others")], ids=repr)
+def test_an_event_that_fails_does_not_fail_the_task_whose_file_is_there(
+    video: Video, tmp_path: Path, outlet: Any
+) -> None:
+    class Failing(dict[Any, Any]):
+        def __getitem__(self, key: Any) -> Any:
+            raise RuntimeError("Airflow does not answer")
+
+    task, warned = saver(video, tmp_path / "fox.mp4", outlets=[outlet]), list[str]()
+    task.log.warning = lambda text, *args: warned.append(text % args)  # type: ignore[method-assign]
+    saved = task.execute({"ti": SavingInstance(), "outlet_events": Failing()})  # type: ignore[typeddict-item]
+    assert metadata_beside(tmp_path / "fox.mp4")["sha256"] == saved["sha256"]
+    assert any("Airflow does not answer" in line for line in warned)
+
+
+@pytest.mark.parametrize("name", ["zażółć.mp4", "a#b.mp4", "a?b=c.mp4", "a b[1]%.mp4"])
+def test_the_asset_of_an_alias_has_a_uri_that_airflow_keeps_whole(video: Video, tmp_path: Path, name: str) -> None:
+    events: Any = OutletEventAccessors()
+    task = saver(video, tmp_path / name, outlets=[AssetAlias("latest")])
+    task.execute({"ti": SavingInstance(), "outlet_events": events})  # type: ignore[typeddict-item]
+    [event] = events[AssetAlias("latest")].asset_alias_events
+    uri = event.dest_asset_key.uri
+    assert uri == f"file://{quote(str(tmp_path / name), safe='/=')}" == event.dest_asset_key.name
+    assert event.extra["path"] == str(tmp_path / name)
+
+
+def test_a_uri_that_is_too_long_for_an_alias_is_refused_at_parse_and_costs_no_file_later(
+    video: Video, tmp_path: Path
+) -> None:
+    long = "/".join(["é" * 100] * 4) + ".mp4"
+    with pytest.raises(AirflowFailException, match="AssetAlias"):
+        saver(video, f"/clips/{long}", outlets=[AssetAlias("latest")])
+    saver(video, f"/clips/{long}", outlets=[Asset("clips")])
+    events: Any = OutletEventAccessors()
+    task = saver(video, "{{ later }}", outlets=[AssetAlias("latest")])
+    task.path = f"{tmp_path}/{long}"
+    task.execute({"ti": SavingInstance(), "outlet_events": events})  # type: ignore[typeddict-item]
+    assert not events[AssetAlias("latest")].asset_alias_events
+    assert (tmp_path / long).exists()
 
 
 def lineage_collector() -> Any:

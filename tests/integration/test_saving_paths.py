@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import ObjectStoragePath
+from upath import UPath
 
 from airflow_provider_pika import exceptions as errors
+from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, Video, generated, save, saver
 
@@ -36,7 +44,7 @@ def files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def save_rendered(video: Any, path: str, **context: Any) -> dict[str, Any]:
+def save_rendered(video: Any, path: Any, **context: Any) -> dict[str, Any]:
     """Render the task's templates and run it, as Airflow does."""
     task = saver(video, path)
     here: Any = {"ti": SavingInstance(), "outlet_events": {}, "task": task, **context}
@@ -123,7 +131,7 @@ def test_a_path_may_use_what_fal_says_of_the_video(video: Video, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "path", ["/clips/../fox.mp4", "/clips/../{{ ds }}.mp4", "s3://c@../x", "s3://b/%2e%2e/x", "/a\nb", f"/{'x' * 236}"]
+    "path", ["/clips/../fox.mp4", "/clips/../{{ ds }}.mp4", "s3://c@../x", "s3://b/%2e%2e/x", "/a\nb", f"/{'x' * 251}"]
 )
 def test_a_path_that_is_known_to_be_wrong_fails_when_the_dag_is_parsed(path: str) -> None:
     with pytest.raises(AirflowFailException, match="path="):
@@ -131,5 +139,125 @@ def test_a_path_that_is_known_to_be_wrong_fails_when_the_dag_is_parsed(path: str
 
 
 def test_the_longest_name_that_fits_fits_with_all_that_is_written_beside_it(video: Video, tmp_path: Path) -> None:
-    save(video, f"{tmp_path}/{'x' * 231}.mp4")
+    save(video, f"{tmp_path}/{'x' * 246}.mp4")
     assert len(files_below(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("length", [238, 241, 250])
+def test_a_long_name_is_saved_with_its_metadata_and_known_again(
+    video: Video, emulator: RunningEmulator, tmp_path: Path, length: int
+) -> None:
+    path = tmp_path / f"{'x' * (length - 4)}.mp4"
+    first = save(video, path)
+    emulator.reset_file_requests()
+    assert save(video, path) == first
+    assert (len(files_below(tmp_path)), emulator.file_requests()) == (3, [])
+
+
+@pytest.mark.parametrize("length", [251, 255, 256])
+def test_a_name_whose_metadata_has_no_name_is_refused_before_anything_is_fetched(
+    unfetched: Video, emulator: RunningEmulator, tmp_path: Path, length: int
+) -> None:
+    refused(unfetched, f"{tmp_path}/{{{{ 'x' * {length - 4} }}}}.mp4")
+    with pytest.raises(AirflowFailException, match="longer than 250 bytes"):
+        saver(unfetched, f"{tmp_path}/{'x' * (length - 4)}.mp4")
+    assert (files_below(tmp_path), emulator.file_requests()) == ([], [])
+
+
+@pytest.mark.parametrize("room", [11, 143])
+@pytest.mark.parametrize("below", ["", "new/"])
+def test_a_folder_that_takes_shorter_names_than_most_refuses_before_anything_is_fetched(
+    unfetched: Video, emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, below: str
+) -> None:
+    monkeypatch.setattr(os, "pathconf", lambda *_: room)
+    name = "x" * (room - 4)  # which fits, and its metadata does not
+    refused(unfetched, f"{tmp_path}/{below}{{{{ '{name}' }}}}")
+    assert (files_below(tmp_path), emulator.file_requests()) == ([], [])
+
+
+def test_a_store_that_has_no_room_for_a_name_says_so_and_promises_no_retry(
+    unfetched: Video, emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(path: str) -> int:
+        raise OSError(errno.ENAMETOOLONG, "File name too long")
+
+    monkeypatch.setattr("airflow_provider_pika.saving.disk.size_of", no_room)
+    refused(unfetched, f"{tmp_path}/fox.mp4")
+    assert emulator.file_requests() == []
+
+
+PATH_OBJECTS: dict[str, Callable[[Path], Any]] = {
+    "an ObjectStoragePath": lambda folder: ObjectStoragePath(f"file://{folder}") / "{{ run_id }}.mp4",
+    "an ObjectStoragePath without a scheme": lambda folder: ObjectStoragePath(str(folder)) / "{{ run_id }}.mp4",
+    "a Path": lambda folder: folder / "{{ run_id }}.mp4",
+    "a path of another library": lambda folder: UPath(folder) / "{{ run_id }}.mp4",
+}
+
+
+@pytest.mark.parametrize("kind", PATH_OBJECTS)
+def test_a_path_object_is_a_path_and_the_templates_in_it_are_rendered(video: Video, tmp_path: Path, kind: str) -> None:
+    saved = save_rendered(video, PATH_OBJECTS[kind](tmp_path), run_id="manual__1")
+    assert saved["path"].endswith(f"{tmp_path}/manual__1.mp4")
+    assert files_below(tmp_path) == ["manual__1.mp4", "manual__1.mp4.jpg", "manual__1.mp4.json"]
+
+
+@pytest.mark.parametrize("kind", ["an ObjectStoragePath", "a Path"])
+def test_a_path_object_that_another_task_returned_is_a_path_and_no_template(
+    video: Video, unfetched: Video, tmp_path: Path, kind: str
+) -> None:
+    task = saver(video, "{{ later }}")
+    task.path = PATH_OBJECTS[kind](tmp_path)
+    with pytest.raises(AirflowFailException, match="came of data"):
+        task.execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
+    task.path = PATH_OBJECTS[kind](tmp_path).with_name("fox.mp4")
+    task.execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
+    assert files_below(tmp_path) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"overwrite": 1}, {"max_bytes": 0}, {"path": "x"}, {"video": [{}]}, {"video": 1}], ids=str
+)
+def test_a_task_that_sends_nothing_does_not_say_that_it_was_not_sent(
+    unfetched: Video, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    arguments: dict[str, Any] = {"video": unfetched, "path": tmp_path / "fox.mp4", **wrong}
+    with pytest.raises(AirflowFailException, match="A retry fails the same way") as raised:
+        save(**arguments)
+    assert "not sent" not in str(raised.value)
+
+
+def test_a_wrong_connection_of_a_task_that_sends_nothing_costs_no_clip(
+    unfetched: Video, emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(monkeypatch, emulator.queue_url, media_hosts=7)
+    with pytest.raises(AirflowFailException, match=r"media_hosts=7.*No clip is lost") as raised:
+        save(unfetched, tmp_path / "fox.mp4")
+    assert "not sent" not in str(raised.value)
+
+
+ONE = {"url": "https://fal.media/x.mp4", "request_id": "r-1"}
+
+
+@pytest.mark.parametrize(
+    ("video", "words"),
+    [
+        (("url", "https://fal.media/x.mp4"), "one entry of a video.*expand"),
+        (str(("request_id", "r-1")), "one entry of a video.*expand"),
+        ([ONE, ONE], "a list of 2.*expand"),
+        (json.dumps([ONE]), "a list of 1.*expand"),
+    ],
+    ids=["an entry", "an entry as a text", "a list", "a list as a text"],
+)
+@pytest.mark.parametrize("path", ["fox.mp4", "{{ task.video.request_id }}.mp4"])
+def test_what_mapping_made_of_a_video_is_told_in_words_of_its_own(
+    emulator: RunningEmulator, tmp_path: Path, video: Any, words: str, path: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=words) as raised:
+        save_rendered(video, f"{tmp_path}/{path}")
+    assert "No clip is lost" in str(raised.value)
+    assert files_below(tmp_path) == []
+
+
+def test_a_path_with_single_braces_warns_when_the_dag_is_parsed() -> None:
+    with pytest.warns(UserWarning, match=re.escape("{ds}")):
+        saver("{{ later }}", "/clips/{ds}/{{ run_id }}.mp4")

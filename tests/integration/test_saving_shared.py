@@ -22,7 +22,7 @@ from airflow_provider_pika.fal.models import PastRequest
 from airflow_provider_pika.saving.metadata import LONGEST
 from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import SavingInstance, Video, generated, metadata_beside, names_in, save, saver
+from tests.support.saving import SavingInstance, Video, generated, leftover, metadata_beside, names_in, save, saver
 
 pytestmark = pytest.mark.drawn
 
@@ -152,7 +152,7 @@ def test_a_place_that_takes_no_file_fails_at_once_with_a_reason(
 
 
 def part_in(folder: Path) -> Path:
-    [part] = folder.glob(".fox.mp4.*.part")
+    [part] = folder.glob(".pika-*.part")
     return part
 
 
@@ -221,9 +221,10 @@ def test_a_strangers_name_that_looks_like_a_leftover_fails_no_save(
 ) -> None:
     if not is_possible(kind, folder):
         kind = "FIFO"
-    {**LINKS, **STRANGE}[kind](folder / f".{of}.0a1b2c3d.part")
+    left = leftover(folder / of)
+    {**LINKS, **STRANGE}[kind](left)
     save(video, folder / "fox.mp4")
-    assert {"fox.mp4", "fox.mp4.json", f".{of}.0a1b2c3d.part"} <= set(names_in(folder))
+    assert {"fox.mp4", "fox.mp4.json", left.name} <= set(names_in(folder))
 
 
 def test_a_file_without_end_that_claims_to_be_the_clip_is_not_read_for_hours(video: Video, folder: Path) -> None:

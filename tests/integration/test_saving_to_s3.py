@@ -6,6 +6,8 @@ import gc
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -13,9 +15,10 @@ from botocore.exceptions import ClientError
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.saving.object_store import Place
+from airflow_provider_pika.transfers.video_to_object_storage import writer_of
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
-from tests.support.saving import Video, generated, save
+from tests.support.saving import SavingInstance, Video, generated, leftover, names_in, save, saver
 
 pytestmark = pytest.mark.drawn
 
@@ -119,6 +122,7 @@ def test_a_store_of_any_other_kind_gets_the_file_under_another_name_first(
     from airflow.sdk.io import attach
     from fsspec.implementations.local import LocalFileSystem
 
+    name = f"{'x' * 246}.mp4"  # the longest whose metadata has a name
     moved: list[tuple[str, str, int]] = []
 
     class Drive(LocalFileSystem):  # type: ignore[misc]
@@ -132,13 +136,17 @@ def test_a_store_of_any_other_kind_gets_the_file_under_another_name_first(
             super().mv(path1, path2, **options)
 
     attach("memory", fs=Drive())
-    (tmp_path / ".fox.mp4.0a1b2c3d.part").write_bytes(b"what a dead attempt left")
-    save(video, f"memory://{tmp_path}/fox.mp4")
+    task = saver(video, f"memory://{tmp_path}/{name}")
+    here: Any = {"ti": SavingInstance(), "outlet_events": {}}
+    leftover(tmp_path / name, writer_of(here["ti"])).write_bytes(b"what a dead attempt left")
+    others = leftover(tmp_path / name, "another task")
+    others.write_bytes(b"what another task may be writing")
+    task.execute(here)
     (part, final, size), (_, poster, _), (_, sidecar, _) = moved
-    assert part.startswith(".fox.mp4.")
-    assert (final, poster, sidecar) == ("fox.mp4", "fox.mp4.jpg", "fox.mp4.json")
+    assert part.startswith(".pika-")
+    assert (final, poster, sidecar) == (name, f"{name}.jpg", f"{name}.json")
     assert size == video["file_size"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
+    assert names_in(tmp_path) == sorted([others.name, name, f"{name}.jpg", f"{name}.json"])
 
 
 def test_a_store_that_does_not_move_onto_a_file_and_does_not_say_so_is_seen_through(
@@ -170,4 +178,19 @@ def test_a_store_that_does_not_move_onto_a_file_and_does_not_say_so_is_seen_thro
 def test_a_key_with_signs_that_mean_something_elsewhere_is_a_key(s3: RunningS3, video: Video, key: str) -> None:
     save(video, f"s3://clips/{key}", conn_id="clips_store")
     assert s3.objects() == [key, f"{key}.jpg", f"{key}.json"]
-    assert Place(f"s3://clips/{key}", "clips_store").uri == f"s3://clips/{key}"
+    place = Place(f"s3://clips/{key}", "clips_store")
+    assert (place.name, place.uri) == (key, f"s3://clips/{quote(key, safe='/*')}")
+
+
+@pytest.mark.parametrize("key", ["x" * 1019, f"clips/{'é' * 500}.mp4", "x" * 1000 + ".mp4"], ids=lambda key: key[:7])
+def test_a_key_of_any_length_that_s3_takes_is_a_key(s3: RunningS3, video: Video, key: str) -> None:
+    save(video, f"s3://clips_store@clips/{key}")
+    assert s3.objects() == [key, f"{key}.jpg", f"{key}.json"]
+
+
+def test_a_key_that_s3_does_not_take_is_refused_before_anything_is_fetched(
+    s3: RunningS3, video: Video, emulator: RunningEmulator
+) -> None:
+    with pytest.raises(AirflowFailException, match="longer than 1019 bytes"):
+        save(video, f"s3://clips/{'x' * 1020}", conn_id="clips_store")
+    assert emulator.file_requests() == []

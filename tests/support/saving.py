@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.saving.disk import PartNames
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.support.airflow import TaskInstance, context
 
@@ -38,12 +39,12 @@ def generated(prompt: str = "a fox", **arguments: Any) -> tuple[Video, dict[str,
     return task.execute(here), here["ti"].xcoms
 
 
-def saver(video: Any, path: Path | str, **arguments: Any) -> PikaVideoToObjectStorageOperator:
+def saver(video: Any, path: Any, **arguments: Any) -> PikaVideoToObjectStorageOperator:
     """Make the task that saves."""
-    return PikaVideoToObjectStorageOperator(task_id="save", video=video, path=str(path), **arguments)
+    return PikaVideoToObjectStorageOperator(task_id="save", video=video, path=path, **arguments)
 
 
-def save(video: Any, path: Path | str, **arguments: Any) -> dict[str, Any]:
+def save(video: Any, path: Any, **arguments: Any) -> dict[str, Any]:
     """Save a video as Airflow would have it done."""
     return saver(video, path, **arguments).execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
 
@@ -52,6 +53,11 @@ def metadata_beside(path: Path | str) -> dict[str, Any]:
     """Read the sidecar."""
     metadata: dict[str, Any] = json.loads(Path(f"{path}.json").read_text())
     return metadata
+
+
+def leftover(path: Path, writer: str = "") -> Path:
+    """Return a name that an attempt which saved to a path may leave when it dies."""
+    return path.with_name(PartNames(path.name, writer).new())
 
 
 def names_in(folder: Path) -> list[str]:

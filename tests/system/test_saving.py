@@ -59,7 +59,7 @@ def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_re
     until(lambda: s3.uploads() > 0, "the upload to begin", 120, every=0.02)
     with s3.stopped():
         airflow.kill_worker(DAG, in_bucket, "save")
-    until(lambda: any(part.stat().st_size for part in path.parent.glob(".fox.mp4.*.part")), "bytes on the disk", 60)
+    until(lambda: any(part.stat().st_size for part in path.parent.glob(".pika-*.part")), "bytes on the disk", 60)
     airflow.kill_worker(DAG, on_disk, "save")
     assert s3.objects() == []
     [left] = names_in(path.parent)

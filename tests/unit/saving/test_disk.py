@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import socket
@@ -9,10 +11,11 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
-from airflow_provider_pika.exceptions import PathTaken, StorageFailed
+from airflow_provider_pika.exceptions import InvalidInput, PathInUse, PathTaken, StorageFailed
 from airflow_provider_pika.saving import disk
 
 CLIP = b"a clip" * 1000
@@ -50,6 +53,12 @@ def stage(path: Path, content: bytes = CLIP, before: Callable[[Path], object] = 
         file.flush()
         before(Path(file.name))
         disk.show(file, str(path), SHA256)
+
+
+def leftovers(path: Path, number: int, writer: str = "") -> list[Path]:
+    """Return the names that attempts of a writer may leave when they die."""
+    names = disk.PartNames(path.name, writer)
+    return [path.with_name(names.new()) for _ in range(number)]
 
 
 def others_in(folder: Path) -> set[str]:
@@ -164,7 +173,6 @@ SWAPS: dict[str, Callable[[Path], object]] = {
     "another file": other_file,
     "a file of the same length": as_long,
     "a file of the same bytes, which its owner can change": the_same_bytes,
-    "nothing": Path.unlink,
     **{kind: swapped_for(kind) for kind in STRANGE},
     "written into": written_into,
     "appended to": appended_to,
@@ -176,6 +184,12 @@ SWAPS: dict[str, Callable[[Path], object]] = {
 def test_a_part_that_was_swapped_or_changed_is_not_shown(place: Path, swap: str) -> None:
     with pytest.raises(StorageFailed, match="changed by somebody else"):
         stage(place, before=SWAPS[swap])
+    assert not os.path.lexists(place)
+
+
+def test_a_part_that_another_task_removed_is_told_of_that_task(place: Path) -> None:
+    with pytest.raises(PathInUse, match="another task saves"):
+        stage(place, before=Path.unlink)
     assert not os.path.lexists(place)
 
 
@@ -216,15 +230,15 @@ def test_a_strangers_file_under_the_parts_name_is_left_there(place: Path) -> Non
 
 @pytest.mark.parametrize("kind", STRANGE)
 def test_a_leftover_that_is_no_regular_file_is_left_alone_and_fails_no_save(place: Path, kind: str) -> None:
-    strange = place.with_name(".fox.mp4.0a1b2c3d.part")
+    strange, left = leftovers(place, 2)
     STRANGE[kind](strange)
-    place.with_name(".fox.mp4.11111111.part").write_bytes(b"half a file")
+    left.write_bytes(b"half a file")
     stage(place)
     assert others_in(place.parent) == {"fox.mp4", strange.name}
 
 
 def test_a_leftover_that_cannot_be_removed_fails_no_save(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.with_name(".fox.mp4.0a1b2c3d.part").write_bytes(b"half a file")
+    leftovers(place, 1)[0].write_bytes(b"half a file")
 
     def refusing(path: Path, **_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -239,3 +253,126 @@ def test_a_file_that_grows_while_it_is_hashed_ends_the_hashing(place: Path) -> N
     with disk.opened(str(place)) as file:
         os.truncate(place, 1 << 40)  # sparse
         assert disk.sha256_of(file.fileno(), len(CLIP)) is None
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "fox.mp4", "[1]*?.mp4", "\udcff.mp4"], ids=ascii)
+def test_every_name_that_a_disk_takes_is_staged_and_its_leftovers_are_found(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    leftovers(place, 1)[0].write_bytes(b"half a file")
+    stage(place)
+    assert place.read_bytes() == CLIP
+    assert others_in(tmp_path) == {name}
+
+
+@pytest.mark.parametrize("suffix", ["", ".json"])
+def test_a_name_that_the_folder_does_not_take_is_refused_before_anything_is_fetched(
+    place: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "pathconf", lambda *_: len("fox.mp4") + len(suffix) - 1)  # as an encrypted folder, 143
+    with pytest.raises(InvalidInput, match="takes file names of"), disk.staged(str(place), "", suffix):
+        pytest.fail("it was fetched")
+    assert others_in(place.parent) == set()
+
+
+def test_a_folder_that_does_not_say_what_it_takes_is_no_trouble(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: object) -> int:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "pathconf", refusing)
+    stage(place)
+    assert place.read_bytes() == CLIP
+
+
+WRITERS = [("", ""), ("one", "other"), ("", "other"), ("one", "")]
+
+
+@pytest.mark.parametrize(("first", "second"), WRITERS)
+def test_what_another_task_is_writing_stays_and_the_later_one_is_told(place: Path, first: str, second: str) -> None:
+    with disk.staged(str(place), first) as file:
+        file.write(CLIP)
+        file.flush()
+        with pytest.raises(PathInUse, match="Another task saves"), disk.staged(str(place), second):
+            pytest.fail("two at once")
+        disk.show(file, str(place), SHA256)
+    assert place.read_bytes() == CLIP
+    assert others_in(place.parent) == {"fox.mp4"}
+
+
+@pytest.mark.parametrize(("first", "second"), [*WRITERS, ("one", "one")])
+def test_what_a_dead_task_left_goes_whoever_it_was(place: Path, first: str, second: str) -> None:
+    leftovers(place, 1, first)[0].write_bytes(b"half a file")
+    with disk.staged(str(place), second) as file:
+        assert others_in(place.parent) == {Path(file.name).name}
+
+
+def test_an_attempt_takes_the_place_of_an_earlier_one_that_still_runs(place: Path) -> None:
+    with pytest.raises(PathInUse, match="another task saves"):
+        stage_as("one", place, meanwhile=lambda _: stage_as("one", place))
+    assert place.read_bytes() == CLIP
+    assert others_in(place.parent) == {"fox.mp4"}
+
+
+def stage_as(writer: str, path: Path, meanwhile: Callable[[Path], object] = lambda part: None) -> None:
+    with disk.staged(str(path), writer) as file:
+        file.write(CLIP)
+        meanwhile(Path(file.name))
+        file.flush()
+        disk.show(file, str(path), SHA256)
+
+
+def test_of_two_that_begin_at_once_the_later_gives_way(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = disk._remove_leftovers
+    with disk.staged(str(place), "earlier") as earlier:
+        # the later one has looked before the earlier one had a file
+        monkeypatch.setattr(disk, "_remove_leftovers", lambda *given: len(given) == 3 or look(*given))
+        with pytest.raises(PathInUse, match="Another task saves"), disk.staged(str(place), "later"):
+            pytest.fail("two at once")
+        assert others_in(place.parent) == {Path(earlier.name).name}
+
+
+def test_of_two_that_begin_at_once_the_earlier_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, began = disk._remove_leftovers, list[IO[bytes]]()
+
+    def look_when_another_has_begun(*given: Any) -> bool:
+        if len(given) > 3:
+            began.append(leftovers(place, 1, "later")[0].open("xb"))
+            fcntl.flock(began[0], fcntl.LOCK_EX)
+        return look(*given)
+
+    monkeypatch.setattr(disk, "_remove_leftovers", look_when_another_has_begun)
+    stage_as("earlier", place)
+    assert others_in(place.parent) == {"fox.mp4", Path(began[0].name).name}
+    began[0].close()
+
+
+def test_what_fails_since_another_removed_the_part_tells_of_that(place: Path) -> None:
+    def read_what_is_gone(part: Path) -> None:
+        part.unlink()
+        part.read_bytes()
+
+    with pytest.raises(PathInUse) as raised:
+        stage_as("", place, meanwhile=read_what_is_gone)
+    assert isinstance(raised.value.__cause__, FileNotFoundError)
+
+
+def test_the_names_of_other_files_and_of_other_writers_differ(place: Path) -> None:
+    of = {
+        (name, writer): disk.PartNames(name, writer) for name in ("a", "a.json", "b") for writer in ("", "one", "two")
+    }
+    for (name, _), names in of.items():
+        made = names.new()
+        assert len(made) == 57
+        assert {other for other, each in of.items() if Path(made).match(each.of_all)} == {
+            other for other in of if other[0] == name
+        }
+        assert sum(Path(made).match(each.of_writer) for each in of.values()) == 1
+
+
+def test_a_mount_without_locks_is_a_disk_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    leftovers(place, 1)[0].write_bytes(b"half a file")
+    stage(place)
+    assert others_in(place.parent) == {"fox.mp4"}

@@ -1,16 +1,28 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
+from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import Asset, ObjectStoragePath
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from upath import UPath
 
 from airflow_provider_pika.exceptions import InvalidInput
-from airflow_provider_pika.task.paths import MOST_BYTES, SIDECAR, check_known_path, checked_path
+from airflow_provider_pika.task.paths import (
+    MOST_BYTES,
+    SIDECAR,
+    as_text,
+    check_alias_uri,
+    check_known_path,
+    checked_path,
+    uri_of,
+)
 
 UPWARDS = [
     "..",
@@ -66,15 +78,19 @@ def test_a_template_that_came_of_data_is_no_path(sign: str) -> None:
 @pytest.mark.parametrize(
     ("path", "suffix", "fits"),
     [
-        (f"/clips/{'x' * 235}", SIDECAR, True),
-        (f"/clips/{'x' * 236}", SIDECAR, False),
-        (f"/clips/{'x' * 240}", "", True),
-        (f"/clips/{'é' * 121}", "", False),
+        (f"/clips/{'x' * 250}", SIDECAR, True),
+        (f"/clips/{'x' * 251}", SIDECAR, False),
+        (f"/clips/{'x' * 255}", "", True),
+        (f"/clips/{'é' * 128}", "", False),
         (f"/{'x' * 255}/fox.mp4", SIDECAR, True),
         (f"/{'x' * 256}/fox.mp4", SIDECAR, False),
-        (f"file:///clips/{'x' * 241}", "", False),
+        (f"file:///clips/{'x' * 256}", "", False),
         (f"s3://b/{'x' * 300}.mp4", SIDECAR, True),  # a key has no folders
-        (f"s3://b/{'x' * MOST_BYTES}", SIDECAR, False),
+        (f"s3://conn@bucket/{'x' * (MOST_BYTES - 5)}", SIDECAR, True),  # nor does its bucket count
+        (f"s3://conn@bucket/{'x' * (MOST_BYTES - 4)}", SIDECAR, False),
+        (f"gs://b/{'é' * 512}", "", True),
+        (f"gs://b/{'é' * 512}x", "", False),
+        (f"s3://{'b' * 2000}/x", "", False),
         (f"/clips{'/x' * 600}", SIDECAR, False),
         ("/" + "%25" * 400_000, SIDECAR, False),
     ],
@@ -148,3 +164,144 @@ def test_a_templates_own_text_that_leads_upwards_is_refused_when_the_dag_is_pars
 @pytest.mark.parametrize("path", ["/{{ '../' }}x.mp4", "{{ var.value.folder }}/x.mp4", "s3://{{ a }}..{{ b }}/x"])
 def test_what_a_template_brings_is_not_known_when_the_dag_is_parsed(path: str) -> None:
     check_known_path(path)
+
+
+TOO_LONG = [
+    (f"/clips/{{{{ ds }}}}{'x' * 251}", "its file name is longer than 250"),
+    (f"/clips/{{{{ ds }}}}/{'x' * 247}.mp4", "its file name is longer than 250"),
+    (f"/{'x' * 256}/{{{{ ds }}}}.mp4", "longer than 255"),
+    (f"/{{{{ ds }}}}{'x' * 256}{{{{ ds }}}}/fox.mp4", "longer than 255"),
+    (f"s3://b/{{{{ ds }}}}{'x/' * 600}fox.mp4", "its key is longer than 1019"),
+    (f"/{{{{ ds }}}}{'x/' * 600}fox.mp4", "longer than 1019"),
+]
+
+
+@pytest.mark.parametrize(("path", "words"), TOO_LONG, ids=lambda value: value[:20])
+def test_a_templates_own_text_that_is_too_long_already_is_refused_when_the_dag_is_parsed(path: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        check_known_path(path, suffix=SIDECAR)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/clips/{'x' * 200}{{{{ '/' }}}}{'x' * 200}.mp4",
+        f"/clips/{{% if params.long %}}{'x' * 300}{{% endif %}}.mp4",
+        f"s3://b/{{{{ ds }}}}{'x' * 1000}",
+        f"/clips/{'x' * 254}{{{{ '/fox.mp4' }}}}",
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_template_that_may_come_out_short_enough_is_not_refused(path: str) -> None:
+    check_known_path(path, suffix=SIDECAR)
+
+
+def test_half_a_character_in_a_template_is_refused_in_words_that_can_be_written() -> None:
+    with pytest.raises(InvalidInput, match="half a character") as raised:
+        check_known_path("/clips/\ud83d{{ ds }}.mp4")
+    str(raised.value).encode()
+
+
+PATH_OBJECTS = [
+    (lambda: ObjectStoragePath("s3://clips") / "{{ run_id }}.mp4", "s3://clips/{{ run_id }}.mp4"),
+    (lambda: ObjectStoragePath("s3://conn@clips") / "{{ run_id }}.mp4", "s3://conn@clips/{{ run_id }}.mp4"),
+    (lambda: ObjectStoragePath("s3://clips/a", conn_id="conn") / "b.mp4", "s3://conn@clips/a/b.mp4"),
+    (lambda: ObjectStoragePath("file:///clips") / "{{ run_id }}.mp4", "file:///clips/{{ run_id }}.mp4"),
+    (lambda: ObjectStoragePath("/clips") / "fox.mp4", "/clips/fox.mp4"),
+    (lambda: UPath("gs://clips") / "fox.mp4", "gs://clips/fox.mp4"),
+    (lambda: UPath("/clips") / "fox.mp4", "/clips/fox.mp4"),
+    (lambda: Path("/clips") / "{{ run_id }}.mp4", "/clips/{{ run_id }}.mp4"),
+    (lambda: PurePosixPath("/clips/fox.mp4"), "/clips/fox.mp4"),
+    (lambda: InBytes(), "/clips/zaż.mp4"),
+]
+
+
+class InBytes(os.PathLike[bytes]):
+    def __fspath__(self) -> bytes:
+        return "/clips/zaż.mp4".encode()
+
+
+@pytest.mark.parametrize(("made", "text"), PATH_OBJECTS, ids=lambda value: value if isinstance(value, str) else "from")
+def test_a_path_object_is_the_text_that_it_stands_for_with_its_connection(made: Any, text: str) -> None:
+    assert as_text(made()) == text
+    check_known_path(made())
+    if "{{" not in text:
+        assert checked_path(made()) == text
+
+
+@pytest.mark.parametrize("path", [Path("clips/fox.mp4"), Path("s3://clips/fox.mp4"), Path("/"), Path("/clips/../x")])
+def test_a_path_object_is_checked_as_its_text_is(path: Path) -> None:
+    with pytest.raises(InvalidInput, match="path="):
+        check_known_path(path)
+    with pytest.raises(InvalidInput, match="path="):
+        checked_path(path)
+
+
+def test_storage_options_which_no_text_can_carry_are_refused_without_their_values() -> None:
+    path = ObjectStoragePath("s3://clips/fox.mp4", secret="hush", endpoint_url="http://x")
+    with pytest.raises(InvalidInput, match=r"endpoint_url, secret.*connection") as raised:
+        check_known_path(path)
+    assert "hush" not in str(raised.value)
+
+
+BRACES = ["{ds}", "{ ds }", "{ dag_run.run_after | ds }", "{}", "{ti.task_id}", "{index}"]
+
+
+@pytest.mark.parametrize("braces", BRACES)
+@pytest.mark.parametrize(
+    "path", ["/clips/%s.mp4", "s3://clips/{{ run_id }}/%s.mp4", "s3://clips/{%% if a %%}%s{%% endif %%}.mp4"]
+)
+@pytest.mark.parametrize("name", ["path", "manifest_path"])
+def test_a_template_with_single_braces_warns(path: str, braces: str, name: str) -> None:
+    with pytest.warns(UserWarning, match=re.escape(braces)) as warned:
+        check_known_path(path % braces, name)
+    assert str(warned[0].message).startswith(f"{name}=")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/clips/{{ ds }}.mp4",
+        "/clips/{{ params['a'] }}{% if a %}x{% endif %}{# {ds} #}.mp4",
+        "/clips/{{ {'a': 1}['a'] }}.mp4",
+        "/clips/fox.mp4",
+        "/clips/{index:05d}/{name}.mp4",
+        "/clips/{ index }{name!r}.mp4",
+    ],
+)
+def test_what_is_filled_in_does_not_warn(path: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_known_path(path, fields=("index", "name"))
+
+
+def test_braces_of_a_dags_own_do_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_known_path("/clips/${ds}.mp4", is_template=lambda text: "${" in text)
+
+
+@pytest.mark.parametrize(
+    "name", ["zażółć.mp4", "a#b?c.mp4", "100%.mp4", "a b[1].mp4", "x\\y|z.mp4", "é" * 500, "a=1,b:2+3@~.mp4"]
+)
+@pytest.mark.parametrize("namespace", ["s3://clips", "file", "sftp://host:22", "abfs://clips"])
+def test_a_uri_is_one_that_airflow_keeps_whole_and_leads_back_to_the_name(namespace: str, name: str) -> None:
+    uri = uri_of(namespace, f"/clips/{name}" if namespace == "file" else name)
+    assert uri.isascii()
+    parts = urlsplit(uri)
+    assert (parts.query, parts.fragment) == ("", "")
+    assert unquote(parts.path).endswith(f"/{name}")
+    if len(uri) <= 1500:
+        assert Asset(uri=uri).uri.rstrip("/") == uri
+
+
+def test_a_plain_uri_stays_as_it_was() -> None:
+    assert uri_of("s3://clips", "manual__2026-11-24T00:00:00+00:00/fox.mp4") == (
+        "s3://clips/manual__2026-11-24T00:00:00+00:00/fox.mp4"
+    )
+
+
+def test_a_path_whose_uri_airflow_does_not_take_is_refused_for_an_alias() -> None:
+    check_alias_uri(f"s3://clips/{'é' * 240}")
+    with pytest.raises(InvalidInput, match="AssetAlias"):
+        check_alias_uri(f"s3://clips/{'é' * 260}")

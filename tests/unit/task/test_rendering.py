@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, BaseOperator, task, task_group
+from airflow.sdk import DAG, BaseOperator, ObjectStoragePath, task, task_group
 
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
@@ -279,6 +280,26 @@ def test_a_path_of_the_authors_may_use_the_video_of_a_row(dag: DAG, rows: Any) -
         task_id="save", path="/clips/{{ ds }}/{{ task.video.request_id }}.mp4"
     ).expand_kwargs(rows)
     assert rendered(mapped, {"rows": [{"video": {"request_id": "abc"}}]}).path == "/clips/2026-10-01/abc.mp4"
+
+
+@pytest.mark.parametrize("made", [ObjectStoragePath, Path])
+@pytest.mark.parametrize(
+    "video", [{"request_id": "abc"}, {"request_id": "abc", "said": "{{ ds }}"}, Path("/data")], ids=str
+)
+def test_a_path_object_of_the_authors_is_a_template_beside_any_data(dag: DAG, rows: Any, made: Any, video: Any) -> None:
+    path = made("/clips") / "{{ ds }}" / "fox.mp4"
+    mapped = PikaVideoToObjectStorageOperator.partial(task_id="save", path=path).expand(video=rows)
+    assert rendered(mapped, {"rows": [str(video) if isinstance(video, Path) else video]}).path == (
+        "/clips/2026-10-01/fox.mp4"
+    )
+    batch = PikaTextToVideoBatchOperator.partial(task_id="batch", manifest_path=path).expand(inputs=[["x"]])
+    assert rendered(batch).manifest_path == "/clips/2026-10-01/fox.mp4"
+
+
+def test_a_path_object_of_a_batch_is_a_template(dag: DAG) -> None:
+    path = ObjectStoragePath("s3://conn@clips") / "{{ ds }}.jsonl"
+    batch = PikaTextToVideoBatchOperator(task_id="batch", inputs=["x"], manifest_path=path)
+    assert rendered(batch).manifest_path == "s3://conn@clips/2026-10-01.jsonl"
 
 
 # --- subclasses

@@ -4,10 +4,15 @@ AIRFLOW ?= 3.3.2
 PYTHON ?= python3
 VENV := $(if $(filter 3.3.2,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 BIN := $(VENV)/bin
+DEMO := $(VENV)/.demo
 READY := $(VENV)/.ready
 DISTRIBUTED := $(VENV)/.distributed
 BENCH := $(VENV)/.bench
 CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
+INSTALL = dev/install $(VENV) $(CONSTRAINTS)
+
+# Containers often set it. Without bytecode, every process compiles Airflow anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
 KNOWS_NO_AIRFLOW := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py \
@@ -40,27 +45,32 @@ help: ## Show the commands
 
 setup: $(READY) ## Install Airflow and this package into its own environment (AIRFLOW=3.1.8 for the oldest)
 
-$(READY): pyproject.toml $(CONSTRAINTS)
-	@echo "Setting up Airflow $(AIRFLOW) in $(VENV) ..."
+$(DEMO): pyproject.toml $(CONSTRAINTS)
+	@echo "Making an environment in $(VENV), once (about 5 seconds) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) pip
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) -e ".[emulator]" --group dev
+	@echo "Installing Airflow $(AIRFLOW) and this package there (15 to 60 seconds) ..."
+	@$(INSTALL) -e ".[emulator]"
+	@touch $@
+
+$(READY): $(DEMO)
+	@echo "Installing what the tests need as well (about a minute) ..."
+	@UV_COMPILE_BYTECODE=1 $(INSTALL) --group dev pip
 	@touch $@
 
 # For the tests that kill parts of an Airflow. Not every machine has wheels of these servers: no other command needs them.
 $(DISTRIBUTED): $(READY)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) --group distributed
+	@$(INSTALL) --group distributed
 	@touch $@
 
 # For the benchmarks: other providers, which no test needs.
 $(BENCH): $(READY)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) --group bench
+	@$(INSTALL) --group bench
 	@touch $@
 
-demo: $(READY) ## Make a video through Airflow, with no key (PROMPT='...' for your own; FAL_KEY: at fal itself)
+demo: $(DEMO) ## Make a video through Airflow, with no key (PROMPT='...' for your own; FAL_KEY: at fal itself)
 	@$(BIN)/python -m dev.demo
 
-standalone: $(READY) ## Start all of Airflow with the examples and the emulator, for a browser
+standalone: $(DEMO) ## Start all of Airflow with the examples and the emulator, for a browser
 	@$(BIN)/python -m dev.standalone
 
 test: lint unit integration system ## Run everything that is checked
@@ -92,8 +102,8 @@ bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (
 
 constraints: ## Write down what an unpinned set-up installs today
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --upgrade pip
-	@$(BIN)/python -m pip install -q "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group bench
+	@$(BIN)/python -m pip install -q --upgrade pip uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group bench
 	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CONSTRAINTS)
 
 clean: ## Remove all that the commands made

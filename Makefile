@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
 KNOWS_NO_AIRFLOW := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py \
-	$(addprefix integration/,emulator test_foreign_urls.py test_gateways.py test_hostile_answers.py \
+	$(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
 	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
 PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest" $(KNOWS_NO_AIRFLOW:%=--ignore=tests/%))
 
@@ -80,7 +80,11 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-unit integration: $(READY) ## Run one kind of tests
+# Unit tests do not wait, and each process imports Airflow for 4 seconds: two processes do for two cores.
+unit: $(READY) ## Run the tests that need nothing but Python
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/$@ $(PART)
+
+integration: $(READY) ## Run the tests against the emulator
 	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(PART)
 
 system: $(READY) ## Run the tests on real Airflow processes

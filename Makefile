@@ -15,8 +15,8 @@ INSTALL = dev/install $(VENV) $(CONSTRAINTS)
 unexport PYTHONDONTWRITEBYTECODE
 
 # What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
-KNOWS_NO_AIRFLOW := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py \
-	$(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
+PURE := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py
+KNOWS_NO_AIRFLOW := $(PURE) $(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
 	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
 PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest" $(KNOWS_NO_AIRFLOW:%=--ignore=tests/%))
 
@@ -38,10 +38,10 @@ override PORT := $(value PORT)
 export PORT
 endif
 
-.PHONY: help setup demo standalone test lint unit integration system chaos test-distributed soak bench constraints clean
+.PHONY: help setup demo standalone test lint unit unit-pure unit-airflow unit-3.13 integration system chaos test-distributed soak bench constraints clean
 
 help: ## Show the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## Install Airflow and this package into its own environment (AIRFLOW=3.1.8 for the oldest)
 
@@ -80,9 +80,22 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# Unit tests do not wait, and each process imports Airflow for 4 seconds: two processes do for two cores.
+# Two processes for two cores, of which one imports Airflow. Each of pytest-xdist's would, and would collect every test.
+UNIT := $(if $(PART),,unit-pure) unit-airflow
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
+
 unit: $(READY) ## Run the tests that need nothing but Python
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/$@ $(PART)
+	@$(MAKE) --no-print-directory -j2 $(SYNC) $(UNIT)
+
+unit-pure: $(READY)
+	@$(BIN)/python -m pytest -q $(PURE:%=tests/%)
+
+unit-airflow: $(READY)
+	@$(BIN)/python -m pytest -q tests/unit $(PURE:%=--ignore=tests/%) $(PART)
+
+unit-3.13: ## Run the unit tests on Python 3.13, if there is a python3.13
+	@if python3.13 -c '' 2>/dev/null; then $(MAKE) --no-print-directory unit PYTHON=python3.13 VENV=$(VENV)-py3.13; \
+	else echo "There is no python3.13 here, so the unit tests were not run on it."; fi
 
 integration: $(READY) ## Run the tests against the emulator
 	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(PART)

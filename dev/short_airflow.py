@@ -14,4 +14,4 @@ if __name__ == "__main__":
     atexit.register(gc.freeze)  # else all that Airflow imported is collected once more, for seconds, at the end
     from airflow.__main__ import main
 
-    sys.exit(main())  # type: ignore[func-returns-value]
+    sys.exit(main())

@@ -90,13 +90,11 @@ def bare(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(tree: Path, *targets: str) -> tuple[list[str], list[str]]:
+def asked(tree: Path, *targets: str, **environment: str) -> tuple[list[str], list[str]]:
     """Return what making something runs, and the lines that a person sees."""
     (tree / "asked").write_text("")
-    program = f"PYTHON={tree / 'python3'}"
-    done = subprocess.run(
-        ["make", *targets, program], cwd=tree, env=outside(), capture_output=True, text=True, check=True
-    )
+    seen = outside(PYTHON=str(tree / "python3"), **environment)
+    done = subprocess.run(["make", *targets], cwd=tree, env=seen, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return (tree / "asked").read_text().splitlines(), done.stdout.splitlines()
 
@@ -119,6 +117,30 @@ def test_the_tests_add_to_what_the_demo_installed(bare: Path) -> None:
     asked(bare, "demo")
     assert asked(bare, "setup")[0] == [FOR_THE_TESTS]
     assert asked(bare, "setup", "demo")[0] == ["python -m dev.demo"]
+
+
+PYTHONS = {
+    "there is one": SETTING_UP,
+    "it does not run": "#!/bin/sh\necho pyenv: python3.13: command not found >&2; exit 127\n",
+}
+
+
+@pytest.mark.parametrize("which", [*PYTHONS, "there is none"])
+def test_another_python_is_tested_where_it_runs_and_else_one_line_says_so(bare: Path, which: str) -> None:
+    programs = bare / "bin"
+    programs.mkdir()
+    for name in ("make", "sh", "mkdir", "cp", "basename", "touch"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    if which in PYTHONS:
+        (programs / "python3.13").write_text(PYTHONS[which])
+        (programs / "python3.13").chmod(0o755)
+    ran, told = asked(bare, "unit-3.13", PATH=str(programs))
+    if which == "there is one":
+        assert "python3.13 -m venv .venv-py3.13" in ran
+        assert any(line.startswith("python -m pytest -q tests/unit ") for line in ran)
+    else:
+        assert ran == []
+        assert told == ["There is no python3.13 here, so the unit tests were not run on it."]
 
 
 def test_the_first_setup_installs_both(bare: Path) -> None:

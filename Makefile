@@ -4,14 +4,19 @@ AIRFLOW ?= 3.3.2
 PYTHON ?= python3
 VENV := $(if $(filter 3.3.2,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 BIN := $(VENV)/bin
+DEMO := $(VENV)/.demo
 READY := $(VENV)/.ready
 DISTRIBUTED := $(VENV)/.distributed
 BENCH := $(VENV)/.bench
 CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
+INSTALL = dev/install $(VENV) $(CONSTRAINTS)
+
+# Containers often set it. Without bytecode, every process compiles Airflow anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
-KNOWS_NO_AIRFLOW := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py \
-	$(addprefix integration/,emulator test_foreign_urls.py test_gateways.py test_hostile_answers.py \
+PURE := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py
+KNOWS_NO_AIRFLOW := $(PURE) $(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
 	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
 PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest" $(KNOWS_NO_AIRFLOW:%=--ignore=tests/%))
 
@@ -33,34 +38,39 @@ override PORT := $(value PORT)
 export PORT
 endif
 
-.PHONY: help setup demo standalone test lint unit integration system chaos test-distributed soak bench constraints clean
+.PHONY: help setup demo standalone test lint unit unit-pure unit-airflow unit-3.13 integration system chaos test-distributed soak bench constraints clean
 
 help: ## Show the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## Install Airflow and this package into its own environment (AIRFLOW=3.1.8 for the oldest)
 
-$(READY): pyproject.toml $(CONSTRAINTS)
-	@echo "Setting up Airflow $(AIRFLOW) in $(VENV) ..."
+$(DEMO): pyproject.toml $(CONSTRAINTS)
+	@echo "Making an environment in $(VENV), once (about 5 seconds) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) pip
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) -e ".[emulator]" --group dev
+	@echo "Installing Airflow $(AIRFLOW) and this package there (15 to 60 seconds) ..."
+	@$(INSTALL) -e ".[emulator]"
+	@touch $@
+
+$(READY): $(DEMO)
+	@echo "Installing what the tests need as well (about a minute) ..."
+	@UV_COMPILE_BYTECODE=1 $(INSTALL) --group dev pip
 	@touch $@
 
 # For the tests that kill parts of an Airflow. Not every machine has wheels of these servers: no other command needs them.
 $(DISTRIBUTED): $(READY)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) --group distributed
+	@$(INSTALL) --group distributed
 	@touch $@
 
 # For the benchmarks: other providers, which no test needs.
 $(BENCH): $(READY)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) --group bench
+	@$(INSTALL) --group bench
 	@touch $@
 
-demo: $(READY) ## Make a video through Airflow, with no key (PROMPT='...' for your own; FAL_KEY: at fal itself)
+demo: $(DEMO) ## Make a video through Airflow, with no key (PROMPT='...' for your own; FAL_KEY: at fal itself)
 	@$(BIN)/python -m dev.demo
 
-standalone: $(READY) ## Start all of Airflow with the examples and the emulator, for a browser
+standalone: $(DEMO) ## Start all of Airflow with the examples and the emulator, for a browser
 	@$(BIN)/python -m dev.standalone
 
 test: lint unit integration system ## Run everything that is checked
@@ -70,7 +80,24 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-unit integration: $(READY) ## Run one kind of tests
+# Two processes for two cores, of which one imports Airflow. Each of pytest-xdist's would, and would collect every test.
+UNIT := $(if $(PART),,unit-pure) unit-airflow
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
+
+unit: $(READY) ## Run the tests that need nothing but Python
+	@$(MAKE) --no-print-directory -j2 $(SYNC) $(UNIT)
+
+unit-pure: $(READY)
+	@$(BIN)/python -m pytest -q $(PURE:%=tests/%)
+
+unit-airflow: $(READY)
+	@$(BIN)/python -m pytest -q tests/unit $(PURE:%=--ignore=tests/%) $(PART)
+
+unit-3.13: ## Run the unit tests on Python 3.13, if there is a python3.13
+	@if python3.13 -c '' 2>/dev/null; then $(MAKE) --no-print-directory unit PYTHON=python3.13 VENV=$(VENV)-py3.13; \
+	else echo "There is no python3.13 here, so the unit tests were not run on it."; fi
+
+integration: $(READY) ## Run the tests against the emulator
 	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(PART)
 
 system: $(READY) ## Run the tests on real Airflow processes
@@ -92,8 +119,8 @@ bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (
 
 constraints: ## Write down what an unpinned set-up installs today
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --upgrade pip
-	@$(BIN)/python -m pip install -q "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group bench
+	@$(BIN)/python -m pip install -q --upgrade pip uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group bench
 	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CONSTRAINTS)
 
 clean: ## Remove all that the commands made

@@ -17,6 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = ROOT / "example_dags"
 
+#: `airflow`, for a command that soon ends.
+SHORT_AIRFLOW = (sys.executable, str(ROOT / "dev" / "short_airflow.py"))
+
 #: Where the commands keep their Airflows; one database is of no use to two versions.
 HOMES = ROOT / ".airflow" / version("apache-airflow")
 
@@ -61,8 +64,9 @@ class AirflowHome:
         done = self.folder / f"migrated-{version('apache-airflow')}"
         if done.exists():
             return
+        print("Making Airflow's database, once (5 to 15 seconds) ...", flush=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self.run(["airflow", "db", "migrate"], log) != 0:
+        if self.run([*SHORT_AIRFLOW, "db", "migrate"], log) != 0:
             raise RuntimeError(f"airflow db migrate failed; its output is in {log}")
         done.touch()
 

@@ -21,7 +21,7 @@ from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.task.paths import SIDECAR
-from dev.airflow_home import HOMES, AirflowHome, pika_connection
+from dev.airflow_home import HOMES, SHORT_AIRFLOW, AirflowHome, pika_connection
 from dev.emulator_process import EmulatorProcess
 
 DAG = "example_pika_text_to_video"
@@ -64,13 +64,13 @@ def _queue() -> Iterator[Queue]:
         yield Queue({}, lambda: None)
         return
     shutil.rmtree(FOLDER / "emulator", ignore_errors=True)  # an interrupted demo's requests would still be in its queue
-    with EmulatorProcess.start(FOLDER / "emulator", runners=1, generation_time="6") as emulator:
+    with EmulatorProcess.start(FOLDER / "emulator", runners=1, generation_time="5") as emulator:
         print(f"No FAL_KEY is set: this runs at the emulator, {emulator.queue_url}, and costs nothing.")
         with FalQueue(Account("Key somebody:else", emulator.queue_url)) as others:
             # other people's requests, so that there is a queue to see: one that runs until we are in it, and a next
             running = others.submit(TEXT_TO_VIDEO, {"prompt": "Somebody else's clip [[never_finish]]"})
             others.submit(TEXT_TO_VIDEO, {"prompt": "And another one", "resolution": "480p"})
-            end = threading.Timer(4.0, _cancel, (others, running))
+            end = threading.Timer(3.0, _cancel, (others, running))
             try:
                 yield Queue(pika_connection(emulator.queue_url), end.start)
             finally:
@@ -91,7 +91,8 @@ def _run(queue: Queue) -> int:
     conf = {"folder": str(FOLDER / "videos")}
     if prompt := os.environ.get("PROMPT"):
         conf["prompt"] = prompt
-    command = ["airflow", "dags", "test", DAG, "--conf", json.dumps(conf)]
+    command = [*SHORT_AIRFLOW, "dags", "test", DAG, "--conf", json.dumps(conf)]
+    print("Starting Airflow with the example Dag (about 10 seconds) ...", flush=True)
     with log.open("a") as output, home.started(command, subprocess.PIPE, grace=1.0) as process:
         path = _tell(process, output.write, queue.after_submit)
         failed = process.wait() != 0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
 
 import pytest
+
+# Airflow's import and thousands of tests make millions of objects that stay. To go through them takes a fifth of the
+# time, so garbage is collected 70 times less often.
+gc.set_threshold(50_000, 20, 50)
 
 # Airflow reads these when it is first imported, which the tests' modules do.
 _HOME = tempfile.mkdtemp(prefix="airflow-home-")

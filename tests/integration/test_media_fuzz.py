@@ -192,7 +192,7 @@ def test_whatever_a_host_answers_a_download_ends_in_a_file_or_an_error_of_ours(
 
 SEEDS = {
     "mp4": lambda: encoded("mp4", "libx264", frames=10),
-    "fragmented": lambda: encoded("mp4", "libx264", frames=10, options={"movflags": "frag_keyframe+empty_moov"}),
+    "fragmented": lambda: encoded("mp4", "libx264", frames=10, movflags="frag_keyframe+empty_moov"),
     "mpeg4": lambda: encoded("mov", "mpeg4", frames=10),
     "webm": lambda: encoded("webm", "libvpx", frames=5),
     "avi": lambda: encoded("avi", "mpeg4", frames=5),

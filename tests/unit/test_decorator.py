@@ -13,17 +13,6 @@ from airflow.serialization.helpers import serialize_template_field
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
 from airflow_provider_pika.get_provider_info import get_provider_info
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from tests.unit.test_dag_file import SDK, below, parsed
-
-DECORATED = """
-from airflow_provider_pika.decorators.pika import pika_text_to_video_task
-@pika_text_to_video_task(resolution="480p", wait_for_completion=True)
-def clip(subject):
-    return {"prompt": f"{subject} in fresh snow"}
-with DAG("pika"):
-    clip("a fox")
-    clip.override(task_id="many").expand(subject=["a fox", "an owl"])
-"""
 
 
 def write(subject: str = "a fox") -> str:
@@ -39,15 +28,6 @@ def test_the_provider_info_names_the_function() -> None:
     [entry] = get_provider_info()["task-decorators"]
     path = f"{pika_text_to_video_task.__module__}.{pika_text_to_video_task.__qualname__}"
     assert entry == {"name": "pika_text_to_video", "class-name": path}
-
-
-def test_a_dag_file_pays_for_it_no_more_than_for_the_operator() -> None:
-    package = "airflow_provider_pika"
-    brought = parsed(SDK + DECORATED)[0] - parsed(SDK)[0]
-    assert not below(brought, "fal_client", "httpx", "pydantic", "airflow.triggers", "airflow.models")
-    assert below(brought, f"{package}.fal") == {f"{package}.fal", f"{package}.fal.ids", f"{package}.fal.inputs"}
-    asked = parsed(SDK + DECORATED)[1]
-    assert not below(asked, "asyncio", "fal_client", "httpx", "pydantic", "airflow.triggers", "airflow.models")
 
 
 @pytest.mark.parametrize("wrong", [{"resolution": "4k"}, {"prompt": " "}, {"on_clear": "keep"}], ids=str)

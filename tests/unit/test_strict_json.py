@@ -63,6 +63,7 @@ def test_one_line_is_one_line_whatever_the_text(text: str, longest: int) -> None
     st.recursive(
         st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(st.characters())),
         lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(st.characters()), inner)),
+        max_leaves=20,
     )
 )
 def test_whatever_is_handed_to_airflow_is_strict_and_stays_so(value: Any) -> None:

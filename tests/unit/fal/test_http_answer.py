@@ -127,7 +127,7 @@ def test_a_retry_after_is_a_bounded_number_of_seconds_or_none(value: str, second
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, lambda data: zlib.compress(data, wbits=-15)])
 def test_a_compressed_answer_is_read_up_to_its_limit(compress: Any) -> None:
     assert answer(compress(b'{"status": "IN_QUEUE"}'), content_encoding="gzip").body == {"status": "IN_QUEUE"}
-    bomb = answer(compress(b"x" * 50 * STATUS_BYTES), content_encoding="deflate")
+    bomb = answer(compress(b"x" * 10 * STATUS_BYTES), content_encoding="deflate")
     assert bomb.truncated
     assert len(bomb.body) <= most_bytes(200, STATUS_BYTES)
 

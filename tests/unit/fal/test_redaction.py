@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_pika.fal.redaction import HIDDEN, WITHHELD, Redactor
+from airflow_provider_pika.fal.redaction import HIDDEN, WITHHELD, Redactor, redactor_of
 from tests.support.spellings import SPELLINGS
 
 ID, SECRET = "0a1b2c3d-1111-4222-8333-444455556666", "9f8e7d6c5b4a39281706f5e4d3c2b1a0"
@@ -20,20 +20,21 @@ REDACTOR = Redactor(KEY)
 @pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
 def test_the_key_is_found_in_every_spelling(spell: Callable[[str], str], key: str) -> None:
     said = f"Bad credentials: {spell(key)}. Try again!"
-    redacted = Redactor(key).text(said)
+    redactor = redactor_of(key)
+    redacted = redactor.text(said)
     assert redacted != said
     assert spell(key) not in redacted
-    assert not Redactor(key).finds(redacted)
+    assert not redactor.finds(redacted)
 
 
 @pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
 def test_the_secret_half_alone_is_found_too(spell: Callable[[str], str]) -> None:
-    assert Redactor(KEY).finds(spell(SECRET))
+    assert REDACTOR.finds(spell(SECRET))
 
 
 @pytest.mark.parametrize("begin", range(len(SECRET) - 16 + 1))
 def test_sixteen_characters_of_the_secret_are_too_many(begin: int) -> None:
-    assert Redactor(KEY).finds(f"it ends in {SECRET[begin : begin + 16]}, does it?")
+    assert REDACTOR.finds(f"it ends in {SECRET[begin : begin + 16]}, does it?")
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,9 @@ def test_a_word_that_is_in_the_key_too_is_no_secret(key: str, honest: str) -> No
     ids=ascii,
 )
 def test_any_text_is_looked_through_in_time(piece: str) -> None:
-    text = "a" + piece * ((1 << 20) // len(piece))  # what takes the square of a text's length would take hours
+    text = "a" + piece * ((1 << 18) // len(piece))  # what takes the square of a text's length would take hours
     assert not REDACTOR.finds(text)
-    assert REDACTOR.json([text, [f"%{n}" for n in range(100_000)], KEY]) == WITHHELD
+    assert REDACTOR.json([text, [f"%{n}" for n in range(25_000)], KEY]) == WITHHELD
 
 
 def test_the_words_around_a_plain_key_are_kept() -> None:

@@ -48,7 +48,7 @@ CLIPS = {
     "h264 and aac in mp4": lambda: with_sound("mp4", "libx264", "aac"),
     "h264 and pcm in mov": lambda: with_sound("mov", "libx264", "pcm_s16le"),
     "vp8 and opus in webm": lambda: with_sound("webm", "libvpx", "libopus"),
-    "fragments of a frame": lambda: encoded("mp4", "libx264", options={"movflags": "frag_every_frame+empty_moov"}),
+    "fragments of a frame": lambda: encoded("mp4", "libx264", movflags="frag_every_frame+empty_moov"),
 }
 
 
@@ -131,7 +131,7 @@ WAYS = ["none", "empty", "missing", "a program that says nothing", "a program th
 def test_where_no_process_can_be_started_a_good_mp4_is_told_by_its_header(
     way: str, clip: bytes, webm: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fragmented = encoded("mp4", "libx264", options={"movflags": "frag_keyframe+empty_moov"})
+    fragmented = encoded("mp4", "libx264", movflags="frag_keyframe+empty_moov")
     without_a_process(monkeypatch, way, tmp_path)
     told: list[str] = []
     assert verify.probe(io.BytesIO(clip), len(clip), told.append) == SHOWN

@@ -37,34 +37,52 @@ with DAG("pika"):
     PikaTextToVideoBatchOperator(task_id="later_batch", inputs=first.output, manifest_path="s3://bucket/{{ ds }}.jsonl")
 """
 
-#: Notes what our own modules ask for, whether or not Airflow has it loaded already; then runs a Dag file.
+DECORATED = """
+from airflow_provider_pika.decorators.pika import pika_text_to_video_task
+@pika_text_to_video_task(resolution="480p", wait_for_completion=True)
+def clip(subject):
+    return {"prompt": f"{subject} in fresh snow"}
+with DAG("pika"):
+    clip("a fox")
+    clip.override(task_id="many").expand(subject=["a fox", "an owl"])
+"""
+
+#: Runs Airflow's own part, and each Dag file in a fork of that process. It notes what a Dag file loads, and what our
+#: own modules ask for, whether or not Airflow has it loaded already.
 RUN = """
-import builtins, json, sys
-asked, really = set(), builtins.__import__
+import builtins, json, os, sys
+really = builtins.__import__
 def noting(name, globals=None, locals=None, fromlist=(), level=0):
     module = really(name, globals, locals, fromlist, level)
     if str((globals or {}).get("__name__")).startswith("airflow_provider_pika") and level == 0:
         asked.add(name)
         asked.update(f"{name}.{part}" for part in fromlist or ())
     return module
-builtins.__import__ = noting
 exec(sys.argv[1])
-builtins.__import__ = really
-print("loaded:" + json.dumps([sorted(sys.modules), sorted(asked)]))
+before = set(sys.modules)
+for dag_file in sys.argv[2:]:
+    if pid := os.fork():
+        status = os.waitpid(pid, 0)[1]
+        if status:
+            sys.exit(f"{status}: {dag_file}")
+        continue
+    asked = set()
+    builtins.__import__ = noting
+    exec(dag_file)
+    builtins.__import__ = really
+    print("parsed:" + json.dumps([sorted(set(sys.modules) - before), sorted(asked)]), flush=True)
+    sys.exit()
 """
 
 
 @cache
-def parsed(dag_file: str) -> tuple[set[str], set[str]]:
-    """Return the modules that are loaded once a Dag file is parsed, and those that ours asked for."""
-    done = subprocess.run([sys.executable, "-c", RUN, dag_file], capture_output=True, text=True, check=False)
+def parsed() -> dict[str, tuple[set[str], set[str]]]:
+    """Return the modules that a Dag file brings over Airflow's own, and those that ours asked for, by Dag file."""
+    files = (OURS, DECORATED)
+    done = subprocess.run([sys.executable, "-c", RUN, SDK, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    loaded, asked = json.loads(done.stdout.split("loaded:")[1])
-    return set(loaded), set(asked)
-
-
-def brought_by_us() -> set[str]:
-    return parsed(SDK + OURS)[0] - parsed(SDK)[0]
+    told = [json.loads(line.split("parsed:")[1]) for line in done.stdout.splitlines() if line.startswith("parsed:")]
+    return {file: (set(brought), set(asked)) for file, (brought, asked) in zip(files, told, strict=True)}
 
 
 def below(modules: set[str], *roots: str) -> set[str]:
@@ -72,25 +90,33 @@ def below(modules: set[str], *roots: str) -> set[str]:
 
 
 def test_a_dag_file_brings_no_package_that_airflow_has_not_loaded_itself() -> None:
-    roots = {name.partition(".")[0] for name in brought_by_us()} - set(sys.stdlib_module_names)
+    roots = {name.partition(".")[0] for name in parsed()[OURS][0]} - set(sys.stdlib_module_names)
     assert roots <= {"airflow", "airflow_provider_pika"}
 
 
 def test_a_dag_file_brings_nothing_of_airflow_that_only_a_running_task_needs() -> None:
-    assert not below(brought_by_us(), "airflow.triggers", "airflow.models", "airflow.api_fastapi")
-    assert not below(brought_by_us(), "airflow.sdk.execution_time", "airflow.sdk.definitions.connection")
+    assert not below(parsed()[OURS][0], "airflow.triggers", "airflow.models", "airflow.api_fastapi")
+    assert not below(parsed()[OURS][0], "airflow.sdk.execution_time", "airflow.sdk.definitions.connection")
 
 
 @pytest.mark.parametrize("root", ["asyncio", "fal_client", "httpx", "pydantic", "airflow.triggers", "airflow.models"])
 def test_no_module_that_a_dag_file_imports_asks_for(root: str) -> None:
-    assert not below(parsed(SDK + OURS)[1], root)
+    assert not below(parsed()[OURS][1], root)
 
 
 def test_a_dag_file_imports_only_what_checks_its_values() -> None:
     package = "airflow_provider_pika"
-    assert below(brought_by_us(), f"{package}.fal") == {
+    assert below(parsed()[OURS][0], f"{package}.fal") == {
         f"{package}.fal",
         f"{package}.fal.ids",
         f"{package}.fal.inputs",
     }
-    assert below(brought_by_us(), f"{package}.hooks", f"{package}.triggers") == {f"{package}.hooks"}
+    assert below(parsed()[OURS][0], f"{package}.hooks", f"{package}.triggers") == {f"{package}.hooks"}
+
+
+def test_a_dag_file_pays_for_the_decorator_no_more_than_for_the_operator() -> None:
+    package = "airflow_provider_pika"
+    brought, asked = parsed()[DECORATED]
+    assert not below(brought, "fal_client", "httpx", "pydantic", "airflow.triggers", "airflow.models")
+    assert below(brought, f"{package}.fal") == {f"{package}.fal", f"{package}.fal.ids", f"{package}.fal.inputs"}
+    assert not below(asked, "asyncio", "fal_client", "httpx", "pydantic", "airflow.triggers", "airflow.models")

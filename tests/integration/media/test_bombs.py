@@ -160,7 +160,7 @@ def test_a_picture_larger_than_8k_is_refused_wherever_it_says_so(build: Callable
 
 
 def fragmented() -> bytes:
-    return clip(options={"movflags": "frag_keyframe+empty_moov"})
+    return clip(movflags="frag_keyframe+empty_moov")
 
 
 def with_a_second_track() -> bytes:

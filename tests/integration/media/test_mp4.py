@@ -127,7 +127,8 @@ def test_a_file_with_sound_alone_is_no_video(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_another_container_needs_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded({}, "clip.webm")
-    assert (probed(content).width, probed(content).height) == (64, 48)
+    shown = probed(content)
+    assert (shown.width, shown.height) == (64, 48)
     without_pyav(monkeypatch)
     with pytest.raises(VideoRejected, match="pip install av"):
         probed(content)

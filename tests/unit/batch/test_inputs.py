@@ -18,7 +18,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 
 
 def prompts_of(inputs: Any) -> list[str]:
-    return [arguments["prompt"] for arguments in batch_inputs_of(inputs, None)]
+    return [arguments["prompt"] for arguments in batch_inputs_of(inputs, None).arguments]
 
 
 class Outputs(LazyXComSequence[Any]):
@@ -153,7 +153,7 @@ def test_defaults_may_be_empty(defaults: Any) -> None:
 
 
 def prompts_of_defaults(defaults: Any) -> list[str]:
-    return [arguments["prompt"] for arguments in batch_inputs_of(["a fox"], defaults)]
+    return [arguments["prompt"] for arguments in batch_inputs_of(["a fox"], defaults).arguments]
 
 
 def test_a_dict_with_templates_is_refused_when_the_dag_is_parsed() -> None:

@@ -32,7 +32,7 @@ from airflow_provider_pika.exceptions import (
     WaitTimeout,
 )
 from airflow_provider_pika.fal.polling import Done, Ending, Failed
-from airflow_provider_pika.saving.json_lines import fitted
+from airflow_provider_pika.saving.json_lines import INLINE_BYTES, fitted
 
 if TYPE_CHECKING:
     from airflow_provider_pika.batch.inputs import BatchInputs
@@ -305,7 +305,7 @@ class BatchRun:
         """Return the batch's return value, and what the task fails with, if it does; write the manifest."""
         lines, unwritten = None, self._write_the_last_manifest()
         if carried.tally.total <= manifest.INLINE:
-            lines = [fitted(line, manifest.INLINE_BYTES) for line in self._lines()]
+            lines = [fitted(line, INLINE_BYTES) for line in self._lines()]
         counts = {"total": carried.tally.total, "done": carried.tally.done, "failed": carried.tally.failed}
         path = None if unwritten else self.terms.manifest_path
         return {**counts, "clips": lines, "manifest": path}, self._verdict(carried) or unwritten

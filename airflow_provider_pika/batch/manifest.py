@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 #: Clips of which a return value holds the lines; of more, it names the file that does.
 INLINE = 100
 
-#: Bytes of a line in a return value, which goes into Airflow's database; of a longer one, the file has the rest.
-INLINE_BYTES = 16 << 10
-
 #: What every line of a manifest has, and what only a line has of clips that were saved.
 _KEYS, _SAVED = {"index", "state", "request_id"}, "sha256"
 

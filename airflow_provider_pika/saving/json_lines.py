@@ -15,6 +15,9 @@ _CONTENT_TYPE = "application/x-ndjson"
 #: Bytes of a line that is written. One that is longer loses its ``input``, and then the end of its ``prompt``.
 LONGEST_LINE = 1 << 20
 
+#: Bytes of a line in a return value, which goes into Airflow's database; of a longer one, the file has the rest.
+INLINE_BYTES = 16 << 10
+
 #: Bytes of a JSON escape for one character of the largest kind: two halves, ``\\ud83d\\ude00``.
 _ESCAPED = 12
 

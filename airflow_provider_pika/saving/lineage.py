@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,23 @@ def emit_asset_events(context: Context, outlets: list[Any], metadata: Metadata, 
         if isinstance(outlet, AssetAlias):
             events[outlet].add(Asset(uri=uri), extra=extra)
         else:  # an asset, or a reference to one
+            events[outlet].extra.update(extra)
+
+
+def emit_totals(context: Context, outlets: list[Any], totals: Mapping[str, Any], uri: str | None) -> None:
+    """Put the totals of a batch's clips into one event of every outlet; an alias becomes the manifest's own asset.
+
+    :param uri: of the manifest; None: there is none, so an alias has no event.
+    """
+    from airflow.sdk import Asset, AssetAlias
+
+    extra = for_airflow(totals)
+    events: Any = context["outlet_events"] if outlets else {}
+    for outlet in outlets:
+        if isinstance(outlet, AssetAlias):
+            if uri:
+                events[outlet].add(Asset(uri=uri), extra=extra)
+        else:
             events[outlet].extra.update(extra)
 
 

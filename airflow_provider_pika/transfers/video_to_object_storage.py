@@ -91,14 +91,16 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Save the video, unless it has been; give what is there."""
         from airflow_provider_pika.hooks.pika import PikaHook
-        from airflow_provider_pika.saving import lineage
+        from airflow_provider_pika.saving import lineage, lookup
         from airflow_provider_pika.saving.metadata import saved_by
 
         with failing_when_a_submit_cannot_help():
             self._refuse_nothing("video", consequence=NOT_LOST)
             hook = PikaHook(self.pika_conn_id)
             save = self._save(context, hook)
-            metadata = save.recognised() or save.land(lambda: saved_by(context["ti"]))
+            metadata = save.recognised() or lookup.land(
+                save, lambda: self._outcome_now(hook, save.video), lambda: saved_by(context["ti"])
+            )
         self._saved = (metadata, save.place)
         lineage.emit_asset_events(context, list(self.outlets), metadata, save.place.uri)
         try:
@@ -148,6 +150,15 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
             must_fit=self.must_fit,
             tell=self.log.info,
         )
+
+    def _outcome_now(self, hook: Any, video: Mapping[str, Any]) -> object:
+        """Ask fal for the result once more, where its URL brings nothing."""
+        try:
+            with hook.get_conn(METADATA_WITHIN) as queue:
+                return queue.poll(video["endpoint"], video["request_id"]).outcome if video["endpoint"] else None
+        except Exception as error:
+            self.log.info("fal could not be asked for the result once more: %s", type(error).__name__)
+            return None
 
     def _told(self, context: Context, hook: Any, video: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask the task that submitted, and fal, for the metadata; neither may cost the file."""

@@ -18,13 +18,6 @@ from airflow_provider_pika.task.templates import has_braces
 #: What a path may say of a clip, with an example of each for the check of a Dag file.
 FIELDS: Mapping[str, Any] = {"index": 0, "name": "name", "request_id": "request-id", "seed": 0}
 
-_RIGHT: Mapping[str, Callable[[Any], bool]] = {
-    "index": lambda value: is_integer(value),
-    "seed": lambda value: is_integer(value),
-    "name": is_base_name,
-    "request_id": is_request_id,
-}
-
 #: What is written beside a clip, by what its name has more; no other clip may have that name.
 BESIDE = (SIDECAR,)
 
@@ -34,6 +27,19 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 #: A width of thousands would fill the memory before the path is found to be too long.
 _LARGE_NUMBER = re.compile(r"\d{4}")
+
+
+def is_integer(value: Any) -> bool:
+    """Return whether it is an integer, and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_RIGHT: Mapping[str, Callable[[Any], bool]] = {
+    "index": is_integer,
+    "seed": is_integer,
+    "name": is_base_name,
+    "request_id": is_request_id,
+}
 
 
 class ClipPaths:
@@ -78,8 +84,8 @@ class ClipPaths:
             if mark in self._taken:
                 case = ", where a disk ignores case" if self._on_disk else ""
                 raise InvalidInput(
-                    f"The path of clip {line['index']}, {path!r}, is that of another clip, or of a file beside it{case}."
-                    f" Add {{index}} to path={self.template!r}.",
+                    f"The path of clip {line['index']}, {path!r}, is that of another clip, or of a file beside it"
+                    f"{case}. Add {{index}} to path={self.template!r}.",
                     consequence=NOT_LOST,
                 )
             self._taken.add(mark)
@@ -99,11 +105,6 @@ class ClipPaths:
 
     def _value(self, field: str, spec: str, line: Mapping[str, Any]) -> str:
         value = line.get(field)
-            "index": is_integer,
-            "seed": is_integer,
-            "name": is_base_name,
-            "request_id": is_request_id,
-        }
         if value is None or not _RIGHT[field](value):
             has = (
                 f"no {field}" if value is None else f"the {field} {str(value)[:200]!r}, which no file can be called by"
@@ -137,11 +138,6 @@ def check_known_paths(path: Any, is_template: Callable[[str], bool] = has_braces
     elif has_braces(path):
         for _ in _parts_of(_EXPRESSION.sub("x", path)):
             pass
-
-
-def is_integer(value: Any) -> bool:
-    """Return whether it is an integer, and no bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _parts_of(template: str) -> Iterator[tuple[str, str, str]]:

@@ -255,6 +255,21 @@ class BatchFailed(PikaError):
     )
 
 
+class SavingIncomplete(TryLater):
+    """More clips of a batch could not be saved than ``fail_on`` allows, and a retry may help some of them."""
+
+    advice = "A retry saves what is missing, fetches nothing twice, and pays for nothing."
+
+
+class SavingFailed(PikaError):
+    """More clips of a batch could not be saved than ``fail_on`` allows, in ways that no retry mends."""
+
+    advice = (
+        "The manifest says of each what is wrong. Correct that, and clear this task: it saves what is missing, and "
+        "pays for nothing."
+    )
+
+
 class RecordUnreadable(PikaError):
     """Airflow's task state holds a record of an earlier submission that this version cannot read."""
 

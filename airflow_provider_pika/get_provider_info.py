@@ -98,7 +98,12 @@ def get_provider_info() -> dict[str, Any]:
                 "source-integration-name": integration,
                 "target-integration-name": "Common IO",
                 "python-module": "airflow_provider_pika.transfers.video_to_object_storage",
-            }
+            },
+            {
+                "source-integration-name": integration,
+                "target-integration-name": "Common IO",
+                "python-module": "airflow_provider_pika.transfers.batch_to_object_storage",
+            },
         ],
         "connection-types": [
             {

@@ -1,6 +1,7 @@
-"""As many prompts as you like in one task: it submits, waits without a worker, and submits more as clips are done.
+"""As many prompts as you like in one task, and as many files in the next.
 
-It needs Airflow 3.3. A retry pays only for what is missing. One clip in twenty may fail, and the task still succeeds.
+It needs Airflow 3.3. A retry pays only for what is missing, and fetches only what is missing. One clip in twenty may
+fail, and the tasks still succeed.
 """
 
 from __future__ import annotations
@@ -8,27 +9,24 @@ from __future__ import annotations
 from airflow.sdk import Param, dag, task
 from clips import FOLDER
 
-from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
-from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
+from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator, read_manifest
+from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 
 
 @task
 def prompts(number: int) -> list[dict[str, object]]:
-    """Stand for a query of yours: a dict for each clip, with any input that the endpoint takes."""
-    return [{"prompt": f"Lighthouse number {n + 1} in a storm", "seed": n} for n in range(int(number))]
+    """Stand for a query of yours: a dict for each clip, with any input that the endpoint takes, and a name of yours."""
+    return [
+        {"prompt": f"Lighthouse number {n + 1} in a storm", "seed": n, "name": f"lighthouse-{n + 1}"}
+        for n in range(int(number))
+    ]
 
 
 @task
-def done(batch: dict[str, object]) -> list[dict[str, object]]:
-    """Read the manifest, a line for each prompt in their order, and give those that became a clip."""
-    import json
-
-    from airflow.sdk import ObjectStoragePath
-
-    lines = [json.loads(line) for line in ObjectStoragePath(str(batch["manifest"])).read_text().splitlines()]
-    for line in lines:
-        print(f"{line['index']}: {line['url'] or line['error']}")
-    return [line for line in lines if line["url"]]
+def publish(saved: dict[str, object]) -> None:
+    """Read the manifest, a line for each prompt in their order."""
+    for line in read_manifest(str(saved["manifest"])):
+        print(f"{line['index']}, {line['name']}: {line['path'] or line['error']}")
 
 
 @dag(
@@ -48,9 +46,15 @@ def example_pika_batch():
         timeout=6 * 60 * 60,
         retries=3,
     )
-    PikaVideoToObjectStorageOperator.partial(
-        task_id="save", path="{{ params.folder }}/{{ task.video.request_id }}.mp4", retries=3
-    ).expand(video=done(batch.output))
+    save = PikaBatchToObjectStorageOperator(
+        task_id="save",
+        batch=batch.output,
+        path="{{ params.folder }}/{request_id}.mp4",
+        fail_on=0.05,
+        manifest_path="{{ params.folder }}/{{ run_id | replace(':', '-') }}-saved.jsonl",
+        retries=3,
+    )
+    publish(save.output)
 
 
 example_pika_batch()

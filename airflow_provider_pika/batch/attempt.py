@@ -32,8 +32,10 @@ from airflow_provider_pika.exceptions import (
     WaitTimeout,
 )
 from airflow_provider_pika.fal.polling import Done, Ending, Failed
+from airflow_provider_pika.saving.json_lines import INLINE_BYTES, fitted
 
 if TYPE_CHECKING:
+    from airflow_provider_pika.batch.inputs import BatchInputs
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.recovery import Wanted
     from airflow_provider_pika.task.terms import BatchTerms
@@ -104,27 +106,34 @@ class BatchRun:
     """What a worker has in hand of a batch.
 
     :param state: what Airflow keeps of the items.
-    :param inputs: the endpoint's input for each.
+    :param asked: the endpoint's input for each, and its name.
     :param terms: what the batch goes by beside its inputs.
     :param wanted: what is wanted of each, but for its input.
     :param fail_on: "any", "all", or the share of failed clips above which the batch fails.
+    :param tell: takes a line for the task's log, and ``warn`` one about a clip that failed.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
     """
 
     state: BatchState
-    inputs: list[dict[str, Any]]
+    asked: BatchInputs
     terms: BatchTerms
     wanted: Wanted
     account: Account
     max_in_flight: int
     fail_on: str | float
     tell: Callable[[str], object]
+    warn: Callable[[str], object]
     check: Callable[[], object]
     #: Where the item of each input is kept.
     slots: Sequence[int] = ()
     #: The requests that are under way; and those that this attempt has still to take up, by their input's place.
     in_flight: Sequence[str] = ()
     take_up: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """Return the endpoint's input for each item."""
+        return self.asked.arguments
 
     @cached_property
     def digest(self) -> str:
@@ -148,7 +157,7 @@ class BatchRun:
         )
         carried = self._find_the_items(carried)
         if self.terms.manifest_path:
-            manifest.write(self.terms.manifest_path, self._items(), _NOT_BEGUN)
+            manifest.write(self.terms.manifest_path, self._lines(), _NOT_BEGUN)
         return carried
 
     def go_on(self, carried: Carried, ended: Sequence[int]) -> Carried:
@@ -160,8 +169,10 @@ class BatchRun:
         self._watch_on(carried)
         if carried.in_place and carried.digest == self.digest:
             self.slots = range(len(self.inputs))
+            self._warn_of_failed(ended)
             return replace(carried, tally=self._tally_with(carried.tally, ended))
         carried = self._find_the_items(carried)
+        self._warn_of_failed(ended)
         try:
             manifest.check_place(len(self.inputs), self.terms.manifest_path)
         except InvalidInput as error:  # what is in flight is paid for, and waited for
@@ -181,9 +192,11 @@ class BatchRun:
         carried = replace(carried, stopped=carried.stopped or error)
         if carried.in_place:
             self.slots = range(carried.tally.total)
+            self._warn_of_failed(ended)
             return replace(carried, tally=self._tally_with(carried.tally, ended))
         kept = self.state.read_all()
         self.slots = sorted(kept)
+        self._warn_of_failed(ended)
         return replace(carried, tally=Tally.of([kept[slot].state for slot in self.slots], time.time()))
 
     def _watch_on(self, carried: Carried) -> None:
@@ -192,6 +205,15 @@ class BatchRun:
             raise OtherQueue(
                 f"The queue was {carried.queue_url}, and the connection leads to {self.account.queue_url}."
             )
+
+    def _warn_of_failed(self, ended: Sequence[int]) -> None:
+        """Tell of each clip that failed since, in fal's words: its trigger's log is often lost."""
+        failed = {slot for slot in ended if self.state[slot].state == "failed"}
+        if not failed:
+            return
+        for index, slot in enumerate(self.slots):
+            if slot in failed:
+                self.warn(f"Item {self.asked.label(index)}: {self.state[slot].outcome}")
 
     def _tally_with(self, tally: Tally, ended: Sequence[int]) -> Tally:
         for slot in ended:
@@ -272,6 +294,7 @@ class BatchRun:
                 self.wants,
                 self.max_in_flight,
                 self.tell,
+                lambda index, error: self.warn(f"Item {self.asked.label(index)}: {error}"),
                 self.check,
             )
             self.in_flight = round_.in_flight
@@ -283,7 +306,7 @@ class BatchRun:
         """Return the batch's return value, and what the task fails with, if it does; write the manifest."""
         lines, unwritten = None, self._write_the_last_manifest()
         if carried.tally.total <= manifest.INLINE:
-            lines = [manifest.line_of(index, item) for index, item in enumerate(self._items())]
+            lines = [fitted(line, INLINE_BYTES) for line in self._lines()]
         counts = {"total": carried.tally.total, "done": carried.tally.done, "failed": carried.tally.failed}
         path = None if unwritten else self.terms.manifest_path
         return {**counts, "clips": lines, "manifest": path}, self._verdict(carried) or unwritten
@@ -292,7 +315,7 @@ class BatchRun:
         """Return what stood against it: that must not hide how the clips ended."""
         if self.terms.manifest_path:
             try:
-                manifest.write(self.terms.manifest_path, self._items(), _KEPT)
+                manifest.write(self.terms.manifest_path, self._lines(), _KEPT)
             except (PathTaken, RecordUnavailable) as error:
                 self.tell(str(error))
                 return error
@@ -309,13 +332,16 @@ class BatchRun:
         if not is_failure(carried.tally.failed, carried.tally.total, self.fail_on):
             return None
         failed = [(index, item.outcome) for index, item in enumerate(self._items()) if item.state == "failed"]
-        named = "; ".join(f"item {index}: {error.message}" for index, error in failed[:_NAMED])  # type: ignore[union-attr]
+        named = "; ".join(f"item {self.asked.label(index)}: {error.message}" for index, error in failed[:_NAMED])  # type: ignore[union-attr]
         more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         error = BatchIncomplete if any(error.retry_helps for _, error in failed) else BatchFailed  # type: ignore[union-attr]
         return error(
             f"{len(failed)} of {carried.tally.total} clips failed: {named.rstrip('.')}{more}.",
             consequence=_what_is_unknown([error for _, error in failed]),
         )
+
+    def _lines(self) -> Iterable[dict[str, Any]]:
+        return (manifest.line_of(index, item, *self.asked.of(index)) for index, item in enumerate(self._items()))
 
     def _items(self) -> Iterable[Item]:
         return (self.state[slot] for slot in self.slots)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_pika.batch.manifest import check_total
 from airflow_provider_pika.exceptions import InvalidInput
-from airflow_provider_pika.fal.inputs import TextToVideoInput
+from airflow_provider_pika.fal.ids import is_base_name
+from airflow_provider_pika.fal.inputs import TextToVideoInput, python_number
 from airflow_provider_pika.strict_json import shown
 from airflow_provider_pika.task.arguments import check_lengths, extra_arguments_of, most_of
 from airflow_provider_pika.task.templates import has_braces, holds_templates, known_now, read_text
@@ -37,11 +39,32 @@ _INSTEAD_IN = {
 }
 
 
-def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
-    """Return the endpoint's input for each item.
+@dataclass(frozen=True)
+class BatchInputs:
+    """What is asked for, in the order of the items.
 
-    :param inputs: prompts, or dicts of the endpoint's inputs and ``extra_arguments``: a list, a tuple, the outputs of a
-        mapped task, or a text that has a list as JSON.
+    :param arguments: the endpoint's input for each item.
+    :param names: what each item is called: a user's own word, which is never sent.
+    """
+
+    arguments: list[dict[str, Any]] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
+
+    def of(self, index: int) -> tuple[dict[str, Any] | None, str | None]:
+        """Return an item's input and its name; None for what is not known, of a list that cannot be used any more."""
+        return (self.arguments[index], self.names[index]) if index < len(self.names) else (None, None)
+
+    def label(self, index: int) -> str:
+        """Return what a log line calls an item: its place, and its name if it has one."""
+        _, name = self.of(index)
+        return str(index) if name is None else f"{index} ({name})"
+
+
+def batch_inputs_of(inputs: Any, defaults: Any) -> BatchInputs:
+    """Return the endpoint's input for each item, and its name.
+
+    :param inputs: prompts, or dicts of the endpoint's inputs, ``extra_arguments`` and ``name``: a list, a tuple, the
+        outputs of a mapped task, or a text that has a list as JSON.
     :param defaults: inputs that hold where an item has none of its own.
     :raises InvalidInput: naming all items that are wrong, by their place, from 0.
     """
@@ -53,11 +76,13 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> list[dict[str, Any]]:
         )
     longest = most_of("max_prompt_length")  # once: it costs as much as all other checks of an item
     common = {} if defaults is None or _is_empty_text(defaults) else _mapping("defaults", defaults)
-    checked: list[dict[str, Any]] = []
+    checked = BatchInputs()
     wrong: dict[int, str] = {}
     for place, item in enumerate(items):
         try:
-            checked.append(_arguments(item, common, longest))
+            own = {"prompt": item} if isinstance(item, str) else dict(_mapping("an input", item))
+            checked.names.append(_name_of(own.pop("name", None)))
+            checked.arguments.append(_arguments(own, common, longest))
         except InvalidInput as error:
             wrong[place] = error.message
     if wrong:
@@ -79,12 +104,32 @@ def check_known_batch(
         batch_inputs_of(inputs, defaults)
 
 
-def _arguments(item: Any, common: Mapping[str, Any], longest: int) -> dict[str, Any]:
-    values = {**common, **({"prompt": item} if isinstance(item, str) else _mapping("an input", item))}
+def _arguments(own: Mapping[str, Any], common: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    values = {**common, **own}
     extra = extra_arguments_of(values.pop("extra_arguments", None))
     arguments = TextToVideoInput.checked(values).arguments()
     check_lengths(arguments, longest)
     return arguments | extra
+
+
+def _name_of(value: Any) -> str | None:
+    """Return what an item is called, so that a file can be called so, too: a text, or an integer.
+
+    :raises InvalidInput: no folder can hold a file of that name, or it leads out of it.
+    """
+    if value is None:
+        return None
+    try:
+        name = str.__str__(value) if isinstance(value, str) else python_number(value)
+    except (ValueError, ArithmeticError):
+        name = None
+    name = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+    if not is_base_name(name):
+        raise InvalidInput(
+            f"name={shown(value)[:200]} is not allowed: it takes a text that a file can be called by, without / or \\, "
+            "255 bytes at most."
+        )
+    return name
 
 
 def _list_of(inputs: Any) -> list[Any]:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, RecordUnavailable, StorageFailed
+from airflow_provider_pika.exceptions import InvalidInput, PikaError
 from airflow_provider_pika.task.paths import checked_path
 
 if TYPE_CHECKING:
     from airflow_provider_pika.batch.item import Item
-    from airflow_provider_pika.saving.object_store import Place
 
 #: Clips of which a return value holds the lines; of more, it names the file that does.
 INLINE = 100
 
-#: The content type of a manifest: one JSON object a line.
-_JSON_LINES = "application/x-ndjson"
-
-#: Bytes of what is there already that are read, to see a manifest's first line.
-_LINE = 1 << 20
-
 #: What every line of a manifest has.
 _KEYS = {"index", "state", "request_id"}
+
+#: What only a line of a saved clip has.
+_SAVED = "sha256"
 
 #: What a line has of a clip beside them; null for what fal did not say.
 _VIDEO = ("url", "content_type", "file_name", "file_size", "inference_time")
@@ -53,12 +47,19 @@ def check_total(total: int, path: Any) -> None:
         )
 
 
-def line_of(index: int, item: Item) -> dict[str, Any]:
-    """Return the line of an item: its place, its state, its request, its video or what went wrong."""
+def line_of(
+    index: int, item: Item, arguments: Mapping[str, Any] | None = None, name: str | None = None
+) -> dict[str, Any]:
+    """Return the line of an item: its place, its state, its request, its video or what went wrong, what was asked for.
+
+    :param arguments: the endpoint's input, as the user gave it; None: it is not known any more.
+    :param name: what the user calls it.
+    """
     from airflow_provider_pika.fal.models import Video
 
     video = item.outcome if isinstance(item.outcome, Video) else None
     error = item.outcome if isinstance(item.outcome, PikaError) else None
+    sent = item.record.with_seed(arguments) if item.record and arguments else dict(arguments or {})
     return {
         "index": index,
         "state": item.state,
@@ -67,10 +68,28 @@ def line_of(index: int, item: Item) -> dict[str, Any]:
         **{name: getattr(video, name, None) for name in _VIDEO},
         "error": None if error is None else error.message,
         "error_type": None if error is None else error.error_type or type(error).__name__,
+        "name": name,
+        "prompt": sent.get("prompt"),
+        "seed": sent.get("seed"),
+        "input": sent or None,
     }
 
 
-def write(path: str, items: Iterable[Item], consequence: str) -> None:
+def read_manifest(path: str, conn_id: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a manifest as dicts, one at a time: of a batch, or of the task that saved its clips.
+
+    :param path: what the task returned as ``manifest``: a URL of ``ObjectStoragePath``, or a path of this machine.
+    :param conn_id: the storage's connection; None: the one in the path, or the storage's default.
+    :raises StorageFailed: it cannot be read.
+    :raises InvalidInput: it is no manifest.
+    """
+    from airflow_provider_pika.saving import json_lines
+    from airflow_provider_pika.saving.object_store import Place
+
+    return json_lines.read(Place(path, conn_id))
+
+
+def write(path: str, lines: Iterable[Mapping[str, Any]], consequence: str) -> None:
     """Write the manifest as JSON Lines, as a clip is saved: all of it at once, in place of an earlier one.
 
     :param path: a URL of Airflow's ``ObjectStoragePath``, or a path of this machine.
@@ -78,37 +97,10 @@ def write(path: str, items: Iterable[Item], consequence: str) -> None:
     :raises PathTaken: there is something else than a manifest, which is left as it is.
     :raises RecordUnavailable: it could not be written.
     """
-    from airflow_provider_pika.saving.object_store import Place
+    from airflow_provider_pika.saving import json_lines
 
-    try:
-        place = Place(path)
-        if not _may_be_replaced(place):
-            raise PathTaken(f"There is a file at {place.path} that is no manifest of a batch.")
-        _publish(place, items)
-    except PathTaken as error:
-        raise PathTaken(error.message, consequence=consequence) from error
-    except StorageFailed as error:
-        raise RecordUnavailable(
-            f"The manifest could not be written to {path}: {error.message}", consequence=consequence
-        ) from error
+    json_lines.replace(path, lines, _is_ours, "manifest of a batch", consequence)
 
 
-def _may_be_replaced(place: Place) -> bool:
-    """Return whether there is a manifest of a batch, an empty file, or none."""
-    if not place.size():
-        return True
-    try:
-        first = json.loads(place.read(_LINE).partition(b"\n")[0])
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(first, dict) and first.keys() >= _KEYS
-
-
-def _publish(place: Place, items: Iterable[Item]) -> None:
-    with place.stage() as stage:
-        written = hashlib.sha256()
-        for index, item in enumerate(items):
-            line = json.dumps(line_of(index, item)).encode() + b"\n"
-            written.update(line)
-            stage.write(line)
-        place.publish(stage, _JSON_LINES, written.hexdigest())
+def _is_ours(line: Mapping[str, Any]) -> bool:
+    return line.keys() >= _KEYS and _SAVED not in line

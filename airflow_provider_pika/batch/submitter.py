@@ -28,6 +28,7 @@ class TopUp:
     :param slots: where the item of each input is kept, by the input's place.
     :param first: the places of requests to take up, however many are in flight.
     :param wants: gives what is wanted of the input at a place.
+    :param warn: is told of a clip that failed, by its input's place.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
     """
 
@@ -41,6 +42,7 @@ class TopUp:
         wants: Callable[[int], Wanted],
         max_in_flight: int,
         tell: Callable[[str], object],
+        warn: Callable[[int, PikaError], object],
         check: Callable[[], object],
     ) -> None:
         self.carried = carried
@@ -52,6 +54,7 @@ class TopUp:
         self._wants = wants
         self._free = max_in_flight - len(carried.watched)
         self._tell = tell
+        self._warn = warn
         self._check = check
         self._unknown_in_a_row = 0
         self.in_flight = list(carried.in_flight)
@@ -129,7 +132,7 @@ class TopUp:
     def _could_not(self, index: int, error: PikaError) -> None:
         if not is_of_one_clip(error):
             raise error
-        self._tell(f"Item {index}: {error}")
+        self._warn(index, error)
         slot = self._slots[index]
         self._state[slot] = self._state[slot].ended(error, self._wants(index).attempt)
         self._free += 1

@@ -15,7 +15,8 @@ from urllib.parse import urljoin
 import httpx
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, PikaError, UntrustedUrl
-from airflow_provider_pika.fal.network import httpx_transport, proxy_to, transport_trouble
+from airflow_provider_pika.fal.network import proxy_to, transport_trouble
+from airflow_provider_pika.media.connections import Connection, Connections, HostPauses
 from airflow_provider_pika.media.http_range import Elsewhere, Part, check_length, check_size, meaning, pause_after
 from airflow_provider_pika.media.url_policy import Trust, shown
 
@@ -62,6 +63,8 @@ class Download:
     :param sink: open for writing at any place, and empty.
     :param tell: takes a line for the task's log.
     :param sleep: what the pauses are made with.
+    :param connections: those of the downloads before it; None: it opens its own.
+    :param pauses: what hosts have asked of other downloads, and this one.
     """
 
     def __init__(
@@ -71,12 +74,17 @@ class Download:
         limits: Limits,
         tell: Callable[[str], object],
         sleep: Callable[[float], object] = time.sleep,
+        connections: Connections | None = None,
+        pauses: HostPauses | None = None,
     ) -> None:
         self._sink = sink
         self._trust = trust
         self._limits = limits
         self._tell = tell
         self._sleep = sleep
+        self._connections = connections or Connections(keep=False)
+        self._pauses = pauses or HostPauses()
+        self._url = ""
         self._deadline = time.monotonic() + limits.seconds
         self._stream: Any = None
         self._part = Part()
@@ -93,7 +101,7 @@ class Download:
         :raises OSError: it could not be written.
         """
         check_size(announced, self._limits.size)
-        watchdog = threading.Timer(self._limits.seconds, self._cut)  # a host may drip what is no part of the file
+        watchdog = threading.Timer(self._limits.seconds, self.cut)  # a host may drip what is no part of the file
         watchdog.daemon = True
         watchdog.start()
         try:
@@ -113,13 +121,16 @@ class Download:
                 most = max(most, self._part.have)  # what was had before, and had to be fetched again, is no progress
                 self._pause(error, tries)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """Break the connection off, from another thread: what reads from it fails at once."""
         with contextlib.suppress(Exception):
             self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def _pause(self, error: PikaError, tries: int) -> None:
         pause = pause_after(error, tries)
         left = self._deadline - time.monotonic()
+        if error.retry_after:
+            self._pauses.ask(self._url, error.retry_after)
         if pause is None or left <= pause:
             raise error
         if tries == START_OVER_AFTER:  # the host may not be able to go on with what there is
@@ -133,8 +144,9 @@ class Download:
             self._check_time()
             url = _as_it_is_sent(url)
             self._trust.check(url)
+            self._wait_for_the_host(url)
             try:
-                with self._transport(url) as transport, self._answer(transport, url) as response:
+                with self._connections.to(url) as connection, self._answer(connection, url) as response:
                     answer = meaning(response.status_code, response.headers, self._part)
                     if not isinstance(answer, Elsewhere):
                         return self._take(response, answer)
@@ -144,19 +156,24 @@ class Download:
             url = _joined(url, answer.location)
         raise UntrustedUrl(f"It redirects more than {MOST_REDIRECTS} times.")
 
-    def _transport(self, url: str) -> httpx.HTTPTransport:
-        # A client would read the environment's proxies again, keep cookies, and build the request that a redirect asks
-        # for, which raises an InvalidURL for "javascript:1" (httpx 0.28) before anybody has decided to follow it.
-        return httpx_transport(url)
+    def _wait_for_the_host(self, url: str) -> None:
+        """Wait as long as the host has asked this download, or another one, to."""
+        self._url = url
+        while pause := self._pauses.left(url):
+            if time.monotonic() + pause >= self._deadline:
+                raise DownloadInterrupted(f"The host wants no requests for {pause:.0f} s.", retry_after=pause)
+            self._sleep(pause)
 
     @contextlib.contextmanager
-    def _answer(self, transport: httpx.HTTPTransport, url: str) -> Iterator[httpx.Response]:
+    def _answer(self, connection: Connection, url: str) -> Iterator[httpx.Response]:
         timeout = min(self._limits.stall, max(self._deadline - time.monotonic(), 0.001))
-        extensions = {"trace": self._watched(url), "timeout": httpx.Timeout(timeout).as_dict()}
-        self._stream = None
+        extensions = {"trace": self._watched(connection, url), "timeout": httpx.Timeout(timeout).as_dict()}
+        self._stream = connection.stream
+        if connection.address:  # a path of the same host may not be allowed at it
+            self._trust.check_address(url, connection.address)
         headers = {"User-Agent": "airflow-provider-pika", **self._part.headers()}
         request = httpx.Request("GET", url, headers=headers, extensions=extensions)
-        with contextlib.closing(transport.handle_request(request)) as response:
+        with contextlib.closing(connection.transport.handle_request(request)) as response:
             if self._stream is None:
                 raise UntrustedUrl("The address that it comes from is not known.")
             yield response
@@ -185,26 +202,28 @@ class Download:
         if self._part.total is not None and not self._part.is_whole:
             raise DownloadInterrupted(f"The host ended after {self._part.have} of {self._part.total} bytes.")
 
-    def _watched(self, url: str) -> Callable[[str, dict[str, Any]], None]:
+    def _watched(self, connection: Connection, url: str) -> Callable[[str, dict[str, Any]], None]:
         """Have the address of a new connection checked before anything is sent to it."""
 
         def trace(event: str, info: dict[str, Any]) -> None:
             if event.endswith("connect_tcp.complete"):
-                self._check_address(url, info["return_value"])
+                connection.stream = None
+                connection.address = self._checked_address(url, info["return_value"])
             if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-                self._stream = info["return_value"]
+                self._stream = connection.stream = info["return_value"]
                 self._check_time()  # the watchdog cuts only what it knows of
 
         return trace
 
-    def _check_address(self, url: str, stream: Any) -> None:
+    def _checked_address(self, url: str, stream: Any) -> str | None:
         if proxy_to(url):
-            return  # the proxy looks the name up, and lets pass what it is set to
+            return None  # the proxy looks the name up, and lets pass what it is set to
         try:
             address = str(stream.get_extra_info("server_addr")[0])
         except OSError as error:  # the host has reset the connection already
             raise DownloadInterrupted(f"The download broke: {transport_trouble(error)}.") from None
         self._trust.check_address(url, address)
+        return address
 
 
 def _as_it_is_sent(url: str) -> str:

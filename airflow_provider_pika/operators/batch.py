@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_provider_pika.batch.inputs import batch_inputs_of, check_known_batch
+from airflow_provider_pika.batch.inputs import BatchInputs, batch_inputs_of, check_known_batch
+from airflow_provider_pika.batch.manifest import read_manifest
 from airflow_provider_pika.exceptions import InvalidInput, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.inputs import SubmitControls, python_number
+from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators._wait import backstop
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import (
+    check_fail_on,
     check_known_terms,
+    number_of,
     seconds_of,
     submit_terms_of,
     timeout_of,
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from airflow_provider_pika.batch.state import BatchState
     from airflow_provider_pika.task.templates import Templated
 
+__all__ = ["PikaTextToVideoBatchOperator", "read_manifest"]
+
 #: Requests in flight: their ids stand in the trigger's row, for which MySQL has 64 KiB.
 MOST_IN_FLIGHT = 1000
 
@@ -54,12 +59,13 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
 
     It returns ``{"total", "done", "failed", "clips", "manifest"}``. ``clips`` has a line for each input, in their
     order: ``index``, ``state`` ("done" or "failed"), ``request_id``, the video's ``url``, ``content_type``,
-    ``file_name``, ``file_size``, ``inference_time``, and ``error``, ``error_type``; it is None above 100 inputs.
-    ``manifest`` is the path of the file that has the same lines, as JSON. A task that fails pushes all that as XCom
-    ``manifest``.
+    ``file_name``, ``file_size``, ``inference_time``, ``error``, ``error_type``, and what was asked for: ``name``,
+    ``prompt``, ``seed``, ``input``; it is None above 100 inputs. ``manifest`` is the path of the file that has the
+    same lines, as JSON, which :func:`read_manifest` reads. A task that fails pushes all that as XCom ``manifest``.
 
     :param inputs: a list or tuple of prompts, or of dicts of the endpoint's inputs; or another task's output, or a
-        template of JSON. It may change between two workers: what has a clip, or a request under way, keeps it.
+        template of JSON. A dict may have a ``name``, a SKU say, which is not sent, and changes nothing that is paid
+        for. It may change between two workers: what has a clip, or a request under way, keeps it.
     :param defaults: inputs that hold where an item has none of its own, ``{"resolution": "480p"}`` say.
     :param max_in_flight: requests that are unfinished at once; fal runs 2 to 40 of an account, and queues others.
     :param fail_on: "any" failed clip fails the task, or "all", or more than a share of them, 0.05 say; in the end.
@@ -116,8 +122,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         super().__init__(**kwargs)
         self.inputs = inputs
         self.defaults = defaults
-        self.max_in_flight = _python(max_in_flight)
-        self.fail_on = _python(fail_on)
+        self.max_in_flight = number_of(max_in_flight)
+        self.fail_on = number_of(fail_on)
         self.endpoint = endpoint
         self.start_timeout = start_timeout
         self.priority = priority
@@ -161,7 +167,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             try:
                 run = self._run(context, state, agreed, self._checked_inputs())
             except InvalidInput as error:  # what is in flight is paid for, and waited for
-                run = self._run(context, state, agreed, [])
+                run = self._run(context, state, agreed, BatchInputs())
                 carried = run.wait_on(carried, ended, error)
             else:
                 carried = run.go_on(carried, ended)
@@ -180,11 +186,11 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         path = checked_path(path, "manifest_path", consequence=None) if path else None
         return BatchTerms(manifest_path=path, **submit_terms_of(values))
 
-    def _checked_inputs(self) -> list[dict[str, Any]]:
+    def _checked_inputs(self) -> BatchInputs:
         self._refuse_nothing("inputs", "defaults")  # which are read anew on each resume
         return batch_inputs_of(self.inputs, self.defaults)
 
-    def _run(self, context: Context, state: BatchState, terms: BatchTerms, inputs: list[dict[str, Any]]) -> BatchRun:
+    def _run(self, context: Context, state: BatchState, terms: BatchTerms, asked: BatchInputs) -> BatchRun:
         from airflow_provider_pika.batch.attempt import BatchRun
         from airflow_provider_pika.hooks.pika import PikaHook
 
@@ -192,13 +198,14 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             account = queue.account
         run = BatchRun(
             state=state,
-            inputs=inputs,
+            asked=asked,
             terms=terms,
             wanted=wanted_of(terms, context["ti"], account, {}),
             account=account,
             max_in_flight=self.max_in_flight,
             fail_on=self.fail_on,
             tell=self.log.info,
+            warn=self.log.warning,
             check=self._stop_if_killed,
         )
         self._cancel_if_killed(context, run)
@@ -269,11 +276,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             check_known_path(self.manifest_path, "manifest_path", consequence=None, is_template=is_template)
         if type(self.max_in_flight) is not int or not 1 <= self.max_in_flight <= MOST_IN_FLIGHT:
             raise InvalidInput(f"max_in_flight={self.max_in_flight!r} is not allowed: it takes 1 to {MOST_IN_FLIGHT}.")
-        share = isinstance(self.fail_on, int | float) and not isinstance(self.fail_on, bool) and 0 <= self.fail_on < 1
-        if not share and not (isinstance(self.fail_on, str) and self.fail_on in ("any", "all")):
-            raise InvalidInput(
-                f"fail_on={self.fail_on!r} is not allowed: it takes 'any', 'all', or a share, 0 to below 1."
-            )
+        check_fail_on(self.fail_on)
 
     def _values(self) -> dict[str, Any]:
         return {
@@ -286,14 +289,6 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             "cancel_on_kill": self.cancel_on_kill,
             "pika_conn_id": self.pika_conn_id,
         }
-
-
-def _python(number: Any) -> Any:
-    """Return a number as Python's own, and what is none as it is: it is refused then."""
-    try:
-        return python_number(number)
-    except (ValueError, ArithmeticError):
-        return number
 
 
 def _task_state(context: Context) -> Any:

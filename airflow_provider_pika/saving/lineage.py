@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,20 +26,38 @@ def emit_asset_events(
     :param warn: takes a line for the task's log, and its arguments.
     """
     more = {"url": metadata.url, "prompt": metadata.prompt, "saved_at": metadata.saved_at}
+    _emit_to_all(context, outlets, {**metadata.in_short(), **more}, uri, warn)
+
+
+def emit_totals(
+    context: Context, outlets: list[Any], totals: Mapping[str, Any], uri: str | None, warn: Callable[..., object]
+) -> None:
+    """Put the totals of a batch's clips into one event of every outlet; an alias becomes the manifest's own asset.
+
+    :param uri: of the manifest; None: there is none, so an alias has no event.
+    :param warn: as :func:`emit_asset_events`.
+    """
+    _emit_to_all(context, outlets, totals, uri, warn)
+
+
+def _emit_to_all(
+    context: Context, outlets: list[Any], extra: Mapping[str, Any], uri: str | None, warn: Callable[..., object]
+) -> None:
     for outlet in outlets:
         try:
-            _emit(context, outlet, for_airflow({**metadata.in_short(), **more}), uri)
+            _emit(context, outlet, for_airflow(extra), uri)
         except Exception as error:  # a retry would find the file, and meet the same
             warn("There is no asset event with the file for the outlet %s: %s", shown(outlet), error)
 
 
-def _emit(context: Context, outlet: Any, extra: dict[str, Any], uri: str) -> None:
+def _emit(context: Context, outlet: Any, extra: dict[str, Any], uri: str | None) -> None:
     from airflow.sdk import Asset, AssetAlias
     from airflow.sdk.definitions.asset import AssetRef
 
     events: Any = context["outlet_events"]
     if isinstance(outlet, AssetAlias):
-        events[outlet].add(Asset(uri=uri), extra=extra)
+        if uri:
+            events[outlet].add(Asset(uri=uri), extra=extra)
     elif isinstance(outlet, Asset | AssetRef):
         events[outlet].extra.update(extra)
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: one is in memory.
 BLOCK = 16 << 20
 
+#: Bytes of a file of lines that are read at a time.
+_PIECE_OF_LINES = 1 << 16
+
 #: Stores that show an object once all of it is there (a PUT, or the end of an upload in parts), with what their files
 #: are told the type of the content by; read in s3fs, gcsfs and adlfs of autumn 2026. ossfs is none: it appends to what
 #: is shown. On any other store the file is written under another name, and moved.
@@ -33,6 +36,11 @@ _SHOWN_WHOLE: dict[str, Callable[[str], dict[str, Any]]] = {
     **{scheme: lambda kind: {"content_type": kind} for scheme in ("gs", "gcs")},
     **{scheme: lambda kind: {"content_settings": {"content_type": kind}} for scheme in ("abfs", "abfss", "adl")},
 }
+
+
+def writer_of(ti: Any) -> str:
+    """Return what is the same in all attempts of a task, and no other task has: its temporary files tell by it."""
+    return "\n".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)))
 
 
 class Place:
@@ -110,6 +118,22 @@ class Place:
         """
         with _failing(f"{self.path} could not be read"), self._opened() as file:
             return bytes(file.read(most))
+
+    def lines(self, longest: int) -> Iterator[bytes]:
+        """Yield the lines of the file without their ends, a piece of it in memory at a time.
+
+        :param longest: bytes that one line may have.
+        :raises PathTaken: as :meth:`size`.
+        """
+        with _failing(f"{self.path} could not be read"), self._opened() as file:
+            rest = b""
+            while piece := file.read(_PIECE_OF_LINES):
+                *whole, rest = (rest + piece).split(b"\n")
+                yield from whole
+                if len(rest) > longest:
+                    raise OSError(f"it has a line of more than {longest} bytes")
+            if rest:
+                yield rest
 
     def sha256(self, size: int) -> str | None:
         """Return the file's SHA-256 as hex digits; None if it is longer than ``size`` bytes by now.

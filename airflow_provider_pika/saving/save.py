@@ -44,6 +44,7 @@ class Save:
     :param must_fit: refuse a video that is not of the length and size that were asked for.
     :param tell: takes a line for the task's log.
     :param poster: where its poster is to be; None: there is none.
+    :param download: makes the download, where it shares something with others; as :class:`Download`.
     """
 
     video: Mapping[str, Any]
@@ -56,6 +57,7 @@ class Save:
     must_fit: bool
     tell: Callable[[str], object]
     poster: Poster | None = None
+    download: Callable[..., Download] | None = None
 
     def recognised(self) -> Metadata | None:
         """Return the metadata of the file, if this request's is there already.
@@ -78,7 +80,7 @@ class Save:
         :raises PikaError: as :meth:`Download.fetch`; or it is not the video, or cannot be stored.
         """
         with self.place.stage(SIDECAR) as stage:
-            download = Download(stage, self.trust, self.limits, self.tell)
+            download = (self.download or Download)(stage, self.trust, self.limits, self.tell)
             fetched = download.fetch(self.video["url"], self.video.get("file_size") if self.must_fit else None)
             stage.flush()
             told = self.told()  # not before: fal's history shows a request late

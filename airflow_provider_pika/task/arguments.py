@@ -102,6 +102,24 @@ def check_switches(task: Any, *names: str) -> None:
             raise InvalidInput(f"{name}={shown(value)} is not allowed: it takes True or False, and no template.")
 
 
+def number_of(value: Any) -> Any:
+    """Return a number as Python's own, and what is none as it is: it is refused then."""
+    try:
+        return python_number(value)
+    except (ValueError, ArithmeticError):
+        return value
+
+
+def check_fail_on(fail_on: Any) -> None:
+    """Refuse what says nothing about how many clips may fail (``batch.item.is_failure``).
+
+    :raises InvalidInput: naming what it takes.
+    """
+    share = isinstance(fail_on, int | float) and not isinstance(fail_on, bool) and 0 <= fail_on < 1
+    if not share and not (isinstance(fail_on, str) and fail_on in ("any", "all")):
+        raise InvalidInput(f"fail_on={fail_on!r} is not allowed: it takes 'any', 'all', or a share, 0 to below 1.")
+
+
 def terms_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a wait goes by, of an operator's rendered arguments.
 

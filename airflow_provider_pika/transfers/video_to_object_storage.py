@@ -108,14 +108,16 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Save the video, unless it has been; give what is there."""
         from airflow_provider_pika.hooks.pika import PikaHook
-        from airflow_provider_pika.saving import lineage
+        from airflow_provider_pika.saving import lineage, lookup
         from airflow_provider_pika.saving.metadata import saved_by
 
         with failing_what_sends_nothing(NOT_LOST):
             self._refuse_nothing("video", consequence=NOT_LOST)
             hook = PikaHook(self.pika_conn_id)
             save = self._save(context, hook)
-            metadata = save.recognised() or save.land(lambda: saved_by(context["ti"]))
+            metadata = save.recognised() or lookup.land(
+                save, lambda: self._outcome_now(hook, save.video), lambda: saved_by(context["ti"])
+            )
         self._saved = (metadata, save.place)
         lineage.emit_asset_events(context, list(self.outlets), metadata, save.place.uri, self.log.warning)
         try:
@@ -155,7 +157,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
 
     def _save(self, context: Context, hook: Any) -> Save:
         from airflow_provider_pika.media.download import Limits
-        from airflow_provider_pika.saving.object_store import Place
+        from airflow_provider_pika.saving.object_store import Place, writer_of
         from airflow_provider_pika.saving.poster import Poster, can_be_made
         from airflow_provider_pika.saving.save import Save
 
@@ -180,6 +182,15 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
                 tell=self.log.info,
             ),
         )
+
+    def _outcome_now(self, hook: Any, video: Mapping[str, Any]) -> object:
+        """Ask fal for the result once more, where its URL brings nothing."""
+        try:
+            with hook.get_conn(METADATA_WITHIN) as queue:
+                return queue.poll(video["endpoint"], video["request_id"]).outcome if video["endpoint"] else None
+        except Exception as error:
+            self.log.info("fal could not be asked for the result once more: %s", type(error).__name__)
+            return None
 
     def _told(self, context: Context, hook: Any, video: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask the task that submitted, and fal, for the metadata; neither may cost the file."""
@@ -244,11 +255,6 @@ def _why_no_video(video: Any) -> str | None:
     if isinstance(video, Sequence) and not isinstance(video, str | bytes):
         return f"that is a list of {len(video)}, and it takes one video. Map over it: {mapping}"
     return None
-
-
-def writer_of(ti: Any) -> str:
-    """Return what is the same in all attempts of a task, and no other task has."""
-    return "\n".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)))
 
 
 def _no_name(field: str, value: str, kind: str) -> InvalidInput:

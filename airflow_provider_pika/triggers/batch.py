@@ -161,7 +161,7 @@ class _Watching:
         from airflow_provider_pika.fal.polling import Failed
 
         if isinstance(ending, Failed):
-            self._trigger.log.info("Request %s: %s", request_id, ending.error)
+            self._trigger.log.warning("Request %s: %s", request_id, ending.error)
             ending = Failed(shortened(ending.error))  # a thousand of them must have room in one event
         self._ended[request_id] = ending
         self._first_ended = self._first_ended or time.monotonic()

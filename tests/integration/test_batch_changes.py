@@ -359,3 +359,48 @@ def test_records_that_an_earlier_version_wrote_far_beyond_the_lists_end_are_foun
     task.clear()
     assert task.attempt(inputs=["far away new", *task.prompts])["done"] == 3
     assert accepted(emulator) == 3
+
+
+def test_names_that_come_change_or_go_cost_nothing(emulator: RunningEmulator) -> None:
+    task = BatchTask("named", 3)
+    first = task.attempt()["clips"]
+    assert [(line["name"], line["prompt"]) for line in first] == [(None, prompt) for prompt in task.prompts]
+    for names in (["a", "b", "c"], ["c", "a", None]):
+        inputs = [{"prompt": prompt, "name": name} for prompt, name in zip(task.prompts, names, strict=True)]
+        lines = task.attempt(inputs=inputs)["clips"]
+        assert [line["name"] for line in lines] == names
+        assert [line["request_id"] for line in lines] == [line["request_id"] for line in first]
+    assert accepted(emulator) == 3
+    assert not [request for request in emulator.requests(prompt="named") if "name" in request["input"]]
+
+
+def test_a_line_says_what_was_sent_and_a_refusal_is_a_warning_in_fals_words(
+    emulator: RunningEmulator, capsys: Any, caplog: Any
+) -> None:
+    inputs: list[Any] = [
+        {"prompt": "told 0", "name": "sku-0", "seed": 7},
+        {"prompt": "told 1 [[content_policy_violation]]", "name": "sku-1"},
+        "told 2",
+    ]
+    task = BatchTask("told", 1, inputs=inputs, fail_on=0.5, defaults={"resolution": "480p"})
+    lines = task.attempt()["clips"]
+    sent = {request["request_id"]: request["input"] for request in emulator.requests(prompt="told")}
+    assert [line["input"] for line in lines] == [sent[line["request_id"]] for line in lines]
+    assert [line["seed"] for line in lines] == [line["input"]["seed"] for line in lines]
+    assert [line["name"] for line in lines] == ["sku-0", "sku-1", None]
+    assert lines[1]["state"] == "failed"
+    said = capsys.readouterr().out or caplog.text
+    [warned] = [line for line in said.splitlines() if "Item 1 (sku-1): " in line]
+    assert "warning" in warned.lower()
+    assert "flagged by a content checker" in warned
+    assert lines[1]["request_id"] in warned
+
+
+def test_an_input_that_is_too_large_for_airflows_database_stays_in_the_manifest(
+    emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    inputs = [{"prompt": "large", "extra_arguments": {"image": "x" * 100_000}}]
+    brought = BatchTask("large", 1, inputs=inputs, manifest_path=f"{tmp_path}/x.jsonl").attempt()
+    assert (brought["clips"][0]["prompt"], brought["clips"][0]["input"]) == ("large", None)
+    [line] = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert len(line["input"]["image"]) == 100_000

@@ -21,6 +21,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 with DAG("pika"):
     first = PikaTextToVideoOperator(task_id="first", prompt="a fox", duration="10", seed=7, priority="low")
@@ -34,6 +35,7 @@ with DAG("pika"):
     PikaCancelOperator(task_id="cancel", request_id=other.output)
     PikaTextToVideoBatchOperator(task_id="batch", inputs=["a fox", {"prompt": "an owl", "duration": "10"}])
     PikaVideoToObjectStorageOperator(task_id="save", video=other.output, path="s3://bucket/{{ ds }}.mp4")
+    PikaBatchToObjectStorageOperator(task_id="save_all", batch=other.output, path="s3://bucket/{{ ds }}/{index}.mp4")
     PikaTextToVideoBatchOperator(task_id="later_batch", inputs=first.output, manifest_path="s3://bucket/{{ ds }}.jsonl")
 """
 

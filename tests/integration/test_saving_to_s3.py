@@ -14,8 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from botocore.exceptions import ClientError
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.saving.object_store import Place
-from airflow_provider_pika.transfers.video_to_object_storage import writer_of
+from airflow_provider_pika.saving.object_store import Place, writer_of
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
 from tests.support.saving import SavingInstance, Video, generated, leftover, names_in, save, saver

@@ -22,6 +22,11 @@ def test_a_batch_writes_a_manifest_that_the_next_task_reads(
     assert airflow.end_of_run("example_pika_batch", run_id, 200) == "success"
     batch = airflow.xcom("example_pika_batch", run_id, "batch")
     lines = [json.loads(line) for line in Path(batch["manifest"]).read_text().splitlines()]
+    saved = airflow.xcom("example_pika_batch", run_id, "save")
+    assert (saved["total"], saved["saved"], saved["unsaved"]) == (12, 12, 0)
+    files = [json.loads(line) for line in Path(saved["manifest"]).read_text().splitlines()]
+    assert [line["name"] for line in files] == [f"lighthouse-{n + 1}" for n in range(12)]
+    assert [Path(line["path"]).stem for line in files] == [line["request_id"] for line in lines]
     sent = {request["request_id"]: request["input"] for request in emulator.requests(prompt="Lighthouse")}
     assert [sent[line["request_id"]]["seed"] for line in lines] == list(range(12))
     assert {path.stem for path in tmp_path.glob("*.mp4")} == {line["request_id"] for line in lines}

@@ -23,6 +23,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.saving.metadata import Metadata
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from dev.airflow_home import ROOT, AirflowHome
 from tests.support.running_airflow import RunningAirflow, until
@@ -137,7 +138,13 @@ def test_the_package_installs_from_the_checkout(tmp_path: Path) -> None:
     assert (tmp_path / "airflow_provider_pika" / "py.typed").exists()
 
 
-KINDS = [PikaTextToVideoOperator, PikaVideoSensor, PikaTextToVideoBatchOperator, PikaVideoToObjectStorageOperator]
+KINDS = [
+    PikaTextToVideoOperator,
+    PikaVideoSensor,
+    PikaTextToVideoBatchOperator,
+    PikaVideoToObjectStorageOperator,
+    PikaBatchToObjectStorageOperator,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -37,5 +37,5 @@ KEPT = [
 @pytest.mark.parametrize(("given", "kept"), KEPT, ids=lambda value: str(value)[:40])
 def test_the_fingerprint_of_an_input_is_what_earlier_versions_wrote(given: dict[str, Any], kept: str) -> None:
     assert fingerprint(TEXT_TO_VIDEO, arguments_of({**PLAIN, **given})) == kept
-    [in_a_batch] = batch_inputs_of([{**PLAIN, **given}], None)
+    [in_a_batch] = batch_inputs_of([{**PLAIN, **given}], None).arguments
     assert fingerprint(TEXT_TO_VIDEO, in_a_batch) == kept

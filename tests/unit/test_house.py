@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "media": {"fal.network"},
     "task": {"fal"},
     "saving": {"task", "media", "fal"},
-    "batch": {"saving.object_store", "task", "fal"},
+    "batch": {"saving.object_store", "saving.json_lines", "task", "fal"},
     "hooks": {"task", "media", "fal"},
     "triggers": {"hooks", "batch", "task", "fal"},
     "operators": {"triggers", "hooks", "batch", "saving", "task", "media", "fal"},

@@ -49,7 +49,7 @@ def test_a_batch_that_is_larger_than_any_is_refused_and_can_be_allowed(monkeypat
     with pytest.raises(InvalidInput, match="20001 items, and 20000 are allowed"):
         batch_inputs_of(MANY, None)
     monkeypatch.setenv("AIRFLOW__PIKA__MAX_BATCH_SIZE", "20001")
-    assert len(batch_inputs_of(MANY, None)) == 20001
+    assert len(batch_inputs_of(MANY, None).arguments) == 20001
 
 
 def test_the_limits_are_options_of_airflows_configuration() -> None:

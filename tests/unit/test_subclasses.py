@@ -13,6 +13,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.support.rendering import rendered
 
@@ -24,6 +25,7 @@ GIVEN: dict[type[BaseOperator], dict[str, Any]] = {
     PikaVideoSensor: {"request_id": REQUEST_ID},
     PikaTextToVideoBatchOperator: {"inputs": ["a fox"]},
     PikaVideoToObjectStorageOperator: {"video": {"url": "x", "request_id": "y"}, "path": "/tmp/x.mp4"},
+    PikaBatchToObjectStorageOperator: {"batch": {"clips": []}, "path": "/tmp/{index}.mp4"},
     PikaCancelOperator: {"request_id": REQUEST_ID},
 }
 
@@ -87,6 +89,7 @@ LATER: dict[type[BaseOperator], tuple[str, ...]] = {
     PikaVideoSensor: ("request_id", "endpoint", "cancel_on_timeout"),
     PikaTextToVideoBatchOperator: ("inputs", "endpoint", "manifest_path", "cancel_on_kill"),
     PikaVideoToObjectStorageOperator: ("path",),
+    PikaBatchToObjectStorageOperator: ("path", "manifest_path"),
 }
 
 

@@ -18,7 +18,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 
 
 def prompts_of(inputs: Any) -> list[str]:
-    return [arguments["prompt"] for arguments in batch_inputs_of(inputs, None)]
+    return [arguments["prompt"] for arguments in batch_inputs_of(inputs, None).arguments]
 
 
 class Outputs(LazyXComSequence[Any]):
@@ -153,7 +153,7 @@ def test_defaults_may_be_empty(defaults: Any) -> None:
 
 
 def prompts_of_defaults(defaults: Any) -> list[str]:
-    return [arguments["prompt"] for arguments in batch_inputs_of(["a fox"], defaults)]
+    return [arguments["prompt"] for arguments in batch_inputs_of(["a fox"], defaults).arguments]
 
 
 def test_a_dict_with_templates_is_refused_when_the_dag_is_parsed() -> None:
@@ -180,3 +180,26 @@ def test_a_literal_list_over_a_hundred_without_a_manifest_is_refused_when_the_da
 def test_a_hundred_need_no_manifest_and_what_is_still_to_come_is_counted_later() -> None:
     PikaTextToVideoBatchOperator(task_id="batch", inputs=HUNDRED)
     PikaTextToVideoBatchOperator(task_id="batch", inputs="{{ params.prompts | tojson }}")
+
+
+@pytest.mark.parametrize(("given", "name"), [("sku-1", "sku-1"), (4711, "4711"), ("ż ó.x", "ż ó.x"), (None, None)])
+def test_an_item_may_have_a_name_which_is_not_sent(given: Any, name: str | None) -> None:
+    asked = batch_inputs_of([{"prompt": "a fox", "name": given}, "an owl"], None)
+    plain = batch_inputs_of(["a fox", "an owl"], None)
+    assert asked.arguments == plain.arguments
+    assert asked.names == [name, None]
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "..", "../x", "a/b", "a\\b", "%2e%2e", "a\0b", "x\ny", "\ud83d", "x" * 256, True, 1.5, ["x"], {}]
+)
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_paid(name: Any) -> None:
+    with pytest.raises(InvalidInput, match="item 1: name="):
+        batch_inputs_of(["a fox", {"prompt": "an owl", "name": name}], None)
+    with pytest.raises(AirflowFailException, match="item 1: name="):
+        PikaTextToVideoBatchOperator(task_id="t", inputs=["a fox", {"prompt": "an owl", "name": name}])
+
+
+def test_all_items_have_not_one_name() -> None:
+    with pytest.raises(InvalidInput, match="name"):
+        batch_inputs_of(["a fox", "an owl"], {"name": "x"})

@@ -118,7 +118,7 @@ def test_it_is_a_picture_that_is_not_black(fade: str, kind: str) -> None:
 
 
 def test_a_fragmented_clip_has_one() -> None:
-    content = encoded("mp4", "libx264", options={"movflags": "frag_keyframe+empty_moov"})
+    content = encoded("mp4", "libx264", movflags="frag_keyframe+empty_moov")
     assert poster_of(content).size == (64, 48)
 
 

@@ -439,7 +439,7 @@ def test_the_seed_of_a_batchs_item_may_be_nothing(value: Any, native: bool, seed
     task = shown(batch(inputs=items, defaults={"seed": seed}), native=native, value=value)
     task._refuse_nothing()
     expected = 7 if value == 7 else None
-    assert [item.get("seed") for item in batch_inputs_of(task.inputs, task.defaults)] == [expected, expected]
+    assert [item.get("seed") for item in batch_inputs_of(task.inputs, task.defaults).arguments] == [expected, expected]
     assert task.inputs[1] == {"prompt": "a cat"}
 
 

@@ -15,6 +15,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
+from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.support.rendering import CANARY, CANARY_CONNECTION, HOSTILE, rendered
 
@@ -267,6 +268,7 @@ def test_a_batch_renders_its_own_inputs_and_no_output(dag: DAG, rows: Any) -> No
         (PikaVideoSensor, PikaVideoSensor.template_fields),
         (PikaCancelOperator, PikaCancelOperator.template_fields),
         (PikaVideoToObjectStorageOperator, PikaVideoToObjectStorageOperator.template_fields),
+        (PikaBatchToObjectStorageOperator, PikaBatchToObjectStorageOperator.template_fields),
     ],
 )
 def test_no_field_of_any_operator_is_rendered_in_a_row(dag: DAG, rows: Any, operator: Any, fields: Any) -> None:

@@ -17,6 +17,7 @@ from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.task.arguments import switch_of
+from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.support.numbers import NumpyInteger
 from tests.support.rendering import rendered
@@ -35,6 +36,7 @@ WAYS: dict[str, Callable[..., Any]] = {
     "sensor": lambda **given: PikaVideoSensor(task_id="t", request_id=REQUEST_ID, **given),
     "batch": lambda **given: PikaTextToVideoBatchOperator(task_id="t", inputs=["a fox"], **given),
     "saving": lambda **given: PikaVideoToObjectStorageOperator(task_id="t", video={}, path="/tmp/x.mp4", **given),
+    "saving all": lambda **given: PikaBatchToObjectStorageOperator(task_id="t", batch={}, path="/tmp/{index}", **given),
 }
 
 #: The switches of each that are templates, and those that are none.
@@ -49,6 +51,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "decorator": ("deferrable", "stream"),
     "sensor": ("deferrable", "stream"),
     "saving": ("overwrite", "must_fit"),
+    "saving all": ("overwrite", "must_fit"),
 }
 
 

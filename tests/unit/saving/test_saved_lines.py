@@ -1,0 +1,71 @@
+"""The lines and the totals of saved clips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_pika.exceptions import (
+    DownloadInterrupted,
+    PikaError,
+    SavingFailed,
+    SavingIncomplete,
+    VideoExpired,
+    VideoRejected,
+)
+from airflow_provider_pika.saving.saved_lines import Totals, line_of, video_of
+
+LINE: dict[str, Any] = {"index": 4, "state": "done", "request_id": "r-1", "url": "https://x/y.mp4", "name": "sku"}
+
+
+def test_a_line_of_a_clip_that_failed_at_fal_keeps_fals_words() -> None:
+    failed = {**LINE, "state": "failed", "url": None, "error": "no", "error_type": "content_policy_violation"}
+    line = line_of(failed, None)
+    assert (line["state"], line["error"], line["error_type"]) == ("failed", "no", "content_policy_violation")
+    assert line["path"] is line["sha256"] is line["bytes"] is None
+
+
+def test_a_line_of_a_clip_that_could_not_be_saved_says_why_and_where_it_was_to_be() -> None:
+    line = line_of(LINE, VideoExpired("x" * 1000), "/clips/4.mp4")
+    assert (line["state"], line["path"], line["error_type"]) == ("failed", "/clips/4.mp4", "VideoExpired")
+    assert len(line["error"]) <= 300
+
+
+@pytest.mark.parametrize("name", ["endpoint", "file_name", "file_size", "inference_time"])
+def test_what_a_line_says_in_another_type_is_not_known(name: str) -> None:
+    assert video_of({**LINE, name: ["x"]})[name] is None
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind"),
+    [
+        ([VideoExpired("gone"), VideoRejected("text")], SavingFailed),
+        ([VideoExpired("gone"), DownloadInterrupted("cut")], SavingIncomplete),
+    ],
+)
+def test_a_retry_is_wanted_where_it_may_help_one_clip(failures: list[PikaError], kind: type[PikaError]) -> None:
+    totals = Totals()
+    for error in failures:
+        totals = totals.with_line(LINE).with_unsaved("Clip 4", error)
+    error = totals.failure(None)
+    assert type(error) is kind
+    assert error.message.startswith("2 of 2 clips could not be saved: Clip 4: gone; Clip 4: ")
+
+
+def test_an_error_names_the_first_few_only() -> None:
+    totals = Totals()
+    for n in range(9):
+        totals = totals.with_line(LINE).with_unsaved(f"Clip {n}", VideoExpired("gone."))
+    assert totals.failure(None).message.endswith("Clip 4: gone; and 4 more.")
+
+
+def test_the_time_left_follows_from_the_pace() -> None:
+    totals = Totals(total=120, clips=100)
+    for _ in range(20):
+        totals = totals.with_saved(2_000_000, True)
+    assert totals.in_words(10) == "20 saved, 0 failed of 100 clips, 40.0 MB, 4.0 MB/s; about 40 seconds left"
+
+
+def test_what_was_there_before_does_not_count_as_speed() -> None:
+    assert "2.0 MB, 0.0 MB/s" in Totals(clips=1).with_saved(2_000_000, False).in_words(10)

@@ -2,7 +2,9 @@
 
 Run as a script, with PyAV and nothing else of this package. A file may crash FFmpeg, or make it take all the memory and
 the time that there is. So this process gives up what it could do harm with before it opens the file: its limits
-hold for whatever the file makes of it. ``verify.py`` starts it, and believes it nothing.
+hold for whatever the file makes of it. ``decoding.py`` starts it, and ``verify.py`` believes it nothing.
+
+For many files, it loads PyAV once and forks for each: the fork is what gives up, and what a file may crash.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -286,11 +289,8 @@ def _poster_line(av: Any, container: Any, stream: Any, first: Any, seconds: floa
     return {"poster": base64.b64encode(content).decode()}
 
 
-def main() -> None:
-    """Read one JSON object from the command line; write READY, then a line of JSON, and one more with the poster."""
-    told = json.loads(sys.argv[1])
-    import av
-
+def look_into(av: Any, told: dict[str, Any]) -> None:
+    """Write READY, then a line of JSON about the file, and one more with the poster; and end this process."""
     give_up(told["memory"], told["seconds"])
     print(READY, flush=True)
     try:
@@ -304,6 +304,40 @@ def main() -> None:
     if told["poster"] and "error" not in said:
         print(json.dumps(_poster_line(av, container, stream, picture, said["seconds"])), flush=True)
     os._exit(0)  # what FFmpeg still holds is the system's to take
+
+
+def serve(av: Any, channel: socket.socket) -> None:
+    """Fork for each file that comes over the channel, until that is closed.
+
+    A message is what the file's process is told, as JSON, with two descriptors: of the file, and where to write to.
+    Each is answered with a byte once the fork is there, so that no two messages are read as one.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a fork: the system takes it away
+    while True:
+        message, descriptors, *_ = socket.recv_fds(channel, 4096, 2)
+        if not message:
+            return
+        if os.fork() == 0:
+            channel.close()
+            os.dup2(descriptors[1], 1)
+            try:
+                look_into(av, {**json.loads(message), "descriptor": descriptors[0]})
+            finally:
+                os._exit(1)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        channel.send(b".")
+
+
+def main() -> None:
+    """Read one JSON object from the command line: what to do with one file, or the channel that files come over."""
+    told = json.loads(sys.argv[1])
+    import av
+
+    if "channel" in told:
+        serve(av, socket.socket(fileno=told["channel"]))
+    else:
+        look_into(av, told)
 
 
 if __name__ == "__main__":

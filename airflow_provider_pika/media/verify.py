@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import importlib.util
-import io
 import json
 import logging
 import math
-import os
-import selectors
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import IO, Any
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
-from airflow_provider_pika.media import decoder, jpeg, mp4
+from airflow_provider_pika.media import decoder, decoding, jpeg, mp4
+from airflow_provider_pika.media.decoding import Forks, Unstartable
 from airflow_provider_pika.media.mp4 import MOST_PIXELS, MOST_SECONDS, MOST_SIDE, Clip
 
 #: What FFmpeg may take a file for that our own reader has looked at, by FFmpeg's names.
@@ -36,28 +27,10 @@ _MEMORY = 1 << 30
 #: Seconds of CPU that it may take.
 _CPU = 20
 
-#: Seconds by the clock for the process to be there. A machine may be busy.
-_START = 30.0
-#: Seconds for the picture.
-_ANSWER = 60.0
-
-#: And then for the poster, which is no reason to wait long.
-_POSTER = 15.0
-
 #: Frames a second that are told; a file of one picture may have any number.
 _MOST_RATE = 1000.0
 
-#: Bytes of the line that says what the file is.
-_MOST_OUTPUT = 4096
-
-#: Bytes of the line with the poster, as text of four letters for three bytes.
-_MOST_POSTER = decoder.POSTER_BYTES * 4 // 3 + 100
-
 _log = logging.getLogger(__name__)
-
-
-class _Unstartable(Exception):
-    """There is no process, which says nothing of the file."""
 
 
 def has_pyav() -> bool:
@@ -66,7 +39,12 @@ def has_pyav() -> bool:
 
 
 def probe(
-    file: IO[bytes], size: int, tell: Callable[[str], object] = _log.warning, *, with_poster: bool = False
+    file: IO[bytes],
+    size: int,
+    tell: Callable[[str], object] = _log.warning,
+    *,
+    with_poster: bool = False,
+    forks: Forks | None = None,
 ) -> Clip:
     """Return what a file shows, once it is known to be whole, and a video.
 
@@ -77,6 +55,7 @@ def probe(
     :param size: bytes.
     :param tell: takes a line for the task's log.
     :param with_poster: make a poster, too, which takes PyAV; where none can be made, the log says why.
+    :param forks: makes the decoder's process, where many files are opened; None: one is started.
     :raises VideoRejected: it is none, or claims more than a clip has.
     :raises DownloadInterrupted: only a decoder could tell, and none can be started.
     """
@@ -87,8 +66,8 @@ def probe(
         if not with_pyav:
             return mp4.clip_of(track)
         try:
-            clip = _decoded(file, size, _MP4, told)
-        except _Unstartable as error:
+            clip = _decoded(file, size, _MP4, told, forks)
+        except Unstartable as error:
             tell(f"The video's first picture was not decoded, since no process can be started ({error}).")
             return _by_its_header(track, error)
         return clip if clip.seconds else replace(clip, seconds=track.seconds)  # FFmpeg does not add the samples up
@@ -99,30 +78,31 @@ def probe(
             "(pip install av)."
         )
     try:
-        return _decoded(file, size, _OTHERS, told)
-    except _Unstartable as error:
+        return _decoded(file, size, _OTHERS, told, forks)
+    except Unstartable as error:
         raise _unknown(error) from None
 
 
-def _by_its_header(track: mp4.Track, error: _Unstartable) -> Clip:
+def _by_its_header(track: mp4.Track, error: Unstartable) -> Clip:
     try:
         return mp4.clip_of(track)
     except VideoRejected:
         raise _unknown(error) from None
 
 
-def _unknown(error: _Unstartable) -> DownloadInterrupted:
+def _unknown(error: Unstartable) -> DownloadInterrupted:
     return DownloadInterrupted(f"Whether the file is a video is not known: no process can be started ({error}).")
 
 
-def _decoded(file: IO[bytes], size: int, containers: str, tell: Callable[[str], object] | None) -> Clip:
+def _decoded(
+    file: IO[bytes], size: int, containers: str, tell: Callable[[str], object] | None, forks: Forks | None
+) -> Clip:
     """Return what the decoder says.
 
     :param tell: takes a line about a poster that could not be made; None: none is asked for.
     """
-    with _descriptor(file) as descriptor:
+    with decoding.descriptor_of(file) as descriptor:
         told = {
-            "descriptor": descriptor,
             "size": size,
             "containers": containers,
             "pixels": MOST_PIXELS * 9 // 8,  # a decoder counts whole blocks
@@ -130,7 +110,11 @@ def _decoded(file: IO[bytes], size: int, containers: str, tell: Callable[[str], 
             "seconds": _CPU,
             "poster": tell is not None,
         }
-        said, poster = _said(json.dumps(told), descriptor, with_poster=tell is not None)
+        said, poster = decoding.said_of(told, descriptor, forks)
+    if not said:
+        raise VideoRejected(
+            "The file cannot be opened as a video: its decoder crashed, or took too much time or memory."
+        )
     try:
         answer = json.loads(said)
         if reason := answer.get("error"):
@@ -162,82 +146,6 @@ def _poster(said: bytes, tell: Callable[[str], object]) -> bytes | None:
 def _is_poster(content: bytes) -> bool:
     size = jpeg.size_of(content) if len(content) <= decoder.POSTER_BYTES else None
     return size is not None and min(size) >= 1 and max(size) <= decoder.POSTER_SIDE
-
-
-@contextlib.contextmanager
-def _descriptor(file: IO[bytes]) -> Iterator[int]:
-    """Return a descriptor of the file: it may have no name."""
-    try:
-        file.flush()
-        descriptor = file.fileno()
-    except (AttributeError, io.UnsupportedOperation):
-        with tempfile.TemporaryFile(prefix="pika-") as copy:
-            file.seek(0)
-            shutil.copyfileobj(file, copy)
-            copy.flush()
-            yield copy.fileno()
-    else:
-        yield descriptor
-
-
-def _said(told: str, descriptor: int, with_poster: bool) -> tuple[bytes, bytes]:
-    """Run the decoder, and return what it says of the file, and the line with the poster, empty where there is none.
-
-    :raises VideoRejected: it was killed, or took too long, once it had the file.
-    """
-    # of the environment, it needs no more than where Python's packages are; a key is no business of a decoder's
-    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment |= {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
-    command = [sys.executable, "-P", str(Path(decoder.__file__)), told]
-    try:
-        process = subprocess.Popen(  # noqa: S603 - this interpreter, and our own script
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(descriptor,),
-            env=environment,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise _Unstartable(os.strerror(error.errno or 0)) from None
-    except (ValueError, TypeError, subprocess.SubprocessError) as error:  # no sys.executable, where Python is embedded
-        raise _Unstartable(type(error).__name__) from None
-    try:
-        return _heard(process, with_poster)
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
-
-
-def _heard(process: subprocess.Popen[bytes], with_poster: bool) -> tuple[bytes, bytes]:
-    first, _, rest = _line(process, b"", _START).partition(b"\n")
-    if first != decoder.READY.encode():
-        raise _Unstartable("it did not come up")
-    line, end, rest = _line(process, rest, _ANSWER).partition(b"\n")
-    if not end:
-        raise VideoRejected(
-            "The file cannot be opened as a video: its decoder crashed, or took too much time or memory."
-        )
-    if not with_poster:
-        return line, b""
-    poster, end, _ = _line(process, rest, _POSTER, _MOST_POSTER).partition(b"\n")
-    return line, poster if end else b""
-
-
-def _line(process: subprocess.Popen[bytes], output: bytes, seconds: float, most: int = _MOST_OUTPUT) -> bytes:
-    """Return what the process writes, up to a line's end or its own, a deadline or the most that it may say."""
-    deadline = time.monotonic() + seconds
-    with selectors.DefaultSelector() as selector:
-        pipe: Any = process.stdout
-        selector.register(pipe, selectors.EVENT_READ)
-        while b"\n" not in output and len(output) < most and (left := deadline - time.monotonic()) > 0:
-            if not selector.select(left) or not (piece := os.read(pipe.fileno(), most)):
-                break
-            output += piece
-    return output
 
 
 def _checked(answer: dict[str, Any]) -> Clip:

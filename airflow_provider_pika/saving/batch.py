@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import PikaError, TryLater
 from airflow_provider_pika.media.connections import Connections, HostPauses
+from airflow_provider_pika.media.decoding import Forks
 from airflow_provider_pika.media.download import Download, Limits
 from airflow_provider_pika.saving import json_lines, saved_lines
 from airflow_provider_pika.saving.lookup import Lookup, Silence, land
@@ -97,6 +98,7 @@ class BatchSave:
         self.pauses = HostPauses()
         self._paths = paths
         self._files = contextlib.ExitStack()
+        self.forks = self._files.enter_context(Forks())
         self._plan: IO[bytes] = self._files.enter_context(tempfile.TemporaryFile(prefix="pika-"))  # noqa: SIM115 (closed by the stack)
         self._results: IO[bytes] = self._files.enter_context(tempfile.TemporaryFile(prefix="pika-"))  # noqa: SIM115 (closed by the stack)
         self._results_at = array("q")  # where each line's result begins; -1: there is none
@@ -306,6 +308,7 @@ class _Worker(threading.Thread):
             tell=tell,
             poster=Poster(Place(path + POSTER, terms.conn_id, terms.writer), terms.poster, terms.overwrite, tell),
             download=self._downloading,
+            forks=self._batch.forks,
         )
 
     def _downloading(self, sink: IO[bytes], trust: Trust, limits: Limits, tell: Callable[[str], object]) -> Download:

@@ -20,6 +20,7 @@ from airflow_provider_pika.saving.object_store import Place
 from airflow_provider_pika.task.paths import POSTER, SIDECAR
 
 if TYPE_CHECKING:
+    from airflow_provider_pika.media.decoding import Forks
     from airflow_provider_pika.media.mp4 import Clip
     from airflow_provider_pika.media.url_policy import Trust
     from airflow_provider_pika.saving.poster import Poster
@@ -45,6 +46,7 @@ class Save:
     :param tell: takes a line for the task's log.
     :param poster: where its poster is to be; None: there is none.
     :param download: makes the download, where it shares something with others; as :class:`Download`.
+    :param forks: makes the decoders' processes, where many clips are saved.
     """
 
     video: Mapping[str, Any]
@@ -58,6 +60,7 @@ class Save:
     tell: Callable[[str], object]
     poster: Poster | None = None
     download: Callable[..., Download] | None = None
+    forks: Forks | None = None
 
     def recognised(self) -> Metadata | None:
         """Return the metadata of the file, if this request's is there already.
@@ -126,7 +129,8 @@ class Save:
             self.sidecar.remove()
 
     def _verified(self, stage: IO[bytes], fetched: Fetched, told: Mapping[str, Any]) -> Clip:
-        clip = probe(stage, fetched.size, self.tell, with_poster=self.poster is not None and self.poster.is_wanted)
+        with_poster = self.poster is not None and self.poster.is_wanted
+        clip = probe(stage, fetched.size, self.tell, with_poster=with_poster, forks=self.forks)
         asked = told.get("input")
         if not asked:
             self.tell("What was asked for is not known here, so the video's length and size are not compared with it.")

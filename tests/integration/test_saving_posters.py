@@ -46,7 +46,14 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the task's log says."""
     told: list[str] = []
     make = saver.__globals__["PikaVideoToObjectStorageOperator"]
-    monkeypatch.setattr(make, "log", type("Log", (), {"info": lambda _, line, *more: told.append(line % more)})())
+
+    class Log:
+        def info(self, line: str, *more: object) -> None:
+            told.append(line % more)
+
+        warning = info
+
+    monkeypatch.setattr(make, "log", Log())
     return told
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_pika.exceptions import DownloadInterrupted, VideoRejected
-from airflow_provider_pika.media import decoder, verify
+from airflow_provider_pika.media import decoder, decoding, verify
 from airflow_provider_pika.media.mp4 import Clip
 from tests.support.bombs import encoded, with_sound
 from tests.support.decoding import answer, decoding_with
@@ -97,7 +97,7 @@ def test_a_decoder_that_breaks_or_lies_is_the_files_fault(
     code: str, clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoding_with(monkeypatch, tmp_path, code)
-    monkeypatch.setattr(verify, "_ANSWER", 4.0)
+    monkeypatch.setattr(decoding, "_ANSWER", 4.0)
     began = time.monotonic()
     with pytest.raises(VideoRejected) as raised:
         verify.probe(io.BytesIO(clip), len(clip))

@@ -16,7 +16,7 @@ import av
 import pytest
 from PIL import Image, ImageStat
 
-from airflow_provider_pika.media import decoder, jpeg, verify
+from airflow_provider_pika.media import decoder, decoding, jpeg, verify
 from airflow_provider_pika.media.mp4 import Clip
 from tests.support.bombs import encoded, with_numbers
 from tests.support.decoding import answer, decoding_with
@@ -249,7 +249,7 @@ def test_a_poster_that_breaks_or_is_none_costs_no_clip(
 ) -> None:
     assert jpeg.size_of(WIDE) == (1280, 720)
     decoding_with(monkeypatch, tmp_path, answer() + code)
-    monkeypatch.setattr(verify, "_POSTER", 3.0)
+    monkeypatch.setattr(decoding, "_POSTER", 3.0)
     began = time.monotonic()
     clip, told = probed(encoded("mp4", "libx264"))
     assert time.monotonic() - began < 20

@@ -1,0 +1,192 @@
+"""The processes that decode: one that is started for a file, or forks of one that has loaded PyAV, for many files.
+
+A fork is there in milliseconds, where a start takes a fifth of a second of CPU; both have the limits of ``decoder.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from airflow_provider_pika.media import decoder
+
+#: Seconds by the clock for the process to be there. A machine may be busy.
+_START = 30.0
+
+#: Seconds for the picture.
+_ANSWER = 60.0
+
+#: Seconds for the poster after it, which is no reason to wait long.
+_POSTER = 15.0
+
+#: Bytes of the line that says what the file is.
+_MOST_OUTPUT = 4096
+
+#: Bytes of the line with the poster, as text of four letters for three bytes.
+_MOST_POSTER = decoder.POSTER_BYTES * 4 // 3 + 100
+
+
+class Unstartable(Exception):
+    """There is no process, which says nothing of the file."""
+
+
+class Forks:
+    """A process that forks for each file. Use it in a ``with``; for any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def __enter__(self) -> Forks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._end()
+
+    @contextlib.contextmanager
+    def decoding(self, told: Mapping[str, Any], descriptor: int) -> Iterator[int]:
+        """Yield the pipe that a fork writes to. It ends by its own limits, whoever still listens.
+
+        :raises Unstartable: there is none.
+        """
+        ours, theirs = os.pipe()
+        try:
+            try:
+                with self._lock:
+                    self._send(json.dumps(told).encode(), [descriptor, theirs])
+            finally:
+                os.close(theirs)
+            yield ours
+        finally:
+            os.close(ours)
+
+    def _send(self, message: bytes, descriptors: list[int]) -> None:
+        for is_last in (False, True):
+            if self._channel is None:
+                self._start()
+            assert self._channel is not None
+            try:
+                socket.send_fds(self._channel, [message], descriptors)
+                if self._channel.recv(1):
+                    return
+            except OSError:  # it takes too long to fork, or has ended
+                pass
+            self._end()
+            if is_last:
+                raise Unstartable("it does not fork")
+
+    def _start(self) -> None:
+        self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(_START)
+        with theirs:
+            self._process = _started({"channel": theirs.fileno()}, theirs.fileno(), subprocess.DEVNULL)
+
+    def _end(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # its forks, too
+            self._process.wait()
+        self._channel = self._process = None
+
+
+def said_of(told: Mapping[str, Any], descriptor: int, forks: Forks | None) -> tuple[bytes, bytes]:
+    """Return what a decoder says of a file, empty where it crashed or took too long, and the line with the poster.
+
+    :param told: what the process is told, but for the descriptor.
+    :param forks: makes the process; None: one is started.
+    :raises Unstartable: there is no process.
+    """
+    decoding = forks.decoding if forks else _one_decoding
+    with decoding(told, descriptor) as pipe:
+        first, _, rest = _line(pipe, b"", _START).partition(b"\n")
+        if first != decoder.READY.encode():
+            raise Unstartable("it did not come up")
+        line, end, rest = _line(pipe, rest, _ANSWER).partition(b"\n")
+        if not (end and told["poster"]):
+            return (line if end else b""), b""
+        poster, end, _ = _line(pipe, rest, _POSTER, _MOST_POSTER).partition(b"\n")
+        return line, poster if end else b""
+
+
+@contextlib.contextmanager
+def descriptor_of(file: IO[bytes]) -> Iterator[int]:
+    """Return a descriptor of the file: it may have no name."""
+    try:
+        file.flush()
+        descriptor = file.fileno()
+    except (AttributeError, io.UnsupportedOperation):
+        with tempfile.TemporaryFile(prefix="pika-") as copy:
+            file.seek(0)
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            yield copy.fileno()
+    else:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def _one_decoding(told: Mapping[str, Any], descriptor: int) -> Iterator[int]:
+    process = _started({**told, "descriptor": descriptor}, descriptor, subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.fileno()
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _started(told: Mapping[str, Any], descriptor: int, stdout: int) -> subprocess.Popen[bytes]:
+    """Start a decoder, and leave it the descriptor.
+
+    :raises Unstartable: the system does not.
+    """
+    # of the environment, it needs no more than where Python's packages are; a key is no business of a decoder's
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
+    command = [sys.executable, "-P", str(Path(decoder.__file__)), json.dumps(told)]
+    try:
+        return subprocess.Popen(  # noqa: S603 - this interpreter, and our own script
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Unstartable(os.strerror(error.errno or 0)) from None
+    except (ValueError, TypeError, subprocess.SubprocessError) as error:  # no sys.executable, where Python is embedded
+        raise Unstartable(type(error).__name__) from None
+
+
+def _line(pipe: int, output: bytes, seconds: float, most: int = _MOST_OUTPUT) -> bytes:
+    """Return what a process writes, up to a line's end or its own, a deadline or the most that it may say."""
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while b"\n" not in output and len(output) < most and (left := deadline - time.monotonic()) > 0:
+            if not selector.select(left) or not (piece := os.read(pipe, most)):
+                break
+            output += piece
+    return output

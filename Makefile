@@ -114,7 +114,7 @@ soak: $(DISTRIBUTED) ## Run what is too long for every change, at full size: bef
 	@SOAK=1 $(BIN)/python -m pytest -q tests/chaos
 	@SOAK=1 $(BIN)/python -m pytest -q tests/distributed
 
-bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch or saving)
+bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch, saving or pipeline)
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
 constraints: ## Write down what an unpinned set-up installs today

@@ -306,13 +306,20 @@ def look_into(av: Any, told: dict[str, Any]) -> None:
     os._exit(0)  # what FFmpeg still holds is the system's to take
 
 
+def _reap(*_: object) -> None:
+    """Take forks away that have ended, so that their CPU counts as ours."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def serve(av: Any, channel: socket.socket) -> None:
     """Fork for each file that comes over the channel, until that is closed.
 
     A message is what the file's process is told, as JSON, with two descriptors: of the file, and where to write to.
     Each is answered with a byte once the fork is there, so that no two messages are read as one.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a fork: the system takes it away
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         message, descriptors, *_ = socket.recv_fds(channel, 4096, 2)
         if not message:

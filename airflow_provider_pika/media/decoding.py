@@ -33,6 +33,9 @@ _ANSWER = 60.0
 #: Seconds for the poster after it, which is no reason to wait long.
 _POSTER = 15.0
 
+#: Seconds for the process that forks to end by itself.
+_END = 1.0
+
 #: Bytes of the line that says what the file is.
 _MOST_OUTPUT = 4096
 
@@ -101,6 +104,8 @@ class Forks:
         if self._channel is not None:
             self._channel.close()
         if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END)
             with contextlib.suppress(OSError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # its forks, too
             self._process.wait()

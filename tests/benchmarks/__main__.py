@@ -15,6 +15,7 @@ BENCHES = {
     "batch": "pika batch, state in memory",
     "workers": "operator that waits",
     "saving": "pika operator",
+    "pipeline": "pika batch and save",
 }
 
 

@@ -11,6 +11,8 @@ import pytest
 from airflow_provider_pika.batch import item
 from airflow_provider_pika.fal import lookup, submission
 from airflow_provider_pika.hooks.pika import PikaHook
+from airflow_provider_pika.media import decoding
+from airflow_provider_pika.media.decoding import Forks
 from airflow_provider_pika.triggers import _common
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
@@ -84,6 +86,19 @@ def s3(shared_s3: RunningS3, monkeypatch: pytest.MonkeyPatch) -> RunningS3:
     for name, value in shared_s3.connection.items():
         monkeypatch.setenv(name, value)
     return shared_s3
+
+
+@pytest.fixture(scope="session")
+def shared_forks() -> Iterator[Forks]:
+    """What decodes for all."""
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(autouse=True)
+def forked_decoders(shared_forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode in forks of one process, as a batch does: a start takes a fifth of a second of CPU for each clip."""
+    monkeypatch.setattr(decoding, "_one_decoding", shared_forks.decoding)
 
 
 @pytest.fixture(autouse=True)

@@ -48,7 +48,6 @@ class WorkerProcesses:
 
     def __init__(self, airflow: RunningAirflow) -> None:
         self.processes: list[WorkerProcess] = []
-        self.longest_gap = 0.0  # seconds between two polls; what lived shorter than that may have been missed
         self._airflow = airflow
         self._sessions: set[int] = set()
         self._others: set[int] = set()
@@ -73,12 +72,8 @@ class WorkerProcesses:
         return [process for process in self.processes if process.instance_id == number]
 
     def _count(self) -> None:
-        before = _now()
         while not self._enough.is_set():
             self._poll()
-            now = _now()
-            self.longest_gap = max(self.longest_gap, now - before)
-            before = now
             self._enough.wait(EVERY)
 
     def _poll(self) -> None:

@@ -104,15 +104,14 @@ system: $(READY) ## Run the tests on real Airflow processes
 	@$(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadfile tests/$@ $(PART)
 
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips
-	@$(BIN)/python -m pytest -q tests/chaos
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/chaos
 
-test-distributed: $(DISTRIBUTED) ## Kill a worker of an Airflow with CeleryExecutor, two workers and two triggerers
-	@$(BIN)/python -m pytest -q tests/distributed
+test-distributed: $(DISTRIBUTED) ## Only that with CeleryExecutor, two workers and two triggerers
+	@$(BIN)/python -m pytest -q tests/chaos/test_celery.py
 
 soak: $(DISTRIBUTED) ## Run what is too long for every change, at full size: before a release
 	@SOAK=1 $(BIN)/python -m pytest -q -n 2 -m soak tests/integration
 	@SOAK=1 $(BIN)/python -m pytest -q tests/chaos
-	@SOAK=1 $(BIN)/python -m pytest -q tests/distributed
 
 bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch, saving or pipeline)
 	@$(BIN)/python -m tests.benchmarks $(ONLY)

@@ -1,7 +1,7 @@
-"""What can go wrong, as one small tree; every class says whether asking again can help.
+"""The provider's exceptions, as one small tree. Each class says whether a retry can help.
 
-None of these is an Airflow exception: ``fal/`` raises them, and ``fal/`` knows no Airflow. ``task/errors.py`` decides
-what Airflow does with one. fal's error model is fal-protocol.md, section 4.
+None of them is an Airflow exception: ``fal/`` raises them, and ``fal/`` knows no Airflow. ``task/errors.py`` decides
+what Airflow does with each. fal's error model is in fal-protocol.md, section 4.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from airflow_provider_pika.strict_json import one_line
 #: Characters of a message, and of a name in it: they go into logs, events and XComs.
 LONGEST_MESSAGE, LONGEST_NAME = 10_000, 300
 
-#: What a refused value means for a request that was to be sent with it.
-NOT_SENT = "This was not sent to fal."
+#: The consequence of a refused value.
+NOT_SENT = "Nothing was sent to fal."
 
 
 class PikaError(Exception):
-    """Something went wrong between this provider and fal.
+    """The base of all errors of this provider.
 
-    :param message: what happened, in fal's own words where it said any.
-    :param consequence: what it means for the request: whether it was accepted, whether it may still run.
-    :param request_id: the request it happened to; None where there is none, or none is known.
+    :param message: what happened, in fal's own words if fal said any.
+    :param consequence: whether fal accepted the request, and whether it may still run.
+    :param request_id: the request ID; None if there is no request, or its ID is unknown.
     :param error_type: fal's machine-readable type, such as ``content_policy_violation``; None if fal gave none.
     :param status_code: the HTTP status of fal's answer; None if there was no answer.
-    :param retry_after: seconds that fal asked to wait before the next try; None if it did not.
+    :param retry_after: seconds that fal asked to wait before the next try; None if it did not ask.
 
-    Every text becomes one line of bounded length, without control characters: it goes into logs and databases.
-    ``str()`` gives the message, then what identifies it, what follows from it, and what to do. Every error pickles, and
-    survives the way through a trigger's event (:meth:`as_json`, :meth:`from_json`).
+    Each text becomes one line of bounded length without control characters, because it goes into logs and databases.
+    ``str()`` returns the message, the request ID, type and status, the consequence, and the advice. Every error can be
+    pickled, and can travel through a trigger's event (:meth:`as_json`, :meth:`from_json`).
     """
 
-    #: Whether the same call, made again later with nothing changed, may succeed.
+    #: Whether the same call may succeed later, with nothing changed.
     retry_helps: ClassVar[bool] = False
-    #: What to do about it, and what it means for the money.
+    #: What to do, and whether a retry pays again.
     advice: ClassVar[str] = ""
 
     def __init__(
@@ -72,9 +72,9 @@ class PikaError(Exception):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> PikaError:
-        """Build the error again from :meth:`as_json`.
+        """Return the error that :meth:`as_json` described.
 
-        :raises KeyError: for a class that this tree does not have.
+        :raises KeyError: this tree has no such class.
         """
         known = {error.__name__: error for error in tree(PikaError)}
         fields = dict(value)
@@ -87,12 +87,13 @@ def tree(root: type[PikaError]) -> list[type[PikaError]]:
 
 
 class InvalidInput(PikaError, ValueError):
-    """A value is not one that the endpoint, fal's queue or a task takes; found before anything was sent.
+    """A value is not allowed. It was found before anything was sent.
 
-    :param consequence: as in any error; None: :data:`NOT_SENT`. A task that sends nothing says something else, or "".
+    :param consequence: as in :class:`PikaError`; None stands for :data:`NOT_SENT`. A task that sends nothing to fal
+        passes another text, or "".
     """
 
-    advice = "A retry fails the same way until the value is corrected."
+    advice = "Correct the value. A retry fails the same way until then."
 
     def __init__(self, message: str, *, consequence: str | None = None, **known: Any) -> None:
         super().__init__(message, consequence=NOT_SENT if consequence is None else consequence, **known)
@@ -102,34 +103,34 @@ class MissingKey(PikaError):
     """There is no fal key: not in the connection, not in the environment, no saved login."""
 
     advice = (
-        "This call was not sent. Put the key in the connection's password, or set FAL_KEY (or FAL_KEY_ID and "
+        "Nothing was sent to fal. Put the key in the connection's password, or set FAL_KEY (or FAL_KEY_ID and "
         "FAL_KEY_SECRET) for every Airflow process that runs tasks or triggers."
     )
 
 
 class UnusableProxy(PikaError):
-    """The environment names a proxy that not every part of this provider can use; found before anything was sent."""
+    """The environment names a proxy that this provider cannot use. It was found before anything was sent."""
 
     advice = (
-        "Nothing was sent. Set it to http://host:port or https://host:port for every Airflow process that runs tasks "
-        "or triggers (SOCKS is not supported), or name fal's hosts in NO_PROXY."
+        "Nothing was sent to fal. Set the variable to http://host:port or https://host:port for every Airflow process "
+        "that runs tasks or triggers. SOCKS is not supported. To go around the proxy, name fal's hosts in NO_PROXY."
     )
 
 
 class InvalidKey(PikaError):
     """fal refused the key (401)."""
 
-    advice = "Correct the key, then clear the task."
+    advice = "Correct the key in the connection, then clear the task."
 
 
 class AccessDenied(PikaError):
-    """The key is good but may not do this (403)."""
+    """The key is valid, but it may not do this (403)."""
 
-    advice = "A retry fails the same way until the account at fal allows it."
+    advice = "Allow it in your fal account, then clear the task. A retry fails the same way until then."
 
 
 class ExhaustedBalance(AccessDenied):
-    """fal locked the account because its balance is used up (403); every submit is refused."""
+    """fal locked the account because its balance is used up (403). fal refuses every submit."""
 
     advice = "Top up the balance at fal, then clear the task."
 
@@ -141,132 +142,133 @@ class UnknownEndpoint(PikaError):
 
 
 class UnknownRequest(PikaError):
-    """fal does not know this request id, or no longer (404)."""
+    """fal does not know this request ID, or does not know it any more (404)."""
 
     advice = (
-        "The id is mistyped, or from another account or app, or its result has expired (fal keeps results for about "
-        "an hour). Polling again does not help. To get a new clip, and pay for it, clear the task that submitted it."
+        "The ID may be mistyped, or belong to another account or app. Or its result has expired: fal keeps results for "
+        "about an hour. Another poll does not help. For a new clip, clear the task that submitted it, which pays again."
     )
 
 
 class RequestRejected(PikaError):
-    """fal, or what stands at its address, refused a call in a way that a repeat does not change."""
+    """fal, or the server at its address, refused a call. A repeat gets the same answer."""
 
-    advice = "Check the connection's queue URL; a retry is answered the same way."
+    advice = "Check the queue URL in the connection. A retry gets the same answer until then."
 
 
 class UnknownStatus(PikaError):
-    """fal says that a request is in a state that this version does not know; never taken for success."""
+    """fal reported a request status that this version does not know. It never counts as success."""
 
-    advice = "The request may be running or ended, and may be charged: look at it in your fal account."
+    advice = "The request may still run, and fal may charge for it. Look at it in your fal account."
 
 
 class TryLater(PikaError):
-    """Something failed in a way that passes."""
+    """A temporary failure. Airflow retries the task."""
 
     retry_helps = True
 
 
 class MissingConnection(TryLater):
-    """The default connection is not there, or could not be read just now, and the environment has no key either.
+    """Airflow did not return the default connection, and the environment has no key either.
 
-    Airflow does not tell the two apart, so this is retried, where a connection without a key is not.
+    Airflow does not tell a missing connection from one that it cannot read just now. So the task is retried. A
+    connection without a key is not retried.
     """
 
     advice = MissingKey.advice
 
 
 class UnusableCertificates(TryLater):
-    """SSL_CERT_FILE or SSL_CERT_DIR names no certificates; found before anything was sent."""
+    """SSL_CERT_FILE or SSL_CERT_DIR holds no certificates. It was found before anything was sent."""
 
     advice = (
-        "Nothing was sent. Point the variable at a PEM file (SSL_CERT_FILE), or at a folder that c_rehash prepared "
-        "(SSL_CERT_DIR), for every Airflow process that runs tasks or triggers."
+        "Nothing was sent to fal. Set SSL_CERT_FILE to a PEM file, or SSL_CERT_DIR to a folder that c_rehash "
+        "prepared, for every Airflow process that runs tasks or triggers."
     )
 
 
 class RateLimited(TryLater):
-    """fal asks for fewer calls (429); ``retry_after`` has the wait it named, in seconds."""
+    """fal asks for fewer calls (429). ``retry_after`` is the wait that fal named, in seconds."""
 
 
 class ServerUnavailable(TryLater):
-    """fal, or a gateway before it, could not answer (408 or 5xx)."""
+    """fal, or a gateway in front of it, could not answer (408 or 5xx)."""
 
 
 class Unreachable(TryLater):
-    """There was no answer: the host cannot be reached, or the connection broke while reading."""
+    """There was no answer: the host cannot be reached, or the connection broke."""
 
 
 class UnexpectedAnswer(TryLater):
-    """fal answered a read with something that this version does not understand; never taken for success."""
+    """This version does not understand fal's answer to a read. It never counts as success."""
 
 
 class ForeignAnswer(UnexpectedAnswer):
-    """Something in front of fal answered in its place: a firewall, a proxy, a gateway, a login page."""
+    """Something in front of fal answered instead of it: a firewall, a proxy, a gateway, a login page."""
 
     advice = (
-        "This answer says nothing about the request, which goes on at fal and may be charged. Look at what stands "
-        "between Airflow and fal: a firewall, a proxy, the connection's queue URL."
+        "This answer says nothing about the request, which goes on at fal and may be charged. Check the connection's "
+        "queue URL, and each firewall and proxy between Airflow and fal."
     )
 
 
 class DoubtfulAnswer(ForeignAnswer):
-    """A refusal in words that fal may have said, and a gateway too; it counts once it was said often enough."""
+    """A refusal that fal or a gateway may have sent. It counts after several refusals in a row."""
 
 
 class AnswerTooLarge(UnexpectedAnswer):
-    """An answer has more bytes than one of its kind may have; only its first words were read."""
+    """An answer is larger than this provider reads. Only its beginning was read."""
 
 
 class OtherQueue(TryLater):
     """The connection leads to another queue than the one that has the request.
 
-    It passes where a connection could not be read for a moment, and another key's queue was taken for it.
+    A retry helps if Airflow could not read the connection for a moment, and the key in the environment was used.
     """
 
     advice = (
-        "The request goes on where it was; a retry polls again, and submits nothing. If the connection was changed for "
-        "good, clear the task that submits."
+        "The request goes on at the queue that has it. A retry polls again, and submits nothing. If you changed the "
+        "connection for good, clear the task that submits."
     )
 
 
 class RecordUnavailable(TryLater):
-    """Airflow's task state, where the request's id is kept for the next attempt, could not be read or written."""
+    """Airflow's task state could not be read or written. It keeps the request ID for the next attempt."""
 
     advice = "A retry reads the record again before it submits anything."
 
 
 class WaitTimeout(TryLater):
-    """The video was not there within the operator's ``timeout``."""
+    """The clip was not ready within the task's ``timeout``."""
 
 
 class BatchIncomplete(TryLater):
-    """More clips of a batch failed than its ``fail_on`` allows, and a new submission may help some of them."""
+    """More clips of a batch failed than ``fail_on`` allows, and a new submission may help some of them."""
 
-    advice = "A retry submits those again that it may help; what is done stays done, and is not paid for again."
+    advice = "A retry submits the clips that it may help. It does not pay again for clips that are done."
 
 
 class BatchFailed(PikaError):
-    """More clips of a batch failed than its ``fail_on`` allows, in ways that no retry mends."""
+    """More clips of a batch failed than ``fail_on`` allows, and no retry helps."""
 
     advice = (
-        "Where fal refused an input, correct it. A clear of the task submits what failed, and leaves what is done "
-        "(with on_clear='reuse')."
+        "Correct the inputs that fal refused, then clear the task. With on_clear='reuse' it submits only the clips "
+        "that failed."
     )
 
 
 class SavingIncomplete(TryLater):
     """More clips of a batch could not be saved than ``fail_on`` allows, and a retry may help some of them."""
 
-    advice = "A retry saves what is missing, fetches nothing twice, and pays for nothing."
+    advice = "A retry saves the clips that are missing. It downloads nothing twice, and pays for nothing."
 
 
 class SavingFailed(PikaError):
-    """More clips of a batch could not be saved than ``fail_on`` allows, in ways that no retry mends."""
+    """More clips of a batch could not be saved than ``fail_on`` allows, and no retry helps."""
 
     advice = (
-        "The manifest says of each what is wrong. Correct that, and clear this task: it saves what is missing, and "
-        "pays for nothing."
+        "The manifest has the error of each clip. Correct the cause, and clear this task. It saves the clips that are "
+        "missing, and pays for nothing."
     )
 
 
@@ -274,143 +276,140 @@ class RecordUnreadable(PikaError):
     """Airflow's task state holds a record of an earlier submission that this version cannot read."""
 
     advice = (
-        "Nothing was submitted, since the record may stand for a request that was paid for. Look at it in the task's "
-        "state in Airflow, and for the request in your fal account; delete the record there to submit anew."
+        "Nothing was submitted, because the record may be of a request that you have paid for. Look for the request in "
+        "your fal account. To submit anew, delete the record in the task's state in Airflow."
     )
 
 
 class SubmitUnknown(PikaError):
-    """A submit was sent and its answer lost: fal may have accepted it, and has no idempotency key (fal-protocol, 3)."""
+    """A submit has an unknown outcome: its reply was lost, and fal has no idempotency key (fal-protocol.md, 3)."""
 
     advice = (
-        "The request may be running and may be charged, so the task fails without a retry. Look for it in the request "
-        "history of your fal account. Clear the task to go on: where Airflow keeps the task's state (3.3), it asks "
-        "fal's history once more, takes the request if it is there, and submits again, and pays again, if it is not; "
-        "on an older Airflow it submits again."
+        "The request may be running and may be charged, so the task fails without retries. Look for it in the request "
+        "history of your fal account. To go on, clear the task. On Airflow 3.3 it then searches fal's history once "
+        "more, and submits and pays again only if the request is not there. On an older Airflow it submits again."
     )
 
 
 class GenerationFailed(PikaError):
-    """The request ran to its end at fal and brought no video."""
+    """The request ended at fal without a clip."""
 
-    advice = "fal may charge for a request that ran. To try the same again, clear the task that submitted it."
+    advice = "fal may charge for a request that ran. To submit it again, clear the task that submitted it."
 
 
 class InputRejected(GenerationFailed):
-    """The model refused the input (422). fal checks an input only when it runs, never at submit."""
+    """The model refused the input (422). fal checks the input when the request runs, not at submit."""
 
-    advice = "Correct the input; the same one is refused again. fal may charge for a refused request that ran."
+    advice = "Correct the input. fal refuses the same one again, and may charge for a refused request that ran."
 
 
 class ContentPolicyViolation(InputRejected):
-    """fal's content checker refused the prompt, or what came of it."""
+    """fal's content checker refused the prompt, or the clip."""
 
-    advice = "Change the prompt; the same one is refused again. fal may charge for a refused request that ran."
+    advice = "Change the prompt. fal refuses the same one again, and may charge for a refused request that ran."
 
 
 class GenerationCancelled(GenerationFailed):
     """The request was cancelled before it ended (499)."""
 
     retry_helps = True
-    advice = "The next try of the task that submitted it submits anew, as does clearing it."
+    advice = "The task that submitted it submits anew when Airflow retries it, or when you clear it."
 
 
 class GenerationInterrupted(GenerationFailed):
-    """The request failed in a way that may pass: a broken runner, a busy service, a time limit."""
+    """The request failed for a temporary reason: a broken runner, a busy service, a time limit."""
 
     retry_helps = True
-    advice = "A new submission may succeed; fal does not charge for server errors."
+    advice = "A new submission may succeed. fal does not charge for server errors."
 
 
 class StartTimeout(GenerationInterrupted):
     """fal did not start the request within its ``start_timeout``, and dropped it."""
 
-    advice = "fal does not charge for it. A new submission may start in time; or allow a longer start_timeout."
+    advice = "fal does not charge for it. A new submission may start in time. If not, allow a longer start_timeout."
 
 
 class UntrustedUrl(PikaError):
-    """A video's URL, or a redirect of it, leads to a host or an address that the connection does not allow."""
+    """The clip's URL, or a redirect, leads to a host or an address that the connection does not allow."""
 
     advice = (
-        "Nothing was fetched from there. If the host is one of yours, name it in the connection's media_hosts, and "
-        "clear the task."
+        "Nothing was downloaded from there. If the host is yours, add it to media_hosts in the connection, and clear "
+        "the task."
     )
 
 
 class VideoExpired(PikaError):
-    """There is no file at the URL, or no longer (404, 410)."""
+    """There is no file at the URL, or there is none any more (404, 410)."""
 
     advice = (
-        "fal has deleted the file, and a retry finds it no more. To get the clip again, and pay for it, clear the task "
-        "that generates it; have your account at fal keep its media for longer."
+        "fal has deleted the file, so a retry does not help. For a new clip, clear the task that generates it, which "
+        "pays again. To prevent this, let your fal account keep media for longer."
     )
 
 
 class DownloadRefused(PikaError):
-    """The host refuses to give the file (403 and the like)."""
+    """The host refuses the download (403 and similar)."""
 
     advice = (
-        "The file may be there, and is paid for: files of an account can be made private at fal. Allow it to be read "
-        "by its URL, and clear this task, which fetches it again, and pays for nothing."
+        "You have paid for the clip, and it may still be there: a fal account can make its files private. Allow "
+        "reading by URL, and clear this task. It downloads the clip again, and pays for nothing."
     )
 
 
 class DownloadInterrupted(PikaError):
-    """The file did not come to its end in time: the connection broke, stood still, or the host was in trouble."""
+    """The download did not end in time: the connection broke or stalled, or the host failed."""
 
     retry_helps = True
-    advice = "A retry of this task fetches the same file again, and pays for nothing."
+    advice = "A retry of this task downloads the same file again, and pays for nothing."
 
 
 class UnexpectedFile(DownloadInterrupted):
-    """What came is not what fal announced: another length, or no video by its content type."""
+    """The file is not as fal announced it: it has another length, or no video's content type."""
 
     advice = (
-        "A retry of this task fetches it again, and pays for nothing. If the file is good, and the length that fal "
-        "announced is wrong, set must_fit=False."
+        "A retry of this task downloads it again, and pays for nothing. If the file is good and fal announced a wrong "
+        "length, set must_fit=False."
     )
 
 
 class VideoRejected(PikaError):
-    """The file came whole, and is no video, or not the one that was asked for; so it was not published."""
+    """The file is complete, but it is no video, or not the requested one. It was not saved."""
 
     advice = (
-        "A retry fetches the same file. If only its length or size is not what was asked for, must_fit=False takes it, "
-        "and clearing this task pays for nothing; for another clip, and its price, clear the task that generates it."
+        "A retry downloads the same file. If only its length or size differs from the request, set must_fit=False and "
+        "clear this task, which pays for nothing. For a new clip, clear the task that generates it, which pays again."
     )
 
 
 class VideoTooLarge(VideoRejected):
-    """The file is larger than ``max_bytes`` allows; it was not fetched to its end."""
+    """The file is larger than ``max_bytes``. The download was stopped."""
 
-    advice = "A retry finds the same file. To take it, raise max_bytes, and clear this task, which pays for nothing."
+    advice = "A retry finds the same file. To save it, raise max_bytes, and clear this task, which pays for nothing."
 
 
 class PathTaken(PikaError):
-    """There is a file of another request, or of somebody else, or no file at all, at the path; it was left as it is."""
+    """The path has a file of another request or of somebody else, or something that is no file. It was not changed."""
 
     advice = (
-        "Use another path, or move away what is there, and clear this task. Where a clip is saved, that pays for "
-        "nothing, and overwrite=True replaces a file, or a symbolic link itself; never a folder, a FIFO or a device."
+        "Use another path, or move the file away, and clear this task. If this task saves clips, that pays for "
+        "nothing, and overwrite=True replaces a file or a symbolic link. It never replaces a folder or a device."
     )
 
 
 class StorageFailed(PikaError):
-    """The storage could not be read or written: a full disk, a refusal, no connection. Nothing half is left there."""
+    """The storage could not be read or written: a full disk, a refusal, no connection. No partial file is left."""
 
     retry_helps = True
-    advice = (
-        "The clip is still at fal, until its URL expires; a retry fetches and writes it again, and pays for nothing."
-    )
+    advice = "The clip stays at fal until its URL expires. A retry downloads and writes it again, and pays for nothing."
 
 
 class PathInUse(StorageFailed):
-    """Another task saves to the same path at this moment; this one left it alone."""
+    """Another task saves to the same path at this moment. This task changed nothing."""
 
     advice = (
-        "If that task saves the same clip, a retry finds it there. If it saves another clip, every retry is refused: "
-        "give each task a path of its own, with {{ task.video.request_id }} say, and clear this one, which pays for "
-        "nothing."
+        "If that task saves the same clip, a retry finds it there. If it saves another clip, every retry is refused. "
+        "Then give each task its own path, for example with {{ task.video.request_id }}, and clear this task, which "
+        "pays for nothing."
     )
 
 

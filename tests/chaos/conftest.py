@@ -1,8 +1,13 @@
-"""One Airflow with PostgreSQL, LocalExecutor and two triggerers for all the killing; the table of faults at the end."""
+"""An Airflow with PostgreSQL, LocalExecutor and two triggerers for all the killing; the table of faults at the end.
+
+Each process of pytest-xdist has one of its own: what is killed in one disturbs no test in another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,7 +19,7 @@ from tests.support.hostile_queue import hostile_queue
 from tests.support.ledger import Row, table
 from tests.support.postgres import RunningPostgres
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
-from tests.support.scenario import DAGS, KEY
+from tests.support.scenario import DAGS, FEW, GENERATION_TIME, KEY, Scenario
 
 ROWS: list[Row] = []
 
@@ -26,7 +31,9 @@ RUNNERS = 14
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
     """An emulator that takes long enough for twenty clips to be in flight at once; it draws none."""
     folder, extra = tmp_path_factory.mktemp("emulator"), ["--render", "off"]
-    with RunningEmulator.start(folder, runners=RUNNERS, generation_time="9-15", keys=[KEY], extra=extra) as running:
+    with RunningEmulator.start(
+        folder, runners=RUNNERS, generation_time=GENERATION_TIME, keys=[KEY], extra=extra
+    ) as running:
         yield running
 
 
@@ -64,10 +71,53 @@ def home(
 
 
 @pytest.fixture(scope="session")
-def airflow(home: AirflowHome) -> Iterator[RunningAirflow]:
-    """All of it, up."""
+def airflow(home: AirflowHome, database: RunningPostgres) -> Iterator[RunningAirflow]:
+    """All of it, up; and when all is over, the key is nowhere."""
     with running_airflow(home, triggerers=2) as running:
         yield running
+        check_that_the_key_is_nowhere(home, database)
+
+
+def check_that_the_key_is_nowhere(home: AirflowHome, database: RunningPostgres) -> None:
+    """Look for the key in each file that Airflow wrote, and in each row of its database."""
+    secret = KEY.partition(":")[2]
+    dump = database.dump()
+    assert "pika_submission" in dump  # it is the whole database
+    assert secret not in dump
+    assert secret.encode().hex() not in dump
+    for path in home.folder.rglob("*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes(), path
+
+
+class Stage(NamedTuple):
+    """Where a scenario happens."""
+
+    airflow: RunningAirflow
+    emulator: RunningEmulator
+    database: RunningPostgres
+
+    def begin(self, name: str, *faults: str, each: int = FEW) -> Scenario:
+        """Start a run of this name; the prompts end with these faults in turn."""
+        return Scenario.begin(self.airflow, self.emulator, name, ROWS, faults or ("",), each)
+
+
+@pytest.fixture(scope="session")
+def stage(airflow: RunningAirflow, emulator: RunningEmulator, database: RunningPostgres) -> Stage:
+    """All that a scenario needs."""
+    return Stage(airflow, emulator, database)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that prints of this one's faults."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["rows"] = [asdict(row) for row in ROWS]
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what another process tells."""
+    ROWS.extend(Row(**row) for row in getattr(node, "workeroutput", {}).get("rows", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

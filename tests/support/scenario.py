@@ -14,11 +14,17 @@ from tests.support.components import Process
 from tests.support.emulator import RunningEmulator
 from tests.support.ledger import DAG, Clip, Row, clips_of, row
 from tests.support.running_airflow import RunningAirflow, until
-from tests.support.sizes import size
+from tests.support.sizes import SOAK, size
 
 #: Clips that one task makes, and as many that two tasks make.
 EACH = size(4, 9)
 CLIPS = 2 * EACH + 2
+
+#: The same, where several scenarios share the machine.
+FEW = 4
+
+#: Seconds that fal takes for a clip: long enough for all of a run's to be in flight at once.
+GENERATION_TIME = "9-15" if SOAK else "6-10"
 
 #: Seconds: where six scenarios begin at once, their tasks wait for each other's workers.
 SUBMITTED_WITHIN = 400.0

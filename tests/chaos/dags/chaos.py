@@ -16,19 +16,25 @@ WAITING = {"poll_interval": 1.0, "timeout": 300}
 @dag(schedule=None, catchup=False, max_active_tasks=64, params={"name": "nothing happens", "each": 9, "faults": [""]})
 def chaos():
     @task(**PATIENT)
-    def prompts(kind: str, number: int, params: dict) -> list[str]:
+    def prompts(params: dict) -> list[str]:
         faults = params["faults"]
-        return [f"{params['name']}: {kind} {n};{faults[n % len(faults)]}" for n in range(number or params["each"])]
+        return [f"{params['name']}: KIND {n};{faults[n % len(faults)]}" for n in range(params["each"])]
 
+    each = prompts()
     PikaTextToVideoOperator.partial(
         task_id="clip", resolution="480p", wait_for_completion=True, **PATIENT, **WAITING
-    ).expand(prompt=prompts.override(task_id="clip_prompts")("clip", 0))
+    ).expand(prompt=each.map(lambda prompt: prompt.replace("KIND", "clip")))
     PikaTextToVideoOperator.partial(
         task_id="held", resolution="480p", wait_for_completion=True, deferrable=False, **PATIENT, **WAITING
-    ).expand(prompt=prompts.override(task_id="held_prompts")("held", 2))
+    ).expand(
+        prompt=[
+            "{{ params.name }}: held 0;{{ params.faults[0] }}",
+            "{{ params.name }}: held 1;{{ params.faults[1 % params.faults | length] }}",
+        ]
+    )
 
     generate = PikaTextToVideoOperator.partial(task_id="generate", resolution="480p", **PATIENT).expand(
-        prompt=prompts.override(task_id="generate_prompts")("generate", 0)
+        prompt=each.map(lambda prompt: prompt.replace("KIND", "generate"))
     )
     PikaVideoSensor.partial(task_id="video", **PATIENT, **WAITING).expand(request_id=generate.output)
 

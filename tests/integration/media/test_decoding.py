@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_pika.exceptions import VideoRejected
-from airflow_provider_pika.media import decoder, decoding
+from airflow_provider_pika.media import decoder, decoding, verify
 from airflow_provider_pika.media.decoding import Forks
 from airflow_provider_pika.media.mp4 import Clip
 from airflow_provider_pika.media.verify import probe
@@ -50,6 +50,7 @@ def brittle(monkeypatch: pytest.MonkeyPatch, folder: Path, end: str) -> None:
     script.write_text(BRITTLE.format(folder=str(Path(decoder.__file__).parent), end=end))
     monkeypatch.setattr(decoder, "__file__", str(script))
     monkeypatch.setattr(decoding, "_ANSWER", 3.0)
+    monkeypatch.setattr(verify, "_CPU", 2)
 
 
 def seen(content: bytes, forks: Forks | None, with_poster: bool = False) -> Clip | str:

@@ -383,7 +383,7 @@ def test_fals_own_words_and_what_to_do_stand_in_the_message() -> None:
     message = str(raised(responses.result, answer(422, CONTENT_POLICY), TEXT_TO_VIDEO, ID))
     assert "prompt: It was flagged" in message
     assert f"request id {ID}, type content_policy_violation, HTTP 422" in message
-    assert "Change the prompt; the same one is refused again" in message
+    assert "Change the prompt. fal refuses the same one again" in message
 
 
 def test_an_answer_of_a_megabyte_does_not_make_a_message_of_a_megabyte() -> None:

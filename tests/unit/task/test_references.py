@@ -107,7 +107,7 @@ def test_a_list_of_outputs_is_refused_where_one_is_taken(name: str, what: str) -
         AirflowFailException, match=f"{name.strip()}=.*that is a list.*expand.{name.strip()}="
     ) as raised:
         TAKERS[name](given)
-    assert ("not sent to fal" in str(raised.value)) == (name not in ("video", "path", "request_id"))
+    assert ("Nothing was sent to fal" in str(raised.value)) == (name not in ("video", "path", "request_id"))
 
 
 @pytest.mark.parametrize("what", LISTS)

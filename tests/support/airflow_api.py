@@ -64,9 +64,10 @@ class AirflowApi:
     def until_state(self, dag_id: str, run_id: str, task_id: str, *states: str, **more: Any) -> Instance:
         """Wait until a task instance has one of the states, and give it; takes ``map_index`` and ``within``."""
         within = more.pop("within", ENDED_WITHIN)
+        path = _instance(dag_id, run_id, task_id, more.get("map_index", -1))
 
         def reached() -> Instance | None:
-            instance = self.instance(dag_id, run_id, task_id, **more)
+            instance: Instance = self.call("GET", path)
             return instance if instance["state"] in states else None
 
         return until(reached, f"{task_id} to be {' or '.join(states)}", within)

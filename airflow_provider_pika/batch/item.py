@@ -24,7 +24,7 @@ from airflow_provider_pika.fal.recovery import Wanted
 TOP_UP_SHARE, TOP_UP_AFTER, TOP_UP_EVERY = 0.25, 30.0, 10.0
 
 #: Endings that one event of the trigger carries, at most, and seconds that it keeps one to itself: they are in the
-#: trigger's memory only, and fal keeps a result for an hour.
+#: trigger's memory only, fal keeps a result for an hour, and a clip is saved by the worker that is started for it.
 MOST_IN_AN_EVENT, KEPT_FOR = 200, 600.0
 
 #: Submits of unknown outcome in a row after which nothing more is submitted: whatever loses the replies may lose all.

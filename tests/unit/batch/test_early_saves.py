@@ -97,7 +97,8 @@ def of_a_dag(**arguments: Any) -> PikaTextToVideoBatchOperator:
     "path",
     [
         "/clips/x.mp4", "clips/{index}.mp4", "/clips/../{index}.mp4", "/clips/{ds}.mp4", "s3://{name}/x.mp4", "", 5,
-        "/clips/{{ run_id }}/{ds}.mp4", "/clips/{{ run_id }}/../{index}.mp4", "/clips/{index!r}.mp4", "/clips/{name}.mp4",
+        "/clips/{{ run_id }}/{ds}.mp4", "/clips/{{ run_id }}/../{index}.mp4", "/clips/{index!r}.mp4",
+        "/clips/{name}.mp4",
     ],
 )  # fmt: skip
 def test_a_wrong_path_fails_when_the_dag_is_parsed(path: Any) -> None:

@@ -236,15 +236,16 @@ def test_no_clip_is_saved_when_the_attempts_time_is_up(emulator: RunningEmulator
     assert len(clips_in(tmp_path)) == 4
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_worker_that_dies_while_it_saves_costs_no_clip_and_no_second_fetch(
-    emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    task = batch_to(f"{tmp_path}/{{index}}.mp4", "dies", 8)
+    task = batch_to(f"{tmp_path}/{{index}}.mp4", f"dies {when}", 8)
     with monkeypatch.context() as patch:
-        patch.setattr(early_saves, "_note_saved", _crash)
+        patch.setattr(early_saves, "_save" if when == "before" else "_note_saved", _crash)
         with pytest.raises(WorkerCrash):
             task.attempt()
-    assert clips_in(tmp_path)
+    assert bool(clips_in(tmp_path)) == (when == "after")
     assert task.attempt()["done"] == 8
     assert len(clips_in(tmp_path)) == 8
     assert accepted(emulator) == 8

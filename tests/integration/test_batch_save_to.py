@@ -90,7 +90,7 @@ def test_a_clip_is_saved_by_the_next_worker_while_others_are_still_to_be_submitt
     operator, more, trigger = task.first_round()
     assert clips_in(tmp_path) == []
     with pytest.raises(TaskDeferred):
-        operator.execute_complete(more, event_of(trigger))  # type: ignore[arg-type]
+        operator.execute_complete(more, event_of(trigger))
     there = clips_in(tmp_path)
     assert 1 <= len(there) <= 4
     for path in there:
@@ -270,7 +270,7 @@ def test_a_worker_that_is_told_to_stop_while_it_saves_ends_its_task(
     with monkeypatch.context() as patch:
         patch.setattr(saving_batch.BatchSave, "run", killed)
         with pytest.raises(errors.TryLater, match="told to stop"):
-            operator.execute_complete(more, event_of(trigger))  # type: ignore[arg-type]
+            operator.execute_complete(more, event_of(trigger))
     assert task.attempt()["done"] == 8
     assert len(clips_in(tmp_path)) == 8
 
@@ -300,7 +300,7 @@ def test_a_list_that_changes_while_it_is_deferred_ends_no_attempt_and_a_name_kee
     task = batch_to(path, "moves", 6, inputs=items, max_in_flight=3)
     operator, more, trigger = task.first_round()
     with pytest.raises(TaskDeferred) as deferred:
-        operator.execute_complete(more, event_of(trigger))  # type: ignore[arg-type]
+        operator.execute_complete(more, event_of(trigger))
     assert clips_in(tmp_path)
     operator.inputs = longer
     brought = resumed_to_the_end(operator, more, deferred.value.trigger)
@@ -341,7 +341,7 @@ def test_paths_in_which_clips_cannot_be_are_refused_before_anything_is_submitted
     operator, more = task.begin()
     operator.save_to = path  # as it is rendered
     with pytest.raises(AirflowFailException, match=words) as refused:
-        operator.execute(more)  # type: ignore[arg-type]
+        operator.execute(more)
     assert "save_to=" in str(refused.value)
     assert "No clip is lost" not in str(refused.value)
     assert emulator.counts()["submit"]["received"] == 0
@@ -363,13 +363,13 @@ def test_a_deferral_of_a_version_that_saved_nothing_is_resumed(emulator: Running
     task = SavingTask("earlier", 4, max_in_flight=2)
     operator, more = task.begin()
     with pytest.raises(TaskDeferred) as deferred:
-        operator.execute(more)  # type: ignore[arg-type]
+        operator.execute(more)
     event = event_of(deferred.value.trigger)
     del event["carried"]["unsaved"], event["carried"]["saves_from"]
-    terms = json.loads(deferred.value.kwargs["terms"])  # type: ignore[index]
+    terms = json.loads(deferred.value.kwargs["terms"])
     del terms["save_to"]
     operator.save_to = f"{tmp_path}/{{index}}.mp4"  # what it was deferred with holds
     with pytest.raises(TaskDeferred) as again:
-        operator.execute_complete(more, event, terms=json.dumps(terms))  # type: ignore[arg-type]
-    assert json.loads(again.value.kwargs["terms"])["save_to"] is None  # type: ignore[index]
+        operator.execute_complete(more, event, terms=json.dumps(terms))
+    assert json.loads(again.value.kwargs["terms"])["save_to"] is None
     assert clips_in(tmp_path) == []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pendulum
 
 from airflow_provider_pika.batch import manifest
+from airflow_provider_pika.batch.inputs import BatchInputs, check_paths
 from airflow_provider_pika.batch.item import Item, State, is_failure, is_of_one_clip, slots_of
 from airflow_provider_pika.batch.progress import Carried, Tally
 from airflow_provider_pika.batch.state import BatchState
@@ -35,7 +36,6 @@ from airflow_provider_pika.fal.polling import Done, Ending, Failed
 from airflow_provider_pika.saving.json_lines import INLINE_BYTES, fitted
 
 if TYPE_CHECKING:
-    from airflow_provider_pika.batch.inputs import BatchInputs
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.recovery import Wanted
     from airflow_provider_pika.task.terms import BatchTerms
@@ -150,7 +150,7 @@ class BatchRun:
         :param limit: when it ends.
         :raises PikaError: before anything is submitted.
         """
-        manifest.check_place(len(self.inputs), self.terms.manifest_path)
+        self._check_places()
         nothing = Tally.of((), time.time())
         carried = Carried(
             nothing, limit.deadline, self.account.queue_url, self.digest, timeout=limit.seconds, limit=limit.name
@@ -169,12 +169,11 @@ class BatchRun:
         self._watch_on(carried)
         if carried.in_place and carried.digest == self.digest:
             self.slots = range(len(self.inputs))
-            self._warn_of_failed(ended)
-            return replace(carried, tally=self._tally_with(carried.tally, ended))
+            return self._with_ended(carried, ended)
         carried = self._find_the_items(carried)
         self._warn_of_failed(ended)
         try:
-            manifest.check_place(len(self.inputs), self.terms.manifest_path)
+            self._check_places()
         except InvalidInput as error:  # what is in flight is paid for, and waited for
             return replace(carried, stopped=carried.stopped or error)
         return carried
@@ -192,8 +191,7 @@ class BatchRun:
         carried = replace(carried, stopped=carried.stopped or error)
         if carried.in_place:
             self.slots = range(carried.tally.total)
-            self._warn_of_failed(ended)
-            return replace(carried, tally=self._tally_with(carried.tally, ended))
+            return self._with_ended(carried, ended)
         kept = self.state.read_all()
         self.slots = sorted(kept)
         self._warn_of_failed(ended)
@@ -215,11 +213,28 @@ class BatchRun:
             if slot in failed:
                 self.warn(f"Item {self.asked.label(index)}: {self.state[slot].outcome}")
 
-    def _tally_with(self, tally: Tally, ended: Sequence[int]) -> Tally:
-        for slot in ended:
-            if slot in self.slots:
-                tally = tally.moved("in flight", self.state[slot].state)
-        return tally
+    def _with_ended(self, carried: Carried, ended: Sequence[int]) -> Carried:
+        self._warn_of_failed(ended)
+        tally = carried.tally
+        known = [slot for slot in ended if slot in self.slots]
+        for slot in known:
+            tally = tally.moved("in flight", self.state[slot].state)
+        return replace(carried, tally=tally, unsaved=(*carried.unsaved, *self._to_be_saved(known)))
+
+    def _to_be_saved(self, slots: Iterable[int]) -> tuple[int, ...]:
+        """Return those whose clip the batch is to save: they are done, and no worker has noted that it did."""
+        if not self.terms.save_to:
+            return ()
+        return tuple(slot for slot in slots if self.state[slot].state == "done" and not self.state[slot].saved)
+
+    def _check_places(self) -> None:
+        """Refuse what has no place, before anything is submitted.
+
+        :raises InvalidInput: a clip, or the manifest, cannot be where it is to be.
+        """
+        manifest.check_place(len(self.inputs), self.terms.manifest_path)
+        if self.terms.save_to:
+            check_paths(self.terms.save_to, self.asked, self.terms.manifest_path)
 
     def request_ids(self) -> set[str]:
         """Return the requests that are under way."""
@@ -249,6 +264,7 @@ class BatchRun:
             in_flight=tuple(in_flight),
             gone=tuple(gone),
             cursor=0,
+            unsaved=self._to_be_saved(slot for slot, state in zip(self.slots, states, strict=True) if state == "done"),
         )
 
     def _gone(self, kept: Mapping[int, Item], late: Collection[str]) -> list[str]:
@@ -340,8 +356,12 @@ class BatchRun:
             consequence=_what_is_unknown([error for _, error in failed]),
         )
 
+    def line(self, index: int) -> dict[str, Any]:
+        """Return the manifest's line of the input at a place."""
+        return manifest.line_of(index, self.state[self.slots[index]], *self.asked.of(index))
+
     def _lines(self) -> Iterable[dict[str, Any]]:
-        return (manifest.line_of(index, item, *self.asked.of(index)) for index, item in enumerate(self._items()))
+        return map(self.line, range(len(self.slots)))
 
     def _items(self) -> Iterable[Item]:
         return (self.state[slot] for slot in self.slots)

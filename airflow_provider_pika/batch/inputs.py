@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +11,16 @@ from airflow_provider_pika.batch.manifest import check_total
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.ids import is_base_name
 from airflow_provider_pika.fal.inputs import TextToVideoInput, python_number
+from airflow_provider_pika.saving.clip_paths import ClipPaths
 from airflow_provider_pika.strict_json import shown
 from airflow_provider_pika.task.arguments import check_lengths, extra_arguments_of, most_of
 from airflow_provider_pika.task.templates import has_braces, holds_templates, known_now, read_text
 
 #: Wrong inputs that an error describes; of the others it gives the places.
 _DESCRIBED = 20
+
+#: Above all seeds that are sent, for a clip whose seed is not known yet.
+_SEEDS = 1 << 32
 
 #: What to write for a value that is no list, by the name of its class.
 _INSTEAD = {
@@ -90,18 +95,35 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> BatchInputs:
     return checked
 
 
+def check_paths(save_to: str, asked: BatchInputs, manifest_path: str | None) -> None:
+    """Refuse a path in which two clips would meet, or that no store can hold.
+
+    :param save_to: the clips' path, with fields for each.
+    :raises InvalidInput: as :class:`ClipPaths`.
+    """
+    paths = ClipPaths(save_to, "save_to", consequence=None)
+    if manifest_path:
+        paths.reserve(manifest_path)
+    for index, (arguments, name) in enumerate(zip(asked.arguments, asked.names, strict=True)):
+        seed = arguments.get("seed")
+        line = {"index": index, "name": name, "seed": _SEEDS + index if seed is None else seed}
+        paths.of({**line, "request_id": str(uuid.UUID(int=index))})
+
+
 def check_known_batch(
     inputs: Any, defaults: Any, manifest_path: Any, is_template: Callable[[str], bool] = has_braces
-) -> None:
+) -> BatchInputs | None:
     """Refuse what is wrong already when the Dag is parsed; what holds templates is checked when the task runs.
 
     :param is_template: tells a template of the Dag (``templates.template_test_of``).
+    :return: what is asked for, if that is known.
     :raises InvalidInput: as :func:`batch_inputs_of`, and for a list that is too long to go without a manifest.
     """
     if known_now({"inputs": inputs}, is_template):
         check_total(len(_list_of(inputs)), manifest_path)
-    if not holds_templates([inputs, defaults], is_template):
-        batch_inputs_of(inputs, defaults)
+    if holds_templates([inputs, defaults], is_template):
+        return None
+    return batch_inputs_of(inputs, defaults)
 
 
 def _arguments(own: Mapping[str, Any], common: Mapping[str, Any], longest: int) -> dict[str, Any]:

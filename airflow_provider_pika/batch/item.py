@@ -24,7 +24,7 @@ from airflow_provider_pika.fal.recovery import Wanted
 TOP_UP_SHARE, TOP_UP_AFTER, TOP_UP_EVERY = 0.25, 30.0, 10.0
 
 #: Endings that one event of the trigger carries, at most, and seconds that it keeps one to itself: they are in the
-#: trigger's memory only, and fal keeps a result for an hour.
+#: trigger's memory only, fal keeps a result for an hour, and a clip is saved by the worker that is started for it.
 MOST_IN_AN_EVENT, KEPT_FOR = 200, 600.0
 
 #: Submits of unknown outcome in a row after which nothing more is submitted: whatever loses the replies may lose all.
@@ -46,11 +46,13 @@ class Item:
     :param record: of its submission; None if there was none.
     :param outcome: its video, or how it failed; None as long as neither is known.
     :param attempt: of the task, which dealt with it last; -1: none (``airflow tasks test`` is attempt 0).
+    :param saved: whether the batch itself has saved its clip.
     """
 
     record: Record | None = None
     outcome: Video | PikaError | None = None
     attempt: int = -1
+    saved: bool = False
 
     @property
     def state(self) -> State:
@@ -89,7 +91,8 @@ class Item:
         record = self.record.as_json() if self.record else None
         video = self.outcome.model_dump() if isinstance(self.outcome, Video) else None
         error = self.outcome.as_json() if isinstance(self.outcome, PikaError) else None
-        fields = {"record": record, "video": video, "error": error, "attempt": self.attempt}
+        saved = True if self.saved else None
+        fields = {"record": record, "video": video, "error": error, "attempt": self.attempt, "saved": saved}
         return {name: value for name, value in fields.items() if value is not None}
 
     @classmethod
@@ -102,7 +105,7 @@ class Item:
             video = Video.model_validate(value["video"]) if "video" in value else None
             error = PikaError.from_json(value["error"]) if "error" in value else None
             record = Record.read(value["record"]) if "record" in value else None
-            return cls(record, video or error, int(value["attempt"]))
+            return cls(record, video or error, int(value["attempt"]), value.get("saved") is True)
         except Exception as error:  # whatever stands there, it may be of a request that was paid for
             raise RecordUnreadable(f"The record of a batch's item cannot be read: {str(value)[:300]}") from error
 

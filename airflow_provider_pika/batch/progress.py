@@ -59,6 +59,10 @@ class Tally:
         return f"; about {pendulum.duration(seconds=round(seconds)).in_words()} left"
 
 
+#: Clips to be saved that are handed on, some 7 bytes each; with more than these, the store is behind for good.
+MOST_UNSAVED = 500
+
+
 @dataclass(frozen=True)
 class Carried:
     """What is handed on; all else is in the task's state. Requests stand here by their ids alone.
@@ -76,6 +80,8 @@ class Carried:
     :param cursor: the first input that this attempt has not dealt with.
     :param late: the requests that this attempt waits for no more: their time was up, or they could not be watched.
     :param stopped: why nothing more is submitted in this attempt.
+    :param unsaved: the slots of clips that the batch is to save as it goes; those that ended first come first.
+    :param saves_from: unix seconds, before which it saves none: the store, or fal's host, is out of reach.
     """
 
     tally: Tally
@@ -90,6 +96,8 @@ class Carried:
     stopped: PikaError | None = None
     timeout: float | None = None
     limit: str = TIMEOUT
+    unsaved: tuple[int, ...] = ()
+    saves_from: float = 0.0
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -127,6 +135,8 @@ class Carried:
             "stopped": self.stopped and shortened(self.stopped).as_json(),
             "timeout": self.timeout,
             "limit": self.limit,
+            "unsaved": list(self.unsaved[:MOST_UNSAVED]),
+            "saves_from": self.saves_from,
         }
 
     @classmethod
@@ -145,6 +155,8 @@ class Carried:
             stopped=PikaError.from_json(value["stopped"]) if value["stopped"] else None,
             timeout=value.get("timeout"),
             limit=str(value.get("limit", TIMEOUT)),
+            unsaved=tuple(map(int, value.get("unsaved", []))),
+            saves_from=float(value.get("saves_from", 0.0)),
         )
 
 

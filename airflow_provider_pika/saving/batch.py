@@ -63,6 +63,7 @@ class Terms:
     :param poster: whether each clip gets one.
     :param saved: returns the metadata's fields of the task that saves.
     :param check: is called again and again by the task's own thread; it raises where the task is to end.
+    :param noted: is told what became of each line's clip, by any thread.
 
     The others are those of :class:`Save`, and of the operator.
     """
@@ -81,6 +82,7 @@ class Terms:
     warn: Callable[[str], object]
     debug: Callable[[str], object]
     check: Callable[[], object]
+    noted: Callable[[Mapping[str, Any], Metadata | PikaError], object] | None = None
 
 
 class BatchSave:
@@ -210,6 +212,8 @@ class BatchSave:
             else:
                 self.totals = self.totals.with_saved(outcome.size, fetched)
                 self._in_a_row = 0
+        if self.terms.noted:
+            self.terms.noted(line, outcome)
 
     def _count(self, error: PikaError) -> None:
         if not error.retry_helps:  # a clip's own

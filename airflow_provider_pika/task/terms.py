@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
 from airflow_provider_pika.fal.inputs import SubmitControls
@@ -46,14 +46,18 @@ class Terms:
 
     @classmethod
     def read(cls, carried: object) -> Self | None:
-        """Return the terms that :meth:`carried` gave; None if they are not all there: an older version carried none."""
+        """Return the terms that :meth:`carried` gave; None if they are not all there: an older version carried none.
+
+        One that knew all but what has a default is read with the default.
+        """
         terms = None
         with suppress(ValueError):
             terms = json.loads(carried) if isinstance(carried, str) else None
-        names = [field.name for field in fields(cls)]
-        if not isinstance(terms, Mapping) or not all(name in terms for name in names):
+        known = {field.name: field.default for field in fields(cls) if field.default is not MISSING}
+        if not isinstance(terms, Mapping):
             return None
-        return cls(**{name: terms[name] for name in names})
+        known |= {field.name: terms[field.name] for field in fields(cls) if field.name in terms}
+        return cls(**known) if len(known) == len(fields(cls)) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,10 @@ class ClipTerms(SubmitTerms):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchTerms(SubmitTerms):
-    """What a batch goes by, beside its inputs: those may change while it is deferred."""
+    """What a batch goes by, beside its inputs: those may change while it is deferred.
+
+    :param save_to: the clips' path, with fields for each; None: they are not saved as the batch goes.
+    """
 
     manifest_path: str | None
+    save_to: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, RecordUnavailable, TryLater
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.saving.clip_paths import FIELDS, ClipPaths, check_known_paths
+from airflow_provider_pika.operators._saving import AT_ONCE, MAX_BYTES, STALL_TIMEOUT, TIMEOUT, saving_terms_of
+from airflow_provider_pika.saving.clip_paths import ClipPaths, check_known_paths
 from airflow_provider_pika.strict_json import for_airflow, shown
 from airflow_provider_pika.task.arguments import check_fail_on, check_switches, number_of, seconds_of
 from airflow_provider_pika.task.errors import failing_what_sends_nothing, tells_why_it_fails
-from airflow_provider_pika.task.paths import NOT_LOST, SIDECAR, check_known_path, checked_path
+from airflow_provider_pika.task.paths import NOT_LOST, check_known_path, checked_path
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import read_text, template_test_of
 
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider_pika.fal.account import Account
-    from airflow_provider_pika.hooks.pika import PikaHook
-    from airflow_provider_pika.saving.batch import BatchSave, Terms
+    from airflow_provider_pika.saving.batch import BatchSave
     from airflow_provider_pika.task.templates import Templated
 
 #: Clips that are saved at once: each has a thread, a connection, and for a bucket up to 32 MB of memory.
@@ -85,14 +84,14 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
         batch: Templated[Mapping[str, Any] | str],
         path: Templated[str | ObjectStoragePath | PathLike[str]],
         conn_id: str | None = None,
-        at_once: int = 16,
+        at_once: int = AT_ONCE,
         fail_on: str | float = "any",
         overwrite: bool = False,
         must_fit: bool = True,
         poster: bool = True,
-        max_bytes: int = 2 * 1024**3,
-        timeout: timedelta | float = 3600.0,
-        stall_timeout: timedelta | float = 30.0,
+        max_bytes: int = MAX_BYTES,
+        timeout: timedelta | float = TIMEOUT,
+        stall_timeout: timedelta | float = STALL_TIMEOUT,
         manifest_path: str | ObjectStoragePath | PathLike[str] | None = None,
         pika_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
@@ -128,7 +127,21 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
             named = self._named_manifest()
             manifest_path = named or paths.folder + self._own_name(context)
             paths.reserve(manifest_path)
-            with BatchSave(self._terms(context), paths) as saving:
+            terms = saving_terms_of(
+                context,
+                self.pika_conn_id,
+                conn_id=self.conn_id,
+                limits=(self.timeout, self.stall_timeout, self.max_bytes),
+                overwrite=self.overwrite,
+                must_fit=self.must_fit,
+                poster=self.poster,
+                at_once=self.at_once,
+                tell=self.log.info,
+                warn=self.log.warning,
+                debug=self.log.debug,
+                check=self._stop_if_killed,
+            )
+            with BatchSave(terms, paths) as saving:
                 saving.plan(_lines_of(batch))
                 wanted = manifest_path if named or saving.totals.total > _inline() else None
                 if wanted:
@@ -182,42 +195,6 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
         uri = Place(value["manifest"], self.conn_id).uri if value["manifest"] else None
         emit_totals(context, list(self.outlets), extra, uri, self.log.warning)
 
-    def _terms(self, context: Context) -> Terms:
-        from airflow_provider_pika.hooks.pika import PikaHook
-        from airflow_provider_pika.media.download import Limits
-        from airflow_provider_pika.saving.batch import Terms
-        from airflow_provider_pika.saving.metadata import saved_by
-        from airflow_provider_pika.saving.object_store import writer_of
-        from airflow_provider_pika.saving.poster import can_be_made
-
-        hook = PikaHook(self.pika_conn_id)
-        return Terms(
-            conn_id=self.conn_id,
-            writer=writer_of(context["ti"]),
-            trust=hook.trust(),
-            account=self._account(hook),
-            limits=Limits(self.timeout, self.stall_timeout, self.max_bytes),
-            overwrite=self.overwrite,
-            must_fit=self.must_fit,
-            poster=self.poster and can_be_made(self.log.info),
-            at_once=self.at_once,
-            saved=lambda: saved_by(context["ti"]),
-            tell=self.log.info,
-            warn=self.log.warning,
-            debug=self.log.debug,
-            check=self._stop_if_killed,
-        )
-
-    def _account(self, hook: PikaHook) -> Account | None:
-        """Return with which key fal is asked about the clips; None: with none, which costs no file."""
-        try:
-            with hook.get_conn() as queue:
-                return queue.account
-        except Exception as error:
-            why = error.message if isinstance(error, PikaError) else type(error).__name__  # it may quote a password
-            self.log.info("fal is not asked about the clips, so their metadata has gaps: %s", why)
-            return None
-
     def _named_manifest(self) -> str | None:
         if self.manifest_path is None:
             return None
@@ -254,8 +231,6 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
             raise InvalidInput(f"at_once={self.at_once!r} is not allowed: it takes 1 to {MOST_AT_ONCE}.")
         self._check_references({name: getattr(self, name) for name in PikaBatchToObjectStorageOperator.template_fields})
         is_template = template_test_of(self)
-        by_clip = _is_template_of_clips(is_template)
-        check_known_path(self.path, suffix=SIDECAR, is_template=by_clip, fields=FIELDS)
         check_known_paths(self.path, is_template)
         if self.manifest_path is not None:
             check_known_path(self.manifest_path, "manifest_path", is_template=is_template)
@@ -276,11 +251,6 @@ def batch_of(value: Any) -> Mapping[str, Any]:
         "with clips or a manifest: batch.output.",
         consequence=NOT_LOST,
     )
-
-
-def _is_template_of_clips(is_template: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Return what tells a path that is not known yet: its fields are filled in for each clip."""
-    return lambda text: "{" in text or is_template(text)
 
 
 def _lines_of(batch: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

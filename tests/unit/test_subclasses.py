@@ -87,7 +87,7 @@ LATER: dict[type[BaseOperator], tuple[str, ...]] = {
         *("wait_for_completion", "cancel_on_kill", "cancel_on_timeout", "extra_arguments"),
     ),
     PikaVideoSensor: ("request_id", "endpoint", "cancel_on_timeout"),
-    PikaTextToVideoBatchOperator: ("inputs", "endpoint", "manifest_path", "cancel_on_kill"),
+    PikaTextToVideoBatchOperator: ("inputs", "endpoint", "manifest_path", "save_to", "cancel_on_kill"),
     PikaVideoToObjectStorageOperator: ("path",),
     PikaBatchToObjectStorageOperator: ("path", "manifest_path"),
 }

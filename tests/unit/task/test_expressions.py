@@ -396,6 +396,8 @@ def sensor(**arguments: Any) -> Any:
         (clip, "extra_arguments", {"style": {"seed": "{{ none }}"}}),
         (batch, "manifest_path", f"/tmp/{PULLED}.jsonl"),
         (batch, "manifest_path", PULLED),
+        (batch, "save_to", f"/tmp/{PULLED}/{{index}}.mp4"),
+        (batch, "save_to", PULLED),
         (batch, "endpoint", PULLED),
         (batch, "pika_conn_id", PULLED),
         (sensor, "request_id", PULLED),

@@ -25,6 +25,7 @@ TAKERS: dict[str, Callable[[Any], Any]] = {
     "seed": lambda given: PikaTextToVideoOperator(task_id="taker", prompt="x", seed=given),
     "defaults": lambda given: PikaTextToVideoBatchOperator(task_id="taker", inputs=["x"], defaults=given),
     "manifest_path": lambda given: PikaTextToVideoBatchOperator(task_id="taker", inputs=["x"], manifest_path=given),
+    "save_to": lambda given: PikaTextToVideoBatchOperator(task_id="taker", inputs=["x"], save_to=given),
 }
 
 #: Those that take several, and values inside of others.

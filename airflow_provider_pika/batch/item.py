@@ -88,6 +88,8 @@ class Item:
         """Return it as a JSON object, without the keys that say nothing."""
         record = self.record.as_json() if self.record else None
         video = self.outcome.model_dump() if isinstance(self.outcome, Video) else None
+        if isinstance(self.outcome, Video) and self.outcome.billable_units is not None:
+            video = {**(video or {}), "billable_units": self.outcome.billable_units}  # which no answer's JSON has
         error = self.outcome.as_json() if isinstance(self.outcome, PikaError) else None
         fields = {"record": record, "video": video, "error": error, "attempt": self.attempt}
         return {name: value for name, value in fields.items() if value is not None}

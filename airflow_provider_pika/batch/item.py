@@ -87,9 +87,7 @@ class Item:
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object, without the keys that say nothing."""
         record = self.record.as_json() if self.record else None
-        video = self.outcome.model_dump() if isinstance(self.outcome, Video) else None
-        if isinstance(self.outcome, Video) and self.outcome.billable_units is not None:
-            video = {**(video or {}), "billable_units": self.outcome.billable_units}  # which no answer's JSON has
+        video = self.outcome.as_json() if isinstance(self.outcome, Video) else None
         error = self.outcome.as_json() if isinstance(self.outcome, PikaError) else None
         fields = {"record": record, "video": video, "error": error, "attempt": self.attempt}
         return {name: value for name, value in fields.items() if value is not None}

@@ -31,7 +31,7 @@ READY = "ready"
 #: stream of video, too, and FFmpeg would decode it only to see how large it is.
 DECODERS = "h264,hevc,av1,libdav1d,vp8,vp9,libvpx,libvpx-vp9,mpeg4,prores,mpeg1video,mpeg2video"
 
-#: Files that a fork opens, and seconds of CPU after which it opens no more: each was one of little work, and left little.
+#: Files that a fork opens, and seconds of CPU after which it opens no more: it keeps most of its limits for the next.
 _MOST_FILES, _ENOUGH_CPU = 50, 1.0
 
 #: Packets of the stream that may bring no picture yet.

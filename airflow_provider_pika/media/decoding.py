@@ -1,8 +1,8 @@
 """The processes that decode: one that is started for a file, or forks of one that has loaded PyAV, for many files.
 
-A start takes a fifth of a second of CPU, a fork ten milliseconds, and another file in a fork two. All have the limits of
-``decoder.py``. A fork that has opened a file may be worn by it. So what it says of the next one counts only if that is
-good; else a new fork opens the file, and what that says is the outcome.
+A start takes a fifth of a second of CPU, a fork ten milliseconds, and another file in a fork three. All have the limits
+of ``decoder.py``. A fork that has opened a file may be worn by it. So what it says of the next one counts only if that
+is good; else a new fork opens the file, and what that says is the outcome.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def put(path: str, content: bytes, writer: str) -> None:
 
 
 def _nameless(final: Path) -> io.FileIO | None:
-    """Return a new file without a name that can be given one in the place's folder; None where there is no such thing."""
+    """Return a new file without a name, which it can be given in the place's folder; None where there are none."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     try:
@@ -304,8 +304,9 @@ def _remove_leftovers(
     :param own: the part of this attempt, to which those that began later do not matter.
     :param is_written: whether parts are written into.
     """
+    own_name = own and os.path.basename(own.name)
     for name in os.listdir(final.parent):
-        if not name.startswith(names.prefix):  # there may be thousands
+        if not name.startswith(names.prefix) or name == own_name:  # there may be thousands
             continue
         left = final.with_name(name)
         with contextlib.suppress(OSError):  # what is not ours to open, or to remove, fails no save

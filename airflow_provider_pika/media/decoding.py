@@ -165,8 +165,10 @@ def said_of(told: Mapping[str, Any], descriptor: int, forks: Forks | None) -> tu
     :param forks: makes the process; None: one is started.
     :raises Unstartable: there is no process.
     """
-    if forks:
-        return forks.said_of(told, descriptor)
+    return forks.said_of(told, descriptor) if forks else _said_of_one(told, descriptor)
+
+
+def _said_of_one(told: Mapping[str, Any], descriptor: int) -> tuple[bytes, bytes]:
     with _one_decoding(told, descriptor) as pipe:
         first, _, rest = _line(pipe, b"", _START).partition(b"\n")
         if first != decoder.READY.encode():

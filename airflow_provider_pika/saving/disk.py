@@ -139,6 +139,9 @@ def staged(path: str, writer: str = "", suffix: str = "") -> Iterator[Staged]:
             is_free = _lock(part, fcntl.LOCK_EX) and _is_at(part.name, part)
             if not (is_free and _remove_leftovers(final, names, writer, part, file.has_name)):
                 raise _in_use(path)
+            if suffix:
+                second = final.with_name(final.name + suffix)
+                _remove_leftovers(second, PartNames(second.name, writer), writer)
             yield file
         except Exception as error:
             if isinstance(error, StorageFailed) or os.path.lexists(part.name):

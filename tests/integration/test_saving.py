@@ -243,14 +243,14 @@ def test_two_tasks_that_save_to_one_path_at_once_are_told_so_and_one_of_them_sav
     other = slow if same_clip else generated("an owl")[0]
     path, saved = tmp_path / "fox.mp4", list[dict[str, Any]]()
     thread = threading.Thread(target=lambda: saved.append(save(slow, path)))
+    emulator.reset_file_requests()
     thread.start()
     until(lambda: bool(names_in(tmp_path)), "the first to begin", 20, every=0.02)
-    emulator.reset_file_requests()
     here: Any = {"ti": OtherInstance(), "outlet_events": {}}
     with pytest.raises(errors.PathInUse, match="Another task saves to") as raised:
         saver(other, path).execute(here)
     assert ".part" not in str(raised.value)
-    assert emulator.file_requests() == []
+    assert len(emulator.file_requests()) <= 1  # the first one's
     thread.join()
     assert metadata_beside(path)["request_id"] == slow["request_id"] == saved[0]["request_id"]
     assert names_in(tmp_path) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]

@@ -396,6 +396,13 @@ def test_what_a_dead_task_left_goes_whoever_it_was(place: Path, first: str, seco
         assert others_in(place.parent) == {Path(file.part.name).name}
 
 
+def test_what_a_dead_task_left_of_a_second_file_goes_too(place: Path) -> None:
+    second = place.with_name("fox.mp4.json")
+    leftovers(second, 1, "other")[0].write_bytes(b"half a file")
+    with disk.staged(str(place), "one", ".json") as file:
+        assert others_in(place.parent) == {Path(file.part.name).name}
+
+
 def test_an_attempt_takes_the_place_of_an_earlier_one_that_still_runs(place: Path) -> None:
     with pytest.raises(PathInUse, match="another task saves"):
         stage_as("one", place, meanwhile=lambda _: stage_as("one", place))

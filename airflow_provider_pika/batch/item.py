@@ -89,7 +89,7 @@ class Item:
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object, without the keys that say nothing."""
         record = self.record.as_json() if self.record else None
-        video = self.outcome.model_dump() if isinstance(self.outcome, Video) else None
+        video = self.outcome.as_json() if isinstance(self.outcome, Video) else None
         error = self.outcome.as_json() if isinstance(self.outcome, PikaError) else None
         saved = True if self.saved else None
         fields = {"record": record, "video": video, "error": error, "attempt": self.attempt, "saved": saved}

@@ -21,7 +21,7 @@ _KEYS = {"index", "state", "request_id"}
 _SAVED = "sha256"
 
 #: What a line has of a clip beside them; null for what fal did not say.
-_VIDEO = ("url", "content_type", "file_name", "file_size", "inference_time")
+_VIDEO = ("url", "content_type", "file_name", "file_size", "inference_time", "billable_units")
 
 
 def check_place(total: int, path: str | None) -> None:

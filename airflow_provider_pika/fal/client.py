@@ -95,9 +95,12 @@ class FalQueue:
         """Poll a request once, and how it ended if it did. Never raises ``PikaError``."""
         return self.hold(poll(self.account.platform_url, endpoint, request_id))
 
-    def remember(self, endpoint: str, request_id: str) -> Remembered:
-        """Tell what fal keeps of a completed request. Never raises ``PikaError``."""
-        return self.hold(remember(self.account.platform_url, endpoint, request_id))
+    def remember(self, endpoint: str, request_id: str, units: float | None = None) -> Remembered:
+        """Tell what fal keeps of a completed request. Never raises ``PikaError``.
+
+        :param units: as :func:`~.lookup.remember` takes it.
+        """
+        return self.hold(remember(self.account.platform_url, endpoint, request_id, units))
 
     def _send(self, call: Call[T]) -> T:
         options = {"extensions": {"trace": self._watchdog.trace}, **call.options}

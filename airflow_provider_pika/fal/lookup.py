@@ -54,12 +54,16 @@ class Remembered:
     billable_units: float | None = None
 
 
-def remember(platform_url: str, endpoint: str, request_id: str) -> Conversation[Remembered]:
-    """Ask fal what it keeps of a completed request. Never raises ``PikaError``: its metadata may have gaps."""
-    units, row = None, None
-    with suppress(PikaError):
-        video = yield requests.result(endpoint, request_id)
-        units = video.billable_units
+def remember(platform_url: str, endpoint: str, request_id: str, units: float | None = None) -> Conversation[Remembered]:
+    """Ask fal what it keeps of a completed request. Never raises ``PikaError``: its metadata may have gaps.
+
+    :param units: the billable units, if they are known already: the result is not asked for again then.
+    """
+    row = None
+    if units is None:
+        with suppress(PikaError):
+            video = yield requests.result(endpoint, request_id)
+            units = video.billable_units
     with suppress(PikaError):
         page = yield requests.history(platform_url, endpoint, time.time() - HISTORY_KEPT, request_id=request_id)
         row = next((row for row in page.items if row.request_id == request_id), None)

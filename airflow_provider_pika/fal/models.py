@@ -111,6 +111,11 @@ class Video(_Reply):
     inference_time: _Amount = None
     billable_units: Annotated[_Amount, Field(exclude=True)] = None
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object to be read again, with the units if fal has said them."""
+        units = {} if self.billable_units is None else {"billable_units": self.billable_units}
+        return {**self.model_dump(), **units}
+
 
 class PastRequest(_Reply):
     """A row of fal's request history (fal-protocol.md, 6.4).

@@ -4,7 +4,8 @@ Run as a script, with PyAV and nothing else of this package. A file may crash FF
 the time that there is. So this process gives up what it could do harm with before it opens the file: its limits
 hold for whatever the file makes of it. ``decoding.py`` starts it, and ``verify.py`` believes it nothing.
 
-For many files, it loads PyAV once and forks for each: the fork is what gives up, and what a file may crash.
+For many files, it loads PyAV once and forks: each fork gives up the same, and opens one file after the other. What a
+file breaks in its fork is no other file's trouble: ``decoding.py`` has a new fork open what an old one could not.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ READY = "ready"
 #: stream of video, too, and FFmpeg would decode it only to see how large it is.
 DECODERS = "h264,hevc,av1,libdav1d,vp8,vp9,libvpx,libvpx-vp9,mpeg4,prores,mpeg1video,mpeg2video"
 
+#: Files that a fork opens, and seconds of CPU after which it opens no more: it keeps most of its limits for the next.
+_MOST_FILES, _ENOUGH_CPU = 50, 1.0
+
 #: Packets of the stream that may bring no picture yet.
 MOST_PACKETS = 200
 
@@ -53,6 +57,9 @@ _USUAL_SECONDS = 5.0
 
 #: A picture's mean brightness, and how far its parts are from it, from which on it is no black one and no empty one.
 _BRIGHT, _BUSY = 48.0, 20.0
+
+#: Bytes of a message.
+_MOST_MESSAGE = 4096
 
 #: The score of a dull picture, which does where the next one shows no more: the clip does not come out of black.
 _DULL = 0.3
@@ -93,7 +100,7 @@ def give_up(memory: int, seconds: int) -> None:
     """Limit this process for good.
 
     :param memory: bytes of its address space.
-    :param seconds: of CPU; four times as many by the clock.
+    :param seconds: of CPU.
     """
     limits = (
         (resource.RLIMIT_CORE, 0),
@@ -106,7 +113,6 @@ def give_up(memory: int, seconds: int) -> None:
         most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         with suppress(ValueError, OSError):  # macOS knows no RLIMIT_AS
             resource.setrlimit(kind, (most, most))
-    signal.alarm(4 * seconds)  # if the parent dies, nobody else ends it
 
 
 def opened(av: Any, file: Any, containers: str, pixels: int) -> Any:
@@ -289,21 +295,48 @@ def _poster_line(av: Any, container: Any, stream: Any, first: Any, seconds: floa
     return {"poster": base64.b64encode(content).decode()}
 
 
-def look_into(av: Any, told: dict[str, Any]) -> None:
-    """Write READY, then a line of JSON about the file, and one more with the poster; and end this process."""
-    give_up(told["memory"], told["seconds"])
-    print(READY, flush=True)
+def lines_about(av: Any, told: dict[str, Any], descriptor: int) -> Iterator[bytes]:
+    """Yield a line of JSON about the file, and one more with the poster if that is wanted."""
+    signal.alarm(told["patience"])  # if the parent dies, nobody else ends it
+    container = None
     try:
-        container = opened(av, _File(told["descriptor"], told["size"]), told["containers"], told["pixels"])
+        container = opened(av, _File(descriptor, told["size"]), told["containers"], told["pixels"])
         stream = video_of(container, told["pixels"])
         picture = first_picture(container, stream)
         said = shown_by(av, container, stream, picture)
     except Exception as error:  # a hostile or broken file may bring anything out of it
         said = {"error": f"{type(error).__name__}: {error}"[:300]}
-    print(json.dumps(said), flush=True)
+    yield json.dumps(said).encode() + b"\n"
     if told["poster"] and "error" not in said:
-        print(json.dumps(_poster_line(av, container, stream, picture, said["seconds"])), flush=True)
+        yield json.dumps(_poster_line(av, container, stream, picture, said["seconds"])).encode() + b"\n"
+    if container is not None:
+        container.close()
+    signal.alarm(0)
+
+
+def look_into(av: Any, told: dict[str, Any]) -> None:
+    """Write READY, then the lines about one file; and end this process."""
+    give_up(told["memory"], told["seconds"])
+    print(READY, flush=True)
+    for line in lines_about(av, told, told["descriptor"]):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
     os._exit(0)  # what FFmpeg still holds is the system's to take
+
+
+def look_into_many(av: Any, told: dict[str, Any], channel: socket.socket) -> None:
+    """Write READY to the channel, then the lines about each file that comes over it, one after the other."""
+    give_up(told["memory"], told["seconds"])
+    channel.sendall(f"{READY}\n".encode())
+    for _ in range(_MOST_FILES):
+        message, descriptors, *_ = socket.recv_fds(channel, _MOST_MESSAGE, 1)
+        if not message:
+            return
+        for line in lines_about(av, json.loads(message), descriptors[0]):
+            channel.sendall(line)
+        os.close(descriptors[0])
+        if time.process_time() > _ENOUGH_CPU:
+            return
 
 
 def _reap(*_: object) -> None:
@@ -314,26 +347,28 @@ def _reap(*_: object) -> None:
 
 
 def serve(av: Any, channel: socket.socket) -> None:
-    """Fork for each file that comes over the channel, until that is closed.
+    """Fork whenever a message comes over the channel, until that is closed.
 
-    A message is what the file's process is told, as JSON, with two descriptors: of the file, and where to write to.
-    Each is answered with a byte once the fork is there, so that no two messages are read as one.
+    A message is what the fork is told, as JSON, with the channel that its files come over. Each is answered with a byte
+    once the fork is there, so that no two messages are read as one.
     """
     signal.signal(signal.SIGCHLD, _reap)
     while True:
-        message, descriptors, *_ = socket.recv_fds(channel, 4096, 2)
+        message, descriptors, *_ = socket.recv_fds(channel, _MOST_MESSAGE, 1)
         if not message:
-            return
+            break
         if os.fork() == 0:
             channel.close()
-            os.dup2(descriptors[1], 1)
             try:
-                look_into(av, {**json.loads(message), "descriptor": descriptors[0]})
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                look_into_many(av, json.loads(message), socket.socket(fileno=descriptors[0]))
             finally:
                 os._exit(1)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        os.close(descriptors[0])
         channel.send(b".")
+    with suppress(ChildProcessError):
+        while True:  # until the last fork has ended, or this process is killed with it
+            os.waitpid(-1, 0)
 
 
 def main() -> None:

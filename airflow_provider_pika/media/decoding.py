@@ -1,6 +1,8 @@
 """The processes that decode: one that is started for a file, or forks of one that has loaded PyAV, for many files.
 
-A fork is there in milliseconds, where a start takes a fifth of a second of CPU; both have the limits of ``decoder.py``.
+A start takes a fifth of a second of CPU, a fork ten milliseconds, and another file in a fork three. All have the limits
+of ``decoder.py``. A fork that has opened a file may be worn by it. So what it says of the next one counts only if that
+is good; else a new fork opens the file, and what that says is the outcome.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ _START = 30.0
 #: Seconds for the picture.
 _ANSWER = 60.0
 
+#: Seconds for all of a file in a fork that has opened others. Most files take milliseconds, and others have a new fork.
+_QUICK_ANSWER = 5.0
+
 #: Seconds for the poster after it, which is no reason to wait long.
 _POSTER = 15.0
 
@@ -48,12 +53,13 @@ class Unstartable(Exception):
 
 
 class Forks:
-    """A process that forks for each file. Use it in a ``with``; for any number of threads."""
+    """A process that forks, and the forks that wait for a file. Use it in a ``with``; for any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._idle: list[socket.socket] = []
 
     def __enter__(self) -> Forks:
         return self
@@ -62,30 +68,68 @@ class Forks:
         with self._lock:
             self._end()
 
-    @contextlib.contextmanager
-    def decoding(self, told: Mapping[str, Any], descriptor: int) -> Iterator[int]:
-        """Yield the pipe that a fork writes to. It ends by its own limits, whoever still listens.
+    def said_of(self, told: Mapping[str, Any], descriptor: int) -> tuple[bytes, bytes]:
+        """Return as :func:`said_of`."""
+        if fork := self._waiting_one():
+            answer = self._asked(fork, {**told, "patience": int(_QUICK_ANSWER)}, descriptor, _QUICK_ANSWER + 1)
+            if _is_good(told, answer):
+                return answer
+        return self._asked(self._new(told), told, descriptor, _ANSWER)
+
+    def _asked(
+        self, fork: socket.socket, told: Mapping[str, Any], descriptor: int, seconds: float
+    ) -> tuple[bytes, bytes]:
+        """Have a fork open the file; it stays for the next one if this one was good, and else ends by its limits."""
+        answer = b"", b""
+        try:
+            with contextlib.suppress(OSError):  # it has ended
+                socket.send_fds(fork, [json.dumps(told).encode()], [descriptor])
+                answer = _heard(told, fork.fileno(), b"", seconds)
+        finally:
+            if _is_good(told, answer):
+                with self._lock:
+                    self._idle.append(fork)
+            else:
+                fork.close()
+        return answer
+
+    def _waiting_one(self) -> socket.socket | None:
+        """Return a fork that is free, and alive as far as can be seen."""
+        with self._lock:
+            while self._idle:
+                fork = self._idle.pop()
+                try:
+                    fork.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+                except BlockingIOError:  # nothing comes unasked but its end
+                    return fork
+                except OSError:
+                    pass
+                fork.close()
+        return None
+
+    def _new(self, told: Mapping[str, Any]) -> socket.socket:
+        """Return a new fork.
 
         :raises Unstartable: there is none.
         """
-        ours, theirs = os.pipe()
+        ours, theirs = socket.socketpair()
         try:
-            try:
-                with self._lock:
-                    self._send(json.dumps(told).encode(), [descriptor, theirs])
-            finally:
-                os.close(theirs)
-            yield ours
-        finally:
-            os.close(ours)
+            with theirs, self._lock:
+                self._send(json.dumps(told).encode(), theirs.fileno())
+            if _line(ours.fileno(), b"", _START) != f"{decoder.READY}\n".encode():
+                raise Unstartable("it did not come up")
+        except BaseException:
+            ours.close()
+            raise
+        return ours
 
-    def _send(self, message: bytes, descriptors: list[int]) -> None:
+    def _send(self, message: bytes, descriptor: int) -> None:
         for is_last in (False, True):
             if self._channel is None:
                 self._start()
             assert self._channel is not None
             try:
-                socket.send_fds(self._channel, [message], descriptors)
+                socket.send_fds(self._channel, [message], [descriptor])
                 if self._channel.recv(1):
                     return
             except OSError:  # it takes too long to fork, or has ended
@@ -101,6 +145,8 @@ class Forks:
             self._process = _started({"channel": theirs.fileno()}, theirs.fileno(), subprocess.DEVNULL)
 
     def _end(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
         if self._channel is not None:
             self._channel.close()
         if self._process is not None:
@@ -119,21 +165,38 @@ def said_of(told: Mapping[str, Any], descriptor: int, forks: Forks | None) -> tu
     :param forks: makes the process; None: one is started.
     :raises Unstartable: there is no process.
     """
-    decoding = forks.decoding if forks else _one_decoding
-    with decoding(told, descriptor) as pipe:
+    return forks.said_of(told, descriptor) if forks else _said_of_one(told, descriptor)
+
+
+def _said_of_one(told: Mapping[str, Any], descriptor: int) -> tuple[bytes, bytes]:
+    with _one_decoding(told, descriptor) as pipe:
         first, _, rest = _line(pipe, b"", _START).partition(b"\n")
         if first != decoder.READY.encode():
             raise Unstartable("it did not come up")
-        line, end, rest = _line(pipe, rest, _ANSWER).partition(b"\n")
-        if not (end and told["poster"]):
-            return (line if end else b""), b""
-        poster, end, _ = _line(pipe, rest, _POSTER, _MOST_POSTER).partition(b"\n")
-        return line, poster if end else b""
+        return _heard(told, pipe, rest, _ANSWER)
+
+
+def _heard(told: Mapping[str, Any], pipe: int, output: bytes, seconds: float) -> tuple[bytes, bytes]:
+    line, end, rest = _line(pipe, output, seconds).partition(b"\n")
+    if not (end and told["poster"]) or _is_error(line):
+        return (line if end else b""), b""
+    poster, end, _ = _line(pipe, rest, _POSTER, _MOST_POSTER).partition(b"\n")
+    return line, poster if end else b""
+
+
+def _is_good(told: Mapping[str, Any], answer: tuple[bytes, bytes]) -> bool:
+    """Return whether a decoder has said all that was asked for, and no error."""
+    asked = answer[: 1 + bool(told["poster"])]
+    return all(line and not _is_error(line) for line in asked)
+
+
+def _is_error(line: bytes) -> bool:
+    return line.startswith(b'{"error"')
 
 
 @contextlib.contextmanager
 def descriptor_of(file: IO[bytes]) -> Iterator[int]:
-    """Return a descriptor of the file: it may have no name."""
+    """Return a descriptor of the file, to read it only where the system gives one: it may have no name."""
     try:
         file.flush()
         descriptor = file.fileno()
@@ -144,7 +207,11 @@ def descriptor_of(file: IO[bytes]) -> Iterator[int]:
             copy.flush()
             yield copy.fileno()
     else:
-        yield descriptor
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # there is no such folder, or the file was opened for writing only
+                descriptor = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+            yield descriptor
 
 
 @contextlib.contextmanager

@@ -191,14 +191,20 @@ class Download:
         check_size(answer.total, self._limits.size)
         if answer.is_whole:
             return
-        for piece in response.iter_raw():  # as they come: what httpx gathers for a size is lost when it breaks
-            self._sink.write(piece)
-            self._hash.update(piece)
-            self._part = replace(self._part, have=self._part.have + len(piece))
-            check_size(self._part.have, self._limits.size)
-            if line := self._pace.line(self._part):
-                self._tell(line)
-            self._check_time()
+        have, most, due = answer.have, self._limits.size, min(self._pace.next, self._deadline)
+        pieces: Any = response.stream  # as they come: what httpx gathers for a size is lost when it breaks
+        try:
+            for piece in pieces:
+                self._sink.write(piece)
+                self._hash.update(piece)
+                have += len(piece)
+                if have > most or time.monotonic() >= due:
+                    check_size(have, most)
+                    self._check_time()
+                    self._tell(self._pace.line(replace(answer, have=have)))
+                    due = min(self._pace.next, self._deadline)
+        finally:
+            self._part = replace(answer, have=have)
         if self._part.total is not None and not self._part.is_whole:
             raise DownloadInterrupted(f"The host ended after {self._part.have} of {self._part.total} bytes.")
 
@@ -246,11 +252,13 @@ class _Pace:
     def __init__(self) -> None:
         self._told_at = self._began = time.monotonic()
 
-    def line(self, part: Part) -> str | None:
-        now = time.monotonic()
-        if now - self._told_at < TELL_EVERY:
-            return None
-        self._told_at = now
+    @property
+    def next(self) -> float:
+        """Return when the next line is due."""
+        return self._told_at + TELL_EVERY
+
+    def line(self, part: Part) -> str:
+        now = self._told_at = time.monotonic()
         mega = part.have / 1e6
         share = f" of {part.total / 1e6:.1f} MB ({part.have / part.total:.0%})" if part.total else " MB"
         return f"Fetched {mega:.1f}{share}, {mega / (now - self._began):.1f} MB/s"

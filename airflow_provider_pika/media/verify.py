@@ -24,7 +24,7 @@ _OTHERS = "matroska,webm,avi,mpegts"
 #: Bytes of address space that the decoder may take. The first picture of 8K took 0.3 GB and 10 s at most: noise in
 #: H.264 with 16 reference frames, 19 MB a picture (FFmpeg 8). Half of the address space was enough.
 _MEMORY = 1 << 30
-#: Seconds of CPU that it may take.
+#: Seconds of CPU that it may take; four times as many by the clock.
 _CPU = 20
 
 #: Frames a second that are told; a file of one picture may have any number.
@@ -108,6 +108,7 @@ def _decoded(
             "pixels": MOST_PIXELS * 9 // 8,  # a decoder counts whole blocks
             "memory": _MEMORY,
             "seconds": _CPU,
+            "patience": 4 * _CPU,
             "poster": tell is not None,
         }
         said, poster = decoding.said_of(told, descriptor, forks)

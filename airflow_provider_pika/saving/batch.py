@@ -325,4 +325,5 @@ class _Worker(threading.Thread):
         self._batch.stop_if_asked()
         endpoint = line.get("endpoint") if isinstance(line.get("endpoint"), str) else None
         asked = line.get("input") if isinstance(line.get("input"), Mapping) else None
-        return told_by({"input": asked}, self._lookup.remember(endpoint, line["request_id"]))
+        units = saved_lines.units_of(line)
+        return told_by({"input": asked}, self._lookup.remember(endpoint, line["request_id"], units))

@@ -2,6 +2,10 @@
 
 Only a regular file is read or replaced: no symbolic link at the file's own name is followed, and no FIFO or device is
 waited for. Folders above it may be links: they are the team's own. Nothing here knows Airflow.
+
+A file that is not shown yet has no name, where the filesystem can do that (``O_TMPFILE``): nobody else can open it, so
+nobody changes what was verified. An empty part, which is locked, then says that somebody is at it. Elsewhere the part
+has the bytes itself, and is read once more before it is shown.
 """
 
 from __future__ import annotations
@@ -10,7 +14,9 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
+import shutil
 import stat
 import time
 import uuid
@@ -81,22 +87,35 @@ class PartNames:
 
     def __init__(self, name: str, writer: str) -> None:
         of_name, self._own = _tag(name, 16), _tag(writer, 8)
-        self._prefix = f".pika-{of_name}"
-        self.of_all = f"{self._prefix}-{self._DIGITS * 8}.{self._DIGITS * 20}.part"
-        self.of_writer = f"{self._prefix}-{self._own}.{self._DIGITS * 20}.part"
+        self.prefix = f".pika-{of_name}-"
+        self.of_all = f"{self.prefix}{self._DIGITS * 8}.{self._DIGITS * 20}.part"
+        self.of_writer = f"{self.prefix}{self._own}.{self._DIGITS * 20}.part"
 
     def new(self) -> str:
         """Return a name that nobody has."""
-        return f"{self._prefix}-{self._own}.{time.time_ns():016x}{uuid.uuid4().hex[:4]}.part"
+        return f"{self.prefix}{self._own}.{time.time_ns():016x}{uuid.uuid4().hex[:4]}.part"
 
 
 def _tag(text: str, digits: int) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:digits]
 
 
+class Staged(io.BufferedRandom):
+    """A new file that is not shown yet.
+
+    :param part: what is locked while it is written: an empty file, or this one under its hidden name.
+    :param names: those of its parts.
+    """
+
+    def __init__(self, raw: io.FileIO, part: io.FileIO, names: PartNames) -> None:
+        super().__init__(raw)
+        self.part, self.names = part, names
+        self.has_name = raw is part
+
+
 @contextlib.contextmanager
-def staged(path: str, writer: str = "", suffix: str = "") -> Iterator[IO[bytes]]:
-    """Yield a new file beside the place, hidden; nothing of it stays but what :func:`show` shows.
+def staged(path: str, writer: str = "", suffix: str = "") -> Iterator[Staged]:
+    """Yield a new file for the place, hidden; nothing of it stays but what :func:`show` shows.
 
     What attempts left that died goes now, and what an earlier attempt of the same writer still writes.
 
@@ -107,44 +126,132 @@ def staged(path: str, writer: str = "", suffix: str = "") -> Iterator[IO[bytes]]
     final, names = Path(path), PartNames(os.path.basename(path), writer)
     final.parent.mkdir(parents=True, exist_ok=True)
     _check_name(final, suffix)
-    if not _remove_leftovers(final, names, writer):
-        raise _in_use(path)
-    part = str(final.with_name(names.new()))
-    with open(part, "x+b", opener=_without_following) as file:
+    with contextlib.ExitStack() as stack:
+        nameless = _nameless(final)
+        if nameless:
+            stack.enter_context(nameless)
+        elif not _remove_leftovers(final, names, writer):  # its time changes as it is written, so this is seen first
+            raise _in_use(path)
+        part = stack.enter_context(io.FileIO(str(final.with_name(names.new())), "x+b", opener=_without_following))
+        file = stack.enter_context(Staged(nameless or part, part, names))
         try:
-            # once more when it is locked: of two that begin at once, the later one sees the other
-            is_free = _lock(file, fcntl.LOCK_EX) and _is_at(part, file)
-            if not (is_free and _remove_leftovers(final, names, writer, Path(part))):
+            # of two that begin at once, the later one sees the other
+            is_free = _lock(part, fcntl.LOCK_EX) and _is_at(part.name, part)
+            if not (is_free and _remove_leftovers(final, names, writer, part, file.has_name)):
                 raise _in_use(path)
+            if suffix:
+                second = final.with_name(final.name + suffix)
+                _remove_leftovers(second, PartNames(second.name, writer), writer)
             yield file
         except Exception as error:
-            if isinstance(error, StorageFailed) or os.path.lexists(part):
+            if isinstance(error, StorageFailed) or os.path.lexists(part.name):
                 raise
-            raise _vanished(part, path) from error
+            raise _vanished(part.name, path) from error
         finally:
             with contextlib.suppress(OSError):  # nor does this cost what was shown
-                if _is_at(part, file):
-                    os.unlink(part)
+                if _is_at(part.name, part):
+                    os.unlink(part.name)
 
 
-def show(file: IO[bytes], path: str, sha256: str) -> None:
-    """Rename a staged file to its place, in place of a file or a link that is there.
+def show(file: Staged, path: str, sha256: str) -> None:
+    """Give a staged file its name, in place of a file or a link that is there.
 
     Whoever may write to the folder may swap files in it. So just before the rename the name is compared with the open
-    file, and the content with what was verified; and the name once more after it.
+    file, and the content with what was verified; and the name once more after it. Content that had no name needs no
+    comparison.
 
     :raises StorageFailed: somebody put another file there, or changed the staged one, or removed it.
     """
-    descriptor = file.fileno()
-    if not os.path.lexists(file.name):
-        raise _vanished(file.name, path)
-    os.fsync(descriptor)
+    if not os.path.lexists(file.part.name):
+        raise _vanished(file.part.name, path)
+    os.fsync(file.fileno())
+    if not file.has_name:
+        if _link(file, path):
+            return
+        file.seek(0)
+        shutil.copyfileobj(file, file.part, PIECE)
+        os.fsync(file.part.fileno())
+    descriptor, part = file.part.fileno(), file.part.name
     size = os.fstat(descriptor).st_size
-    if sha256_of(descriptor, size) != sha256 or not _is_at(file.name, file):
-        raise StorageFailed(f"{file.name} was changed by somebody else, and was not moved to {path}.")
-    os.replace(file.name, path)
-    if not (_is_at(path, file) or _has(path, size, sha256)):
-        raise StorageFailed(f"{path} was replaced by somebody else: what is there now is not the file that was saved.")
+    if sha256_of(descriptor, size) != sha256 or not _is_at(part, file.part):
+        raise StorageFailed(f"{part} was changed by somebody else, and was not moved to {path}.")
+    os.replace(part, path)
+    if not (_is_at(path, file.part) or _has(path, size, sha256)):
+        raise _replaced(path)
+
+
+def put(path: str, content: bytes, writer: str) -> None:
+    """Show these bytes under a name, all at once, in place of a file or a link that is there.
+
+    :raises StorageFailed, PathInUse, InvalidInput: as :func:`staged` and :func:`show`.
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if raw := _nameless(final):
+        with raw:
+            raw.write(content)
+            os.fsync(raw.fileno())
+            with contextlib.suppress(OSError):  # there is something already
+                _link_new(raw, path)
+                return
+    with staged(path, writer) as file:
+        file.write(content)
+        file.flush()
+        show(file, path, hashlib.sha256(content).hexdigest())
+
+
+def _nameless(final: Path) -> io.FileIO | None:
+    """Return a new file without a name, which it can be given in the place's folder; None where there are none."""
+    if not hasattr(os, "O_TMPFILE"):
+        return None
+    try:
+        raw = io.FileIO(os.open(final.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), "r+b")
+    except OSError:  # network mounts, and older filesystems
+        return None
+    if os.path.exists(_as_path(raw)):
+        return raw
+    raw.close()
+    return None
+
+
+def _as_path(file: IO[bytes]) -> str:
+    return f"/proc/self/fd/{file.fileno()}"
+
+
+def _link_new(file: IO[bytes], path: str) -> None:
+    """Give a file without a name this one.
+
+    :raises FileExistsError: there is something.
+    """
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)  # without one, Python follows no link
+    try:
+        os.link(_as_path(file), os.path.basename(path), dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+
+
+def _link(file: Staged, path: str) -> bool:
+    """Show a file that has no name; return False where the filesystem does not link it.
+
+    :raises StorageFailed: somebody put another file there.
+    """
+    new = os.path.join(os.path.dirname(path), file.names.new())
+    try:
+        with contextlib.suppress(FileExistsError):
+            _link_new(file, path)
+            return True
+        _lock(file, fcntl.LOCK_EX)  # a leftover is not locked
+        _link_new(file, new)  # only a rename takes another file's name
+    except OSError:
+        return False
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.unlink(new)
+        raise
+    if not _is_at(path, file):
+        raise _replaced(path)
+    return True
 
 
 def sha256_of(descriptor: int, size: int) -> str | None:
@@ -192,14 +299,23 @@ def _check_name(final: Path, suffix: str) -> None:
         )
 
 
-def _remove_leftovers(final: Path, names: PartNames, writer: str, own: Path | None = None) -> bool:
+def _remove_leftovers(
+    final: Path, names: PartNames, writer: str, own: IO[bytes] | None = None, is_written: bool = False
+) -> bool:
     """Remove what attempts left that died, and this writer's; return False if another one is at it.
 
-    :param own: the file of this attempt, to which those that began later do not matter.
+    :param own: the part of this attempt, to which those that began later do not matter.
+    :param is_written: whether parts are written into.
     """
-    for left in final.parent.glob(names.of_all):
+    own_name = own and os.path.basename(own.name)
+    for name in os.listdir(final.parent):
+        if not name.startswith(names.prefix) or name == own_name:  # there may be thousands
+            continue
+        left = final.with_name(name)
         with contextlib.suppress(OSError):  # what is not ours to open, or to remove, fails no save
-            if left == own or not stat.S_ISREG(left.lstat().st_mode):
+            if not (left.match(names.of_all) and stat.S_ISREG(left.lstat().st_mode)) or (
+                own and _is_at(str(left), own)
+            ):
                 continue
             if writer and left.match(names.of_writer):
                 left.unlink()
@@ -207,13 +323,15 @@ def _remove_leftovers(final: Path, names: PartNames, writer: str, own: Path | No
             with open(left, "rb", opener=_without_following) as file:
                 if _lock(file, fcntl.LOCK_SH):
                     left.unlink()
-                elif own is None or _attempt_of(left) < _attempt_of(own):
+                elif own is None or _began(file, is_written) < _began(own, is_written):
                     return False
     return True
 
 
-def _attempt_of(part: Path) -> str:
-    return part.name.split(".")[-2]
+def _began(part: IO[bytes], is_written: bool) -> tuple[int, str]:
+    """Return when a part was made: by its filesystem's clock if it was not written into, else by its maker's."""
+    made = 0 if is_written else os.fstat(part.fileno()).st_mtime_ns
+    return made, os.path.basename(part.name).split(".")[-2]
 
 
 def _lock(file: IO[bytes], kind: int) -> bool:
@@ -223,6 +341,10 @@ def _lock(file: IO[bytes], kind: int) -> bool:
     except OSError as error:  # some mounts have no locks
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     return True
+
+
+def _replaced(path: str) -> StorageFailed:
+    return StorageFailed(f"{path} was replaced by somebody else: what is there now is not the file that was saved.")
 
 
 def _in_use(path: str) -> PathInUse:

@@ -60,13 +60,16 @@ class Lookup:
         self._silence = silence
         self._queue: FalQueue | None = None
 
-    def remember(self, endpoint: str | None, request_id: str) -> Remembered:
-        """Return what fal keeps of a request; nothing where it cannot be asked. Never raises ``PikaError``."""
+    def remember(self, endpoint: str | None, request_id: str, units: float | None) -> Remembered:
+        """Return what fal keeps of a request; nothing where it cannot be asked. Never raises ``PikaError``.
+
+        :param units: the billable units, if they are known: one call less.
+        """
         queue = self._client()
         if queue is None or endpoint is None or self._silence.is_long:
-            return Remembered()
-        remembered = queue.remember(endpoint, request_id)
-        self._silence.note(remembered)
+            return Remembered(billable_units=units)
+        remembered = queue.remember(endpoint, request_id, units)
+        self._silence.note(remembered if units is None else Remembered(remembered.row))
         return remembered
 
     def outcome(self, endpoint: str | None, request_id: str) -> object:

@@ -180,7 +180,7 @@ class Place:
         with _failing(f"{self.path} could not be written"):
             stage.flush()
             stage.seek(0)
-            if self._on_disk:
+            if isinstance(stage, disk.Staged):
                 disk.show(stage, self._place.path, sha256)
             elif self._shown_whole:
                 self._write(stage, self._place.path, self._shown_whole(content_type))
@@ -189,6 +189,9 @@ class Place:
 
     def put(self, content: bytes, content_type: str) -> None:
         """Show these bytes under its name, as :meth:`publish` does."""
+        if self._on_disk:
+            with _failing(f"{self.path} could not be written"):
+                return disk.put(self._place.path, content, self._writer)
         with self.stage() as stage:
             stage.write(content)
             self.publish(stage, content_type, hashlib.sha256(content).hexdigest())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,13 @@ def video_of(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return the video of a line, as the sensor would have returned it."""
     known = {name: line.get(name) if isinstance(line.get(name), kind) else None for name, kind in _VIDEO.items()}
     return {"url": line["url"], "request_id": line["request_id"], **known}
+
+
+def units_of(line: Mapping[str, Any]) -> float | None:
+    """Return the billable units of a line; None if it does not say."""
+    units = line.get("billable_units")
+    is_number = isinstance(units, int | float) and not isinstance(units, bool)
+    return float(units) if is_number and 0 <= units < math.inf else None  # type: ignore[arg-type, operator]
 
 
 def label(line: Mapping[str, Any]) -> str:

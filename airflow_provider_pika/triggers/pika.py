@@ -135,7 +135,7 @@ def to_event(ending: Ending, tail: list[str]) -> dict[str, Any]:
 
     match ending:
         case Done(video):
-            fields: dict[str, Any] = {"outcome": "done", "video": video.model_dump()}
+            fields: dict[str, Any] = {"outcome": "done", "video": video.as_json()}
         case Failed(error):
             fields = {"outcome": "failed", "error": error.as_json()}
         case too_late:

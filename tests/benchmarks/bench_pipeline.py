@@ -27,7 +27,7 @@ SIZES = (1000, 10_000)
 #: Bytes of a clip; BENCH_BYTES names others.
 BYTES = 2_000_000
 
-#: The most clips of a shape that holds a worker for each.
+#: The most clips of a shape that holds a worker for each, and a third of all where they are few.
 MOST = {"mapped fal_client.subscribe": 100}
 
 #: Requests that the emulator runs at once, and the seconds that each takes.
@@ -59,7 +59,7 @@ def _measure(size: int) -> Iterator[tuple[str, dict[str, Any]]]:
     ):
         manifest = Path(folder) / "manifest.jsonl"
         for shape in PIPELINES:
-            number = min(size, MOST.get(shape, size))
+            number = min(MOST[shape], -(-size // 3)) if shape in MOST else size
             yield shape, _one(shape, emulator, number, Path(folder), manifest)
         for shape in SAVES:
             yield shape, _one(shape, emulator, size, Path(folder), manifest)

@@ -98,7 +98,7 @@ def shared_forks() -> Iterator[Forks]:
 @pytest.fixture(autouse=True)
 def forked_decoders(shared_forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode in forks of one process, as a batch does: a start takes a fifth of a second of CPU for each clip."""
-    monkeypatch.setattr(decoding, "_one_decoding", shared_forks.decoding)
+    monkeypatch.setattr(decoding, "_said_of_one", shared_forks.said_of)
 
 
 @pytest.fixture(autouse=True)

@@ -106,7 +106,9 @@ def sha256(path: Path) -> str:
 def test_every_clip_of_a_large_batch_is_saved_and_hashed_and_stands_in_the_manifest_in_order(
     batch: Batch, quick_emulator: RunningEmulator, tmp_path: Path
 ) -> None:
+    quick_emulator.reset_counts()
     saved = save(batch, f"{tmp_path}/{{index:05d}}.mp4")
+    assert not quick_emulator.counts()["result"]  # its lines have what fal charges for
     counts = {"total": SIZE, "saved": SIZE - 1, "failed": 1, "unsaved": 0}
     assert {name: saved[name] for name in counts} == counts
     assert saved["clips"] is None
@@ -128,6 +130,8 @@ def test_every_clip_of_a_large_batch_is_saved_and_hashed_and_stands_in_the_manif
     assert Path(saved["manifest"]).parent == tmp_path
     metadata = metadata_beside(tmp_path / "00007.mp4")
     assert (metadata["prompt"], metadata["task_id"], metadata["sha256"]) == ("saved 007", "save", lines[7]["sha256"])
+    assert metadata["billable_units"] > 0
+    assert metadata["completed_at"] is not None
     assert set(fetched(quick_emulator).values()) == {1}
 
 

@@ -45,12 +45,13 @@ ENDS = {
 }
 
 
-def brittle(monkeypatch: pytest.MonkeyPatch, folder: Path, end: str) -> None:
+def brittle(monkeypatch: pytest.MonkeyPatch, folder: Path, end: str, text: str = BRITTLE) -> None:
     script = folder / "brittle.py"
-    script.write_text(BRITTLE.format(folder=str(Path(decoder.__file__).parent), end=end))
+    script.write_text(text.format(folder=str(Path(decoder.__file__).parent), end=end))
     monkeypatch.setattr(decoder, "__file__", str(script))
     monkeypatch.setattr(decoding, "_ANSWER", 3.0)
     monkeypatch.setattr(verify, "_CPU", 2)
+    monkeypatch.setattr(decoding, "_QUICK_ANSWER", 1.0)
 
 
 def seen(content: bytes, forks: Forks | None, with_poster: bool = False) -> Clip | str:
@@ -80,6 +81,66 @@ def test_one_process_is_started_for_any_number_of_files(monkeypatch: pytest.Monk
     with Forks() as forks, ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: seen(content, forks), range(40))) == [SHOWN] * 40
     assert len(started) == 1
+
+
+def counted_forks(forks: Forks, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    made, make = list[object](), forks._new
+
+    def counted(told: Any) -> Any:
+        made.append(told)
+        return make(told)
+
+    monkeypatch.setattr(forks, "_new", counted)
+    return made
+
+
+def test_a_fork_opens_many_files_and_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded("mp4", "libx264")
+    with Forks() as forks:
+        made = counted_forks(forks, monkeypatch)
+        assert [seen(content, forks) for _ in range(120)] == [SHOWN] * 120
+    assert len(made) == 3
+
+
+#: A decoder that can open one file.
+WORN = """
+import os, sys, time
+sys.path.insert(0, {folder!r})
+import decoder
+opened, seen = decoder.opened, []
+def worn(av, file, containers, pixels):
+    seen.append(file)
+    if len(seen) > 1:
+        {end}
+    return opened(av, file, containers, pixels)
+decoder.opened = worn
+decoder.main()
+"""
+
+
+@pytest.mark.parametrize("with_poster", [False, True])
+@pytest.mark.parametrize(
+    "end", [*(end for end in ENDS.values() if "getppid" not in end), "raise ValueError('it is broken')"]
+)
+def test_what_earlier_files_have_broken_in_a_fork_refuses_no_good_file(
+    end: str, with_poster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brittle(monkeypatch, tmp_path, end, WORN)
+    content = encoded("mp4", "libx264")
+    with Forks() as forks:
+        outcomes = [seen(content, forks, with_poster) for _ in range(3)]
+    assert outcomes == [outcomes[0]] * 3
+    assert isinstance(outcomes[0], Clip)
+    assert bool(outcomes[0].poster) is with_poster
+
+
+def test_a_decoder_gets_a_descriptor_that_cannot_be_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "clip"
+    path.write_bytes(b"a clip")
+    with path.open("r+b") as file, decoding.descriptor_of(file) as descriptor:
+        assert os.pread(descriptor, 10, 0) == b"a clip"
+        with pytest.raises(OSError, match="Bad file"):
+            os.write(descriptor, b"another")
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)

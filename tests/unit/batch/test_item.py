@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from airflow_provider_pika.batch.item import (
     is_time_to_top_up,
     slots_of,
 )
+from airflow_provider_pika.batch.manifest import line_of
 from airflow_provider_pika.batch.progress import Carried, Tally, ids_by_name
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.models import Video
@@ -30,6 +32,14 @@ RECORD = submitted_for(WANTED)
 VIDEO = Video(url="https://v3b.fal.media/a.mp4", request_id="r-1", endpoint=TEXT_TO_VIDEO)
 FAILED = errors.InputRejected("no", status_code=422)
 TALLY = Tally(done=1, failed=1, in_flight=2, queued=6, began=1000.0, at_first=0)
+
+
+@pytest.mark.parametrize("units", [None, 0.0, 5.0])
+def test_what_fal_charges_for_is_kept_and_stands_in_the_line(units: float | None) -> None:
+    video = VIDEO.model_copy(update={"billable_units": units})
+    kept = Item.from_json(json.loads(json.dumps(Item(RECORD, video, attempt=1).as_json())))
+    assert kept.outcome == video
+    assert line_of(0, kept)["billable_units"] == units
 
 
 def test_what_has_its_video_is_left_alone_unless_a_person_wants_all_anew() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.lookup import SEARCH_PAUSES, poll, search
+from airflow_provider_pika.fal.lookup import SEARCH_PAUSES, poll, remember, search
 from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStatus, Video
 from airflow_provider_pika.fal.record import Record
 from airflow_provider_pika.fal.recovery import Wanted
@@ -173,3 +173,16 @@ def test_with_the_users_seed_this_tasks_own_earlier_requests_are_not_what_is_sea
     wanted = Wanted(TEXT_TO_VIDEO, SENT, "https://queue.fal.run", generation=2, attempt=2)
     intent = intent.model_copy(update={"fingerprint": wanted.fingerprint})
     assert obtain(fal, Records(intent), wanted).request_id == "r-1"
+
+
+# --- what fal keeps
+
+
+@pytest.mark.parametrize(("known", "calls"), [(None, 2), (5.0, 1), (0.0, 1)])
+def test_the_result_is_not_asked_for_again_where_its_units_are_known(known: float | None, calls: int) -> None:
+    video = Video(url="https://v3b.fal.media/a.mp4", request_id="r-1", endpoint=TEXT_TO_VIDEO, billable_units=5.0)
+    fal = Fal(*([video] if known is None else []), past(200))
+    remembered = fal.hold(remember(PLATFORM, TEXT_TO_VIDEO, "r-1", known))
+    assert remembered.billable_units == (5.0 if known is None else known)
+    assert remembered.row is not None
+    assert len(fal.calls) == calls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -40,6 +41,24 @@ STRANGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.fixture(autouse=True, params=["without a name", "under a hidden name"])
+def is_nameless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Stage files as the filesystem can: those of mounts and of other systems are never without a name."""
+    if request.param == "without a name":
+        if disk._nameless(Path(__file__)) is None:
+            pytest.skip("this filesystem has no files without a name")
+        return True
+    monkeypatch.setattr(disk, "_nameless", lambda final: None)
+    return False
+
+
+@pytest.fixture
+def named_parts(is_nameless: bool) -> None:
+    """Run a test of parts that have the bytes themselves."""
+    if is_nameless:
+        pytest.skip("the part has no bytes")
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     (tmp_path / "stranger").write_bytes(b"a stranger's")
@@ -51,7 +70,7 @@ def stage(path: Path, content: bytes = CLIP, before: Callable[[Path], object] = 
     with disk.staged(str(path)) as file:
         file.write(content)
         file.flush()
-        before(Path(file.name))
+        before(Path(file.part.name))
         disk.show(file, str(path), SHA256)
 
 
@@ -180,6 +199,7 @@ SWAPS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.usefixtures("named_parts")
 @pytest.mark.parametrize("swap", SWAPS)
 def test_a_part_that_was_swapped_or_changed_is_not_shown(place: Path, swap: str) -> None:
     with pytest.raises(StorageFailed, match="changed by somebody else"):
@@ -193,6 +213,76 @@ def test_a_part_that_another_task_removed_is_told_of_that_task(place: Path) -> N
     assert not os.path.lexists(place)
 
 
+@pytest.mark.parametrize("swap", SWAPS)
+def test_nothing_that_is_done_to_the_part_of_a_file_without_a_name_changes_what_is_shown(
+    place: Path, swap: str, is_nameless: bool
+) -> None:
+    if not is_nameless:
+        pytest.skip("the part has the bytes")
+    stage(place, before=SWAPS[swap])
+    assert place.read_bytes() == CLIP
+
+
+@pytest.mark.parametrize("earlier", [b"", b"another file", CLIP])
+def test_a_file_that_is_there_is_replaced_at_once(place: Path, earlier: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write_bytes(earlier)
+    rename, seen = os.replace, list[bytes]()
+
+    def seeing(part: str, final: str) -> None:
+        seen.append(place.read_bytes())
+        rename(part, final)
+
+    monkeypatch.setattr(os, "replace", seeing)
+    stage(place)
+    assert (seen, place.read_bytes()) == ([earlier], CLIP)
+    assert others_in(place.parent) == {"fox.mp4"}
+
+
+def test_bytes_are_put_at_once_over_whatever_is_there(place: Path) -> None:
+    for content in (b"first", b"second", b""):
+        disk.put(str(place), content, "")
+        assert place.read_bytes() == content
+        assert others_in(place.parent) == {"fox.mp4"}
+
+
+def test_the_part_of_a_file_without_a_name_is_empty(place: Path, is_nameless: bool) -> None:
+    with disk.staged(str(place)) as file:
+        file.write(CLIP)
+        file.flush()
+        [part] = others_in(place.parent)
+        assert (place.parent / part).stat().st_size == (0 if is_nameless else len(CLIP))
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EXDEV, errno.ENOENT, errno.EOPNOTSUPP])
+def test_a_filesystem_that_does_not_link_a_file_without_a_name_has_it_copied(
+    place: Path, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "link", refusing)
+    stage(place)
+    disk.put(str(place.with_name("fox.json")), b"{}", "")
+    assert place.read_bytes() == CLIP
+    assert place.with_name("fox.json").read_bytes() == b"{}"
+    assert others_in(place.parent) == {"fox.mp4", "fox.json"}
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync, synced = os.fsync, list[bool]()
+
+    def syncing(descriptor: int) -> None:
+        synced.append(place.exists())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    stage(place)
+    assert synced
+    assert not any(synced)
+    assert place.exists()
+
+
+@pytest.mark.usefixtures("named_parts")
 @pytest.mark.parametrize("swap", ["another file", "a file of the same length", "a symbolic link", "a FIFO"])
 def test_a_part_that_was_swapped_just_before_the_rename_is_not_taken_for_the_clip(
     place: Path, swap: str, monkeypatch: pytest.MonkeyPatch
@@ -209,6 +299,7 @@ def test_a_part_that_was_swapped_just_before_the_rename_is_not_taken_for_the_cli
         stage(place)
 
 
+@pytest.mark.usefixtures("named_parts")
 def test_a_mount_that_gives_a_renamed_file_another_inode_is_a_disk_too(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,10 +312,10 @@ def test_a_mount_that_gives_a_renamed_file_another_inode_is_a_disk_too(
     assert place.read_bytes() == CLIP
 
 
-def test_a_strangers_file_under_the_parts_name_is_left_there(place: Path) -> None:
-    with pytest.raises(StorageFailed):
+def test_a_strangers_file_under_the_parts_name_is_left_there(place: Path, is_nameless: bool) -> None:
+    with contextlib.nullcontext() if is_nameless else pytest.raises(StorageFailed):
         stage(place, before=as_long)
-    [left] = others_in(place.parent)
+    [left] = others_in(place.parent) - {"fox.mp4"}
     assert (place.parent / left).read_bytes() == b"x" * len(CLIP)
 
 
@@ -302,7 +393,14 @@ def test_what_another_task_is_writing_stays_and_the_later_one_is_told(place: Pat
 def test_what_a_dead_task_left_goes_whoever_it_was(place: Path, first: str, second: str) -> None:
     leftovers(place, 1, first)[0].write_bytes(b"half a file")
     with disk.staged(str(place), second) as file:
-        assert others_in(place.parent) == {Path(file.name).name}
+        assert others_in(place.parent) == {Path(file.part.name).name}
+
+
+def test_what_a_dead_task_left_of_a_second_file_goes_too(place: Path) -> None:
+    second = place.with_name("fox.mp4.json")
+    leftovers(second, 1, "other")[0].write_bytes(b"half a file")
+    with disk.staged(str(place), "one", ".json") as file:
+        assert others_in(place.parent) == {Path(file.part.name).name}
 
 
 def test_an_attempt_takes_the_place_of_an_earlier_one_that_still_runs(place: Path) -> None:
@@ -315,7 +413,7 @@ def test_an_attempt_takes_the_place_of_an_earlier_one_that_still_runs(place: Pat
 def stage_as(writer: str, path: Path, meanwhile: Callable[[Path], object] = lambda part: None) -> None:
     with disk.staged(str(path), writer) as file:
         file.write(CLIP)
-        meanwhile(Path(file.name))
+        meanwhile(Path(file.part.name))
         file.flush()
         disk.show(file, str(path), SHA256)
 
@@ -327,7 +425,7 @@ def test_of_two_that_begin_at_once_the_later_gives_way(place: Path, monkeypatch:
         monkeypatch.setattr(disk, "_remove_leftovers", lambda *given: len(given) == 3 or look(*given))
         with pytest.raises(PathInUse, match="Another task saves"), disk.staged(str(place), "later"):
             pytest.fail("two at once")
-        assert others_in(place.parent) == {Path(earlier.name).name}
+        assert others_in(place.parent) == {Path(earlier.part.name).name}
 
 
 def test_of_two_that_begin_at_once_the_earlier_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

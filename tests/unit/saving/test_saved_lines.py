@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_provider_pika.exceptions import (
     VideoExpired,
     VideoRejected,
 )
-from airflow_provider_pika.saving.saved_lines import Totals, line_of, video_of
+from airflow_provider_pika.saving.saved_lines import Totals, line_of, units_of, video_of
 
 LINE: dict[str, Any] = {"index": 4, "state": "done", "request_id": "r-1", "url": "https://x/y.mp4", "name": "sku"}
 
@@ -35,6 +36,14 @@ def test_a_line_of_a_clip_that_could_not_be_saved_says_why_and_where_it_was_to_b
 @pytest.mark.parametrize("name", ["endpoint", "file_name", "file_size", "inference_time"])
 def test_what_a_line_says_in_another_type_is_not_known(name: str) -> None:
     assert video_of({**LINE, name: ["x"]})[name] is None
+
+
+@pytest.mark.parametrize(
+    ("said", "units"),
+    [(5, 5.0), (0, 0.0), (2.5, 2.5), (None, None), (True, None), ("5", None), (-1, None), (math.inf, None)],
+)
+def test_units_that_are_no_number_are_not_known(said: Any, units: float | None) -> None:
+    assert units_of({**LINE, "billable_units": said}) == units
 
 
 @pytest.mark.parametrize(

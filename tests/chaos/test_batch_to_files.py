@@ -231,9 +231,7 @@ def test_a_clear_fetches_the_clips_that_are_back_and_no_other(runs: dict[str, Fi
     assert {number for number, state in states.items() if state == "failed"} == gone
 
 
-def test_what_airflow_keeps_of_ten_thousand_clips_stays_small(
-    runs: dict[str, FilesRun], database: RunningPostgres
-) -> None:
+def test_what_airflow_keeps_of_the_clips_stays_small(runs: dict[str, FilesRun], database: RunningPostgres) -> None:
     assert 0 < max(ROWS_OF_TRIGGERS) < 65_536  # a TEXT of MySQL's
     assert max(map(len, database.dump("task_state_store").splitlines())) < 65_536
     for run in runs.values():

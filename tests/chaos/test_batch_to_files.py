@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -90,7 +91,8 @@ def runs(
         everything = list(both.values())
         kill_while_they_submit(everything)
         kill_while_they_wait(everything, airflow, database)
-        kill_while_they_save(everything)
+        with ThreadPoolExecutor() as pool:  # neither may be over before its turn comes
+            list(pool.map(kill_while_it_saves, everything))
         for run in everything:
             run.end(ENDED_WITHIN)
         airflow.until_healthy()
@@ -114,7 +116,7 @@ def kill_while_they_submit(runs: list[FilesRun]) -> None:
     """
     for run, faults in zip(runs, (SLOW, FAULTS), strict=True):
         for number in HELD:
-            run.emulator.fault("stall", match=run.prompt(number), seconds=60)
+            run.emulator.fault("stall", match=run.prompt(number), seconds=600)
         run.begin([faults.get(number, "") for number in range(100)])
     for run in runs:
         worker = run.worker("batch")
@@ -134,11 +136,10 @@ def kill_while_they_wait(runs: list[FilesRun], airflow: RunningAirflow, database
         airflow.start(name)
 
 
-def kill_while_they_save(runs: list[FilesRun]) -> None:
-    """Kill each worker twice."""
+def kill_while_it_saves(run: FilesRun) -> None:
+    """Kill the worker twice."""
     for share, whole in ((4, False), (2, SOAK)):
-        for run in runs:
-            run.kill_while_it_saves(CLIPS // share, whole=whole)
+        run.kill_while_it_saves(CLIPS // share, whole=whole)
 
 
 @pytest.fixture(params=["disk", "bucket"])

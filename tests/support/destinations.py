@@ -68,7 +68,8 @@ class Bucket:
 
     def __init__(self, s3: RunningS3, prefix: str) -> None:
         self.folder = f"s3://clips_store@{s3.bucket}/{prefix}"
-        self._s3 = s3
+        self._bucket = s3.bucket
+        self._client = s3.client  # one for all: it takes longer to make than to use
         self._prefix = f"{prefix}/"
 
     def names(self) -> list[str]:
@@ -77,7 +78,8 @@ class Bucket:
 
     def read(self, name: str) -> bytes:
         """Return the content of an object."""
-        return self._s3.read(self._prefix + name)
+        content: bytes = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
+        return content
 
     def seen(self) -> Iterator[tuple[str, Seen]]:
         """Yield each clip with the digest that the store has made of it: that costs no download."""
@@ -88,7 +90,7 @@ class Bucket:
         return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
     def _listed(self) -> Iterator[tuple[str, Seen]]:
-        pages = self._s3.client.get_paginator("list_objects_v2").paginate(Bucket=self._s3.bucket, Prefix=self._prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         for page in pages:
             for entry in page.get("Contents", []):
                 yield entry["Key"].removeprefix(self._prefix), (entry["Size"], entry["ETag"].strip('"'))

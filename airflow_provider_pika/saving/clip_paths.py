@@ -191,7 +191,7 @@ def _formatted(value: Any, spec: str, refused: Callable[[str], InvalidInput]) ->
         if _LARGE_NUMBER.search(spec):
             raise ValueError("it is too wide")
         return format(value, spec)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # no float, and no character, has so large a number
         raise refused(f"it has a field with the format {spec!r}: {error}") from None
 
 

@@ -12,6 +12,7 @@ import pendulum
 from airflow_provider_pika.exceptions import InvalidInput, PikaError, SavingFailed, SavingIncomplete
 from airflow_provider_pika.fal.ids import is_request_id
 from airflow_provider_pika.saving.clip_paths import is_integer
+from airflow_provider_pika.strict_json import clean_json
 from airflow_provider_pika.task.paths import NOT_LOST
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def is_done(line: Mapping[str, Any]) -> bool:
 def video_of(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return the video of a line, as the sensor would have returned it."""
     known = {name: line.get(name) if isinstance(line.get(name), kind) else None for name, kind in _VIDEO.items()}
-    return {"url": line["url"], "request_id": line["request_id"], **known}
+    return {"url": line["url"], "request_id": line["request_id"], **clean_json(known)}
 
 
 def units_of(line: Mapping[str, Any]) -> float | None:
@@ -73,7 +74,7 @@ def label(line: Mapping[str, Any]) -> str:
 
 
 def line_of(line: Mapping[str, Any], outcome: Metadata | PikaError | None, path: str | None = None) -> dict[str, Any]:
-    """Return the line of the manifest.
+    """Return the line of the manifest, strict JSON whatever the batch's line holds.
 
     :param line: of the batch's manifest.
     :param outcome: what was saved, or why it was not; None: there is no clip, and the batch's own words hold.
@@ -83,7 +84,7 @@ def line_of(line: Mapping[str, Any], outcome: Metadata | PikaError | None, path:
     saved = None if error else outcome
     file: Mapping[str, Any] = saved.in_short() if saved else {}  # type: ignore[union-attr]
     state = "saved" if saved else "failed" if error else line["state"]
-    return {
+    told = {
         "index": line["index"],
         "state": state,
         **{key: file.get(key) for key in _FILE},
@@ -95,6 +96,7 @@ def line_of(line: Mapping[str, Any], outcome: Metadata | PikaError | None, path:
         "error": error.message[:_MESSAGE] if error else line.get("error"),
         "error_type": (error.error_type or type(error).__name__) if error else line.get("error_type"),
     }
+    return clean_json(told)  # type: ignore[no-any-return]
 
 
 def is_ours(line: Mapping[str, Any]) -> bool:

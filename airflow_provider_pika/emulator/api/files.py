@@ -19,8 +19,8 @@ from airflow_provider_pika.emulator.faults.downloads import Trickling
 from airflow_provider_pika.emulator.faults.registry import Subject
 from airflow_provider_pika.emulator.http.transport import Wrapped
 
-#: Exchanges at most. Older ones are forgotten.
-KEPT = 1000
+#: Exchanges at most: of a batch of ten thousand, all. Older ones are forgotten.
+KEPT = 50_000
 
 
 @dataclass

@@ -58,6 +58,12 @@ def test_a_template_that_cannot_be_is_refused_when_the_dag_is_parsed_and_when_it
             refusing(template)
 
 
+@pytest.mark.parametrize("spec", ["c", "e", "%", ".3f"])
+def test_a_number_too_large_for_its_format_is_refused_in_words(spec: str) -> None:
+    with pytest.raises(InvalidInput, match="the format"):
+        ClipPaths(f"/clips/{{seed:{spec}}}.mp4").of(line(seed=10**400))
+
+
 @pytest.mark.parametrize("template", ["clips/{index}.mp4", "/clips/../{index}.mp4", "/clips/{index}/", "/c/\0{index}"])
 def test_a_path_that_no_store_can_hold_is_refused_when_the_dag_is_parsed(template: str) -> None:
     with pytest.raises(InvalidInput, match="path="):

@@ -16,6 +16,7 @@ from airflow_provider_pika.exceptions import (
     VideoRejected,
 )
 from airflow_provider_pika.saving.saved_lines import Totals, line_of, units_of, video_of
+from airflow_provider_pika.strict_json import is_strict
 
 LINE: dict[str, Any] = {"index": 4, "state": "done", "request_id": "r-1", "url": "https://x/y.mp4", "name": "sku"}
 
@@ -36,6 +37,19 @@ def test_a_line_of_a_clip_that_could_not_be_saved_says_why_and_where_it_was_to_b
 @pytest.mark.parametrize("name", ["endpoint", "file_name", "file_size", "inference_time"])
 def test_what_a_line_says_in_another_type_is_not_known(name: str) -> None:
     assert video_of({**LINE, name: ["x"]})[name] is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 10**400, "\ud800", "a\0b", ["x", math.nan]])
+@pytest.mark.parametrize("name", ["seed", "prompt", "name", "error", "error_type"])
+def test_a_line_is_strict_json_whatever_the_batchs_line_holds(name: str, value: Any) -> None:
+    line = line_of({**LINE, "state": "failed", name: value}, None)
+    assert is_strict(line)
+    assert line["request_id"] == "r-1"
+
+
+@pytest.mark.parametrize("value", [math.nan, 10**400])
+def test_a_number_that_cannot_be_kept_is_not_known_and_costs_no_clip(value: float) -> None:
+    assert video_of({**LINE, "inference_time": value, "file_size": value})["inference_time"] is None
 
 
 @pytest.mark.parametrize(

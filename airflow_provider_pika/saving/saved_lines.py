@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -62,9 +61,9 @@ def video_of(line: Mapping[str, Any]) -> dict[str, Any]:
 
 def units_of(line: Mapping[str, Any]) -> float | None:
     """Return the billable units of a line; None if it does not say."""
-    units = line.get("billable_units")
+    units = clean_json(line.get("billable_units"))  # without infinity, and without an integer that is no float
     is_number = isinstance(units, int | float) and not isinstance(units, bool)
-    return float(units) if is_number and 0 <= units < math.inf else None  # type: ignore[arg-type, operator]
+    return float(units) if is_number and units >= 0 else None
 
 
 def label(line: Mapping[str, Any]) -> str:

@@ -54,7 +54,18 @@ def test_a_number_that_cannot_be_kept_is_not_known_and_costs_no_clip(value: floa
 
 @pytest.mark.parametrize(
     ("said", "units"),
-    [(5, 5.0), (0, 0.0), (2.5, 2.5), (None, None), (True, None), ("5", None), (-1, None), (math.inf, None)],
+    [
+        (5, 5.0),
+        (0, 0.0),
+        (2.5, 2.5),
+        (None, None),
+        (True, None),
+        ("5", None),
+        (-1, None),
+        (math.inf, None),
+        (math.nan, None),
+        (10**400, None),
+    ],
 )
 def test_units_that_are_no_number_are_not_known(said: Any, units: float | None) -> None:
     assert units_of({**LINE, "billable_units": said}) == units

@@ -42,17 +42,17 @@ if TYPE_CHECKING:
     from airflow_provider_pika.task.time_limit import Limit
 
 #: What a manifest that cannot be written means before anything is submitted.
-_NOT_BEGUN = "This attempt submitted nothing. What earlier ones brought stays in the task's state."
+_NOT_BEGUN = "This attempt submitted nothing. The clips of earlier attempts stay in the task's state."
 #: What it means at the end.
 _KEPT = (
-    "What the clips brought stays in the task's state: a retry, or a clear with on_clear='reuse', writes the manifest, "
-    "and pays for none of them again."
+    "The clips stay in the task's state. A retry, or a clear with on_clear='reuse', writes the manifest, and pays for "
+    "none of them again."
 )
 
 #: What a list that cannot be used any more means, once what was in flight has ended.
 _WAITED_FOR = (
-    "What was in flight was waited for, and nothing more was submitted. Mend the list, and clear the task: with "
-    "on_clear='reuse' it pays for no clip again."
+    "The requests in flight were waited for, and nothing more was submitted. Correct the list, and clear the task. "
+    "With on_clear='reuse' it pays for no clip again."
 )
 
 #: Failed clips that an error names.
@@ -343,7 +343,7 @@ class BatchRun:
         if carried.tally.queued or carried.tally.in_flight:
             return WaitTimeout(
                 f"The batch's time is up{_limit_of(carried)}: {carried.tally.in_words(time.time())}.",
-                consequence="Nothing was cancelled. A retry waits for what is in flight, and submits what is queued.",
+                consequence="Nothing was cancelled. A retry waits for the requests in flight, and submits the rest.",
             )
         if not is_failure(carried.tally.failed, carried.tally.total, self.fail_on):
             return None

@@ -72,8 +72,8 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
         self.log.info("%s() returned: %s", function, one_line(repr(given), LONGEST_MESSAGE))
         if holds_templates(given):
             self.log.warning(
-                "It is no template: what is in braces is sent as it is. Have %s() take what it needs, params say, as "
-                "an argument.",
+                "It is no template, so the braces are sent as they are. Let %s() take the values as arguments, "
+                "params for example.",
                 function,
             )
         for name, value in inputs.items():

@@ -144,7 +144,7 @@ def _matching(platform_url: str, endpoint: str, sent: Mapping[str, Any], since: 
             return tuple(matching)
         if time.monotonic() - began > PAGES_WITHIN:
             break
-    raise UnexpectedAnswer("It has too many requests since then, and was not read to its end.")
+    raise UnexpectedAnswer("It has too many requests since then, so it was not read completely.")
 
 
 def _remembered(
@@ -155,7 +155,7 @@ def _remembered(
     except PikaError as error:
         if error.retry_helps:
             return error  # one bad read must not end a wait for good
-        told = f"Its history did not tell, either: {error.message}"
+        told = f"Its request history did not help: {error.message}"
         if isinstance(error, RequestRejected):  # by a firewall, say: a result may still be there
             return DoubtfulAnswer(f"{unknown.message} {told}", request_id=request_id, status_code=404)
         unknown.consequence = told

@@ -118,10 +118,10 @@ class TooLate:
     def consequence(self) -> str:
         """Say what has become of the request."""
         if self.cancelled:
-            return "fal takes its cancellation; one that runs may still complete, and be charged."
+            return "fal accepted the cancellation. A request that runs may still complete, and may be charged."
         if self.completed:
             return "fal keeps results for about an hour."
-        return "It was not cancelled: it may still run, and be charged."
+        return "It was not cancelled. It may still run, and may be charged."
 
 
 Ending = Done | Failed | TooLate

@@ -104,7 +104,7 @@ class Progress:
         if line := self._trouble.line(step):
             lines.append(line)
         if self._left_out and not isinstance(step, PollAgain):
-            lines.append(Line(f"fal: ({self._left_out} lines of its log were left out in all)"))
+            lines.append(Line(f"fal: ({self._left_out} log lines were left out in total)"))
         self._tail.extend(map(str, lines))
         return lines
 
@@ -128,10 +128,10 @@ class Progress:
         if left_out := len(new) - len(told):
             self._left_out += left_out
             if told:
-                yield f"fal: ({left_out} lines of its log are left out)"
+                yield f"fal: ({left_out} log lines were left out)"
         yield from (one_line(f"fal: {line.message}", LINE_LENGTH) for line in told)
         if told and self._lines == LINES_A_WAIT:
-            yield f"fal: (this wait has told {LINES_A_WAIT} lines of its log, and tells no more)"
+            yield f"fal: ({LINES_A_WAIT} log lines were shown; no more are shown)"
 
     def memory(self) -> dict[str, Any]:
         """Return what has been told, as JSON that is small enough for Airflow's task state."""

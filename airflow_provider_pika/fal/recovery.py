@@ -104,7 +104,7 @@ def begin(record: Record | None, wanted: Wanted) -> Step:
     if record is None:
         return Submit("first submission")
     if record.state == "refused":
-        return Submit("the submit before was refused", record)
+        return Submit("fal refused the earlier submit", record)
     return _resume(record, wanted)
 
 
@@ -116,7 +116,7 @@ def _resume(record: Record, wanted: Wanted) -> Step:
     changed = record.fingerprint != wanted.fingerprint
     if record.state == "intent":
         if changed:
-            return Submit("the input changed, after a submit of unknown outcome", record)
+            return Submit("the input changed after a submit with an unknown outcome", record)
         return Search(record, SubmitUnknown("An earlier attempt ended in the middle of a submit."))
     if anew or changed:
         return Submit("cleared by a person" if anew else "the input changed", record, cancels=True)
@@ -130,9 +130,9 @@ def after_inspection(record: Record, seen: Poll, wanted: Wanted) -> Step:
         case GenerationFailed() as error if record.attempt == wanted.attempt:
             return Stop(error)  # one submission in an attempt: Airflow's retries bound what is paid
         case GenerationCancelled():
-            return Submit("the request before was cancelled", record)
+            return Submit("the earlier request was cancelled", record)
         case GenerationFailed() as error if error.retry_helps or anew:
-            return Submit(f"the request before failed: {error.message}", record)
+            return Submit(f"the earlier request failed: {error.message}", record)
         case UnknownRequest() as error:
             return _after_unknown(record, wanted, SubmitUnknown(error.message, request_id=record.request_id))
         case PikaError() as error if isinstance(error, GenerationFailed) or not error.retry_helps:
@@ -164,14 +164,14 @@ def say_how_to_go_on(error: PikaError) -> None:
     """Add to an error that a read met, and no retry mends, what a person may do about the request, which goes on."""
     if not error.retry_helps and not isinstance(error, GenerationFailed | UnknownRequest | UnknownStatus):
         error.consequence = (
-            "The request itself goes on at fal: a clear with on_clear='reuse' takes it up (Airflow 3.3 and newer), a "
-            "plain one submits, and pays, again."
+            "The request goes on at fal. A clear with on_clear='reuse' picks it up (Airflow 3.3 and newer). Any other "
+            "clear submits again, and pays again."
         )
 
 
 def _after_unknown(record: Record, wanted: Wanted, unknown: SubmitUnknown) -> Step:
     if wanted.on_unknown_submit == "resubmit" or wanted.asks_anew(record):
-        return Submit(f"the outcome of the one before is unknown: {unknown.message}", record)
+        return Submit(f"the earlier submit has an unknown outcome: {unknown.message}", record)
     return Stop(unknown)
 
 
@@ -187,10 +187,10 @@ def _search_in_words(found: Found) -> str:
         return f"fal's request history could not be searched: {found.trouble.message}"
     match found.request_ids:
         case ():
-            return "fal's request history shows no request with this input; it may not show one that still waits."
+            return "fal's request history shows no request with this input. It may not show a request that still waits."
         case (only,):
             return (
-                f"fal's request history has one with this input, {only}, which may be another task's, since the seed "
-                "is not this provider's. Clearing this task takes it."
+                f"fal's request history has request {only} with this input. It may be another task's, because the seed "
+                "is your own. If you clear this task, it picks that request up."
             )
-    return f"fal's request history has several with this input: {', '.join(found.request_ids)}."
+    return f"fal's request history has several requests with this input: {', '.join(found.request_ids)}."

@@ -116,7 +116,7 @@ def _request_path(endpoint: str, request_id: str) -> str:
 
 def _lost_read(request_id: str) -> Callable[[Exception, bool], errors.PikaError]:
     def lost(error: Exception, never_sent: bool) -> errors.PikaError:
-        return _unreachable(error, "The request itself goes on at fal, and may be charged.", request_id)
+        return _unreachable(error, "The request goes on at fal, and may be charged.", request_id)
 
     return lost
 

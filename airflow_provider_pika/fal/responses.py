@@ -66,7 +66,7 @@ _TAKEN = ("OK", "CANCELLATION_REQUESTED")
 _PASSES = {408, 425, 429}
 
 #: The consequence of a bad read.
-_GOES_ON = "The request itself goes on at fal, and may be charged."
+_GOES_ON = "The request goes on at fal, and may be charged."
 
 #: Characters of a video's URL: a thousand of them must have room in one event. A signed one has some 2,000.
 LONGEST_URL = 8192
@@ -126,7 +126,9 @@ def status(answer: Answer, request_id: str) -> QueueStatus:
     with suppress(ValidationError):
         return QueueStatus.model_validate(answer.body)
     if isinstance(answer.get("status"), str) and _is_about(answer, request_id):
-        raise errors.UnknownStatus(f"fal says a status that is not known here: {answer.words}.", request_id=request_id)
+        raise errors.UnknownStatus(
+            f"fal reported a status that this version does not know: {answer.words}.", request_id=request_id
+        )
     raise _unreadable(answer, "no status", request_id)
 
 
@@ -292,9 +294,7 @@ def _read_failure(answer: Answer, request_id: str) -> errors.PikaError:
     else:
         bare = isinstance(answer.get("detail"), str) and code in _BELIEVED
         kind = errors.DoubtfulAnswer if bare else errors.ForeignAnswer
-        error = kind(
-            f"The call was not answered in fal's words. {_source(answer)}.", request_id=request_id, status_code=code
-        )
+        error = kind(f"The answer is not fal's. {_source(answer)}.", request_id=request_id, status_code=code)
         error.retry_after = answer.retry_after
     error.consequence = _GOES_ON
     return error

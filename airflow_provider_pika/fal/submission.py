@@ -159,7 +159,7 @@ class Submission:
         seen = (yield from self._poll(record)) if self._ended is None else Poll(outcome=self._ended)
         step = after_inspection(record, seen, self._wanted)
         if isinstance(step, Keep):
-            self._tell(f"Taking up request {record.request_id}, which an earlier submit made; nothing is submitted.")
+            self._tell(f"Picking up request {record.request_id} of an earlier attempt. Nothing is submitted.")
         return step
 
     def _poll(self, record: Record) -> Conversation[Poll]:
@@ -211,7 +211,7 @@ class Submission:
         try:
             yield Act(lambda: self._records.write(record))
         except RecordUnavailable as error:
-            self._tell(f"{error.message} The record says less than is known: {record.state}, {record.request_id}.")
+            self._tell(f"{error.message} The record lacks this: {record.state}, request {record.request_id}.")
 
     def _cancel_if_it_waits(self, record: Record) -> Conversation[None]:
         request_id = str(record.request_id)

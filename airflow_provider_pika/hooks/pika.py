@@ -148,7 +148,7 @@ class PikaHook(BaseHook):
             return False, "The queue answered, and refused the key."
         except errors.PikaError as error:
             return False, error.message  # without its consequence: there is no request
-        return False, "The queue claims to know a request that does not exist: this is not fal's queue."
+        return False, "The server reports a request that does not exist, so it is not fal's queue."
 
     def trust(self) -> Trust:
         """Say where videos may be fetched from: fal's media hosts, the connection's own host and its ``media_hosts``.
@@ -207,7 +207,7 @@ class PikaHook(BaseHook):
             account = account_of(None, {})
         except errors.MissingKey:
             raise errors.MissingConnection(f"There is no connection {self.pika_conn_id!r}, and no fal key.") from None
-        self.log.info("There is no connection %r: using the environment's key, at fal itself.", self.pika_conn_id)
+        self.log.info("There is no connection %r, so the environment's key is used, at fal itself.", self.pika_conn_id)
         return account
 
 

@@ -135,7 +135,7 @@ class Download:
             raise error
         if tries == START_OVER_AFTER:  # the host may not be able to go on with what there is
             self._part = Part()
-        self._tell(f"{error.message} Going on at byte {self._part.have} in {pause:g} s.")
+        self._tell(f"{error.message} Continuing at byte {self._part.have} in {pause:g} s.")
         self._sleep(pause)
 
     def _go_on(self, url: str) -> None:

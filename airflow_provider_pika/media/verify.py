@@ -68,7 +68,7 @@ def probe(
         try:
             clip = _decoded(file, size, _MP4, told, forks)
         except Unstartable as error:
-            tell(f"The video's first picture was not decoded, since no process can be started ({error}).")
+            tell(f"The clip's first picture was not decoded, because no process can be started ({error}).")
             return _by_its_header(track, error)
         return clip if clip.seconds else replace(clip, seconds=track.seconds)  # FFmpeg does not add the samples up
     if not with_pyav:

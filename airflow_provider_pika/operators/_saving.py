@@ -74,5 +74,5 @@ def _account(hook: PikaHook, tell: Callable[[str], object]) -> Account | None:
             return queue.account
     except Exception as error:
         why = error.message if isinstance(error, PikaError) else type(error).__name__  # it may quote a password
-        tell(f"fal is not asked about the clips, so their metadata has gaps: {why}")
+        tell(f"fal is not asked about the clips, so their metadata files have gaps: {why}")
         return None

@@ -87,7 +87,7 @@ class WaitsForVideo(StopsWhenKilled):
         try:
             PikaHook(self._terms.pika_conn_id).mask_key()
         except Exception as error:  # the clip is there, and nothing of it needs the key
-            self.log.info("The key could not be read, to be masked in this log: %s", type(error).__name__)
+            self.log.info("The key could not be read, so it is not masked in this log: %s", type(error).__name__)
 
     def _cancel_if_killed(self, context: Context, queue: FalQueue, request_id: str, *, or_cleared: bool) -> None:
         """Have ``on_kill`` cancel the request from now on."""

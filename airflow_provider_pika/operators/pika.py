@@ -206,7 +206,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         records = records_of(context)
         if not records.survives:
             self.log.warning(
-                "This Airflow keeps no task state (3.3 does): a retry of this task submits, and pays, again"
+                "This Airflow keeps no task state (3.3 does). A retry of this task submits again, and pays again."
             )
         if (before := records.read()) and before.request_id:  # for a clean-up branch, whatever comes now
             push_request_id(context, before.request_id, self.log)
@@ -272,9 +272,9 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
 
     def _time_is_up(self, late: TooLate) -> BaseException:
         next_try = (
-            "A retry submits a new one, once it has stopped."
+            "A retry submits a new request, once this one has stopped."
             if late.cancelled
-            else "A retry waits for the same one, and submits nothing, where Airflow keeps the task's state (3.3)."
+            else "On Airflow 3.3, a retry waits for the same request, and submits nothing."
         )
         error = WaitTimeout(late.message, consequence=f"{late.consequence} {next_try}", request_id=late.request_id)
         return error if late.limit == "timeout" else as_airflows_timeout(error)

@@ -110,7 +110,7 @@ def land(save: Save, ask: Callable[[], object], saved: Callable[[], Mapping[str,
 
 def _given_up(error: PikaError, request_id: str, outcome: object) -> PikaError:
     if isinstance(outcome, Video):
-        told = "fal's result of the request, asked for once more, names the same URL."
+        told = "fal's result of the request, asked for again, names the same URL."
     elif isinstance(outcome, PikaError):
         told = f"fal was asked for the request's result once more, and said: {outcome.message}"
     else:

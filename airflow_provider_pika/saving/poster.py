@@ -21,7 +21,7 @@ def can_be_made(tell: Callable[[str], object]) -> bool:
     """
     if has_pyav():
         return True
-    tell("No posters are made: that takes PyAV (pip install av). Set poster=False to have this line go.")
+    tell("There are no posters without PyAV. Install it (pip install av), or set poster=False.")
     return False
 
 

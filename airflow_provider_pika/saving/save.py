@@ -69,7 +69,7 @@ class Save:
         """
         size, metadata = self._size_of(self.place), self._kept_metadata()
         if isinstance(metadata, Metadata) and self._is_ours(size, metadata):
-            self.tell(f"{self.place.path} has been saved before, for the same request; nothing is fetched.")
+            self.tell(f"{self.place.path} was saved before, for the same request. Nothing is downloaded.")
             # it may have been moved with its sidecar
             return metadata.model_copy(update={"path": self.place.path, "poster": self._kept_poster(metadata)})
         if (why := self._why_taken(size, metadata)) and not self.overwrite:
@@ -133,7 +133,7 @@ class Save:
         clip = probe(stage, fetched.size, self.tell, with_poster=with_poster, forks=self.forks)
         asked = told.get("input")
         if not asked:
-            self.tell("What was asked for is not known here, so the video's length and size are not compared with it.")
+            self.tell("The request's input is unknown here, so the clip's length and size are not checked.")
         elif self.must_fit and (reason := misfit(clip, asked)):
             raise VideoRejected(reason)
         return clip
@@ -143,7 +143,7 @@ class Save:
         if self.overwrite or (size := self.place.size()) is None:
             return False
         if size == fetched.size and self.place.sha256(size) == fetched.sha256:
-            self.tell(f"{self.place.path} is there already, the same to the byte; it is kept.")
+            self.tell(f"{self.place.path} is there already with the same content. It is kept.")
             return True
         raise PathTaken(f"{self.place.path} has another file.", request_id=self.video["request_id"])
 
@@ -169,7 +169,7 @@ class Save:
     def _why_taken(self, size: int | None, metadata: Metadata | bool | None) -> str | None:
         """Return what is there that is not this request's; None if there may be nothing of the kind."""
         if metadata is False:
-            return f"has beside it a {SIDECAR} that is no metadata of this version"
+            return f"has a {SIDECAR} file beside it that is no metadata file of this version"
         if size is None:
             return None
         if isinstance(metadata, Metadata):
@@ -184,4 +184,4 @@ class Save:
             return f"holds the video of {f'request {metadata.request_id}' if known else 'another request'}"
         if size > self.limits.size:
             return f"has {size} bytes, more than max_bytes={self.limits.size}, so it was not compared"
-        return "is not what was saved there for this request, by its SHA-256"
+        return "is not the file that was saved there for this request: its SHA-256 differs"

@@ -206,7 +206,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         try:
             yield
         except Exception:
-            self.log.warning("What was logged before is not known; lines may be logged again", exc_info=True)
+            self.log.warning("The earlier log lines are unknown, so lines may appear twice.", exc_info=True)
 
     def _limit(self, context: Context) -> Limit:
         if not self._rescheduling:
@@ -230,7 +230,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
             consequence = f"{late.consequence} A retry polls the same request again, and submits nothing."
             return as_airflows_timeout(WaitTimeout(late.message, consequence=consequence, request_id=late.request_id))
         next_time = (
-            "Clear the task that submitted it to get a new one."
+            "For a new clip, clear the task that submitted it, which pays again."
             if late.cancelled
             else f"Clear this task {'soon ' if late.completed else ''}to poll the same request again, which submits "
             "nothing."

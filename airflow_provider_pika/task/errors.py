@@ -69,13 +69,15 @@ def failing_when_a_poll_cannot_help() -> Iterator[None]:
             yield
     except GenerationFailed as error:
         raise AirflowFailException(
-            f"{error} Retrying this task cannot help, since it polls the same request: clear the task that "
+            f"{error} A retry of this task polls the same request, so it does not help. Clear the task that "
             "submitted it."
         ) from error
     except AirflowFailException as error:
         if not isinstance(error.__cause__, UnknownStatus):
             raise
-        raise AirflowFailException(f"{error} Clearing this task polls again, and submits nothing.") from error.__cause__
+        raise AirflowFailException(
+            f"{error} If you clear this task, it polls again, and submits nothing."
+        ) from error.__cause__
 
 
 def tells_why_it_fails(method: Callable[P, T]) -> Callable[P, T]:

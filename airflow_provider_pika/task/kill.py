@@ -29,9 +29,9 @@ _CLEARED = frozenset({None, "restarting"})
 class Fate(Enum):
     """What became of the task."""
 
-    KILLED = "the task was ended: by a person, by its Dag, or since its worker was taken for dead"
-    CLEARED = "the task was cleared, and starts anew"
-    GOES_ON = "the task goes on, here or elsewhere, or was cleared, and its next try decides"
+    KILLED = "the task was ended by a person, by its Dag, or because Airflow took its worker for dead"
+    CLEARED = "the task was cleared, and starts again"
+    GOES_ON = "the task goes on, here or in another worker, or it was cleared and its next try decides"
 
 
 def fate_of_deferred(state: str | None, pushed: object, request_id: str) -> Fate:
@@ -140,7 +140,7 @@ class CancelOnKill:
         request_ids = list(target.request_ids()) if target else []
         if target is None or not request_ids:
             return
-        said = [f"no answer within {CANCEL_WITHIN:.0f} s, so it may still run, and be charged"]
+        said = [f"no answer within {CANCEL_WITHIN:.0f} s, so it may still run, and may be charged"]
         import threading
 
         thread = threading.Thread(target=lambda: said.append(_cancel(target, request_ids)), daemon=True)
@@ -180,10 +180,12 @@ def _cancel(target: Target, request_ids: list[str]) -> str:
     except Exception as error:  # a request that runs on costs less than one that is cancelled by mistake
         return f"it was not cancelled, and may be charged: {type(error).__name__}: {error}"
     if len(request_ids) > 1:
-        return f"fal takes the cancellation of {taken.count(True)}; those that had ended stay at fal for about an hour"
+        return (
+            f"fal accepted the cancellation of {taken.count(True)}; results of the others stay at fal for about an hour"
+        )
     if taken[0]:
-        return "fal takes the cancellation"
-    return "it had ended before; its result stays at fal for about an hour"
+        return "fal accepted the cancellation"
+    return "it had already ended; its result stays at fal for about an hour"
 
 
 async def _cancel_all(target: Target, request_ids: list[str]) -> list[bool | BaseException]:

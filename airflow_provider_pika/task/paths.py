@@ -38,7 +38,7 @@ MOST_OF_URI = 1500
 _SHOWN = 200
 
 #: What a wrong path means for a clip that is there.
-NOT_LOST = "No clip is lost: correct it, and clear this task, which fetches from the URL, and pays for nothing."
+NOT_LOST = "No clip is lost. Correct it, and clear this task. It downloads from the URL, and pays for nothing."
 
 #: What makes a path a URL of an object store.
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)

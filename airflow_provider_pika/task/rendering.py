@@ -237,7 +237,7 @@ class RendersNoData(_Operator):
             named = value if field == _OF_FUNCTION else {field: value}
             for name in [name for name, each in named.items() if holds_braces(each)]:
                 self.log.warning(
-                    "%s holds '{{' or '{%%' and is used as it is: a value that came of data is not rendered. Write a "
+                    "%s holds '{{' or '{%%' and is used as it is: a value from data is not rendered. Write a "
                     "template in .partial(...) or as a literal in .expand(...), or have the task that makes the rows "
                     "render it.",
                     name,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 64
 
 #: What a manifest that cannot be written means, once the clips are saved.
-_SAVED = "The clips that were saved stay: a retry finds them, fetches none again, and writes the manifest."
+_SAVED = "The saved clips stay. A retry finds them, downloads none again, and writes the manifest."
 
 #: What a manifest may replace, in words.
 _KIND = "manifest of saved clips"

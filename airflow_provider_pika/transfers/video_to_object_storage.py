@@ -123,7 +123,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         try:
             lineage.collect_hook_lineage(hook, metadata, save.place.uri)
         except Exception as error:  # the file is there, and a retry would meet the same
-            self.log.warning("Hook lineage was not told of %s: %s", metadata.path, error)
+            self.log.warning("Hook lineage did not get %s: %s", metadata.path, error)
         return for_airflow(metadata.in_short())  # type: ignore[no-any-return]
 
     def _check_what_is_known(self) -> None:
@@ -189,7 +189,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
             with hook.get_conn(METADATA_WITHIN) as queue:
                 return queue.poll(video["endpoint"], video["request_id"]).outcome if video["endpoint"] else None
         except Exception as error:
-            self.log.info("fal could not be asked for the result once more: %s", type(error).__name__)
+            self.log.info("fal could not be asked for the result again: %s", type(error).__name__)
             return None
 
     def _told(self, context: Context, hook: Any, video: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -203,14 +203,14 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         try:
             asked = pull_request(context, self._submitting_before(), video["request_id"])
         except Exception as error:
-            self.log.info("What was asked for could not be read from the tasks before: %s", type(error).__name__)
+            self.log.info("The request's input could not be read from the tasks before: %s", type(error).__name__)
         try:
             with hook.get_conn(METADATA_WITHIN) as queue:
                 if endpoint := video.get("endpoint") or asked.get("endpoint"):
                     remembered = queue.remember(endpoint, video["request_id"])
         except Exception as error:
             why = error.message if isinstance(error, PikaError) else type(error).__name__  # it may quote a password
-            self.log.info("The metadata has gaps: %s", why)
+            self.log.info("The metadata file has gaps: %s", why)
         return told_by(asked, remembered)
 
     def _submitting_before(self) -> list[str]:

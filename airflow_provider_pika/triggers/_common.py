@@ -93,7 +93,7 @@ def broken(error: Exception, request_id: str | None, log: Any) -> PikaError:
         log.exception("The wait broke")
         error = TryLater(
             f"The wait broke: {type(error).__name__}: {error}".rstrip(".") + ".",
-            consequence="If fal has the request, it goes on there; a retry polls it again, and submits nothing.",
+            consequence="If fal has the request, it goes on there. A retry polls it again, and submits nothing.",
         )
     # a copy: all waits that share a client may have met the same one
     return PikaError.from_json({**error.as_json(), "request_id": error.request_id or request_id})
@@ -118,7 +118,7 @@ async def connected(pika_conn_id: str, queue_url: str, deadline: float, log: Any
             except Exception as error:
                 if pause is None or (isinstance(error, PikaError) and not error.retry_helps):
                     raise
-                log.warning("The connection cannot be had: %s Asking again in %.0f s.", error, pause)
+                log.warning("The connection cannot be read: %s Trying again in %.0f s.", error, pause)
                 await asyncio.sleep(min(pause, max(0.0, deadline - time.time())))
         yield queue
 

@@ -99,7 +99,7 @@ class PikaBatchTrigger(PikaTrigger):
         async with connection as shared, shared.lend() as queue:
             cancelling = (queue.cancel(self.endpoint, request_id) for request_id in watched)
             answers = await asyncio.gather(*cancelling, return_exceptions=True)
-        self.log.info("fal takes the cancellation of %s of %s requests", answers.count(True), len(answers))
+        self.log.info("fal accepted the cancellation of %s of %s requests", answers.count(True), len(answers))
 
 
 class _Watching:

@@ -123,10 +123,16 @@ class PikaVideoTrigger(PikaTrigger):
             if only_if_it_waits:
                 seen = await queue.status(self.endpoint, self.request_id)
                 if seen.status != "IN_QUEUE":
-                    self.log.info("Request %s is %s; only a queued one is cancelled", self.request_id, seen.status)
+                    self.log.info(
+                        "Request %s is %s, so it is not cancelled: only a request that waits is",
+                        self.request_id,
+                        seen.status,
+                    )
                     return
             taken = await queue.cancel(self.endpoint, self.request_id)
-            self.log.info("Request %s: %s", self.request_id, "cancelled" if taken else "had ended; its result is kept")
+            self.log.info(
+                "Request %s: %s", self.request_id, "cancelled" if taken else "had already ended; its result stays"
+            )
 
 
 def to_event(ending: Ending, tail: list[str]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def a_worker_dies_between_the_record_and_the_deferral(stage: Stage) -> None:
         stage.emulator.fault("stall", on="status", match=scenario.prompt(number))
     scenario.kill_workers_once_accepted(2, 3, after=1.0)  # the record is written, and the first poll stalls
     scenario.end()
-    assert "Taking up request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 2))
+    assert "Picking up request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 2))
 
 
 def a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing(stage: Stage) -> None:

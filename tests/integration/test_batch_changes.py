@@ -145,7 +145,7 @@ def test_a_list_that_became_invalid_submits_no_more_and_loses_nothing(
     carried = trigger.carried  # type: ignore[attr-defined]
     operator.inputs = inputs
     before, nothing_ended = accepted(emulator), {"carried": carried, "ended": [], "seen": {}, "trouble": None}
-    with pytest.raises(AirflowFailException, match=f"{re.escape(wrong)}.*What was in flight was waited for"):
+    with pytest.raises(AirflowFailException, match=f"{re.escape(wrong)}.*The requests in flight were waited for"):
         run_to_the_end(operator, event=nothing_ended, **more)
     assert accepted(emulator) == before
     summary = task.ti.xcoms["manifest"]

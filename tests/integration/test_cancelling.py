@@ -285,7 +285,7 @@ def test_an_operator_out_of_time_is_retried_and_waits_for_the_same_request(
     emulator: RunningEmulator, deferrable: bool
 ) -> None:
     store, ti = StateStore(), TaskInstance()
-    with pytest.raises(errors.WaitTimeout, match=r"not cancelled.*A retry waits for the same one") as late:
+    with pytest.raises(errors.WaitTimeout, match=r"not cancelled.*a retry waits for the same request") as late:
         run_to_the_end(operator(deferrable=deferrable, timeout=0.5), ti=ti, task_state_store=store)
     assert late.value.retry_helps
     assert fates(emulator) == ["IN_PROGRESS"]

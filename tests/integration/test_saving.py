@@ -209,7 +209,7 @@ def test_a_file_that_an_attempt_left_without_metadata_is_kept_if_it_is_the_same(
 @pytest.mark.parametrize("content", ["{}", "[1]", "not JSON", '{"schema_version": 2, "request_id": "x"}'])
 def test_a_json_file_that_is_no_metadata_of_ours_is_left_as_it_is(video: Video, tmp_path: Path, content: str) -> None:
     (tmp_path / "fox.mp4.json").write_text(content)
-    with pytest.raises(AirflowFailException, match="no metadata of this version"):
+    with pytest.raises(AirflowFailException, match="no metadata file of this version"):
         save(video, tmp_path / "fox.mp4")
     assert names_in(tmp_path) == ["fox.mp4.json"]
     assert (tmp_path / "fox.mp4.json").read_text() == content

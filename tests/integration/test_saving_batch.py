@@ -316,7 +316,7 @@ def test_a_url_that_brings_nothing_and_is_fals_own_word_names_its_request(
     error, xcoms = fails(few, f"{tmp_path}/{{index}}.mp4")
     [line] = [line for line in xcoms["manifest"]["clips"] if line["index"] == 0]
     assert line["error_type"] == kind
-    assert "asked for once more, names the same URL" in line["error"]
+    assert "asked for again, names the same URL" in line["error"]
     assert "names the same URL" in error.message
     assert quick_emulator.counts()["result"] >= 1
 

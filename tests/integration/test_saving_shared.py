@@ -192,7 +192,7 @@ def test_what_somebody_puts_in_place_of_the_verified_file_is_never_presented_as_
 
     def telling(line: str, *values: Any) -> None:
         told.append(line)
-        if "What was asked for is not known" in line:
+        if "The request's input is unknown" in line:
             swap(folder)
 
     monkeypatch.setattr(type(task), "log", type("Log", (), {"info": staticmethod(telling), "warning": telling})())

@@ -128,7 +128,9 @@ def test_a_result_that_has_expired_is_read_from_fals_history_in_every_mode(
 
 def test_a_failure_that_a_new_submission_may_mend_says_which_task_to_clear(emulator: RunningEmulator) -> None:
     request_id = submit("doomed [[runner_error]]")
-    with pytest.raises(AirflowFailException, match=r"Retrying this task cannot help.*clear the task that submitted it"):
+    with pytest.raises(
+        AirflowFailException, match=r"A retry of this task polls the same request.*Clear the task that submitted it"
+    ):
         wait(sensor(request_id, "poke"))
 
 

@@ -78,7 +78,7 @@ def test_a_search_looks_again_after_trouble_and_says_so_if_it_lasts() -> None:
 def test_a_history_without_an_end_is_trouble_and_not_an_empty_one() -> None:
     found = Fal(page(("r-1", None), cursor="next")).hold(search(PLATFORM, TEXT_TO_VIDEO, SENT, 0.0))
     assert found.trouble is not None
-    assert "was not read to its end" in str(found.trouble)
+    assert "was not read completely" in str(found.trouble)
 
 
 # --- a poll

@@ -60,7 +60,7 @@ def test_the_tail_is_bounded_in_lines_and_in_length() -> None:
 def test_a_long_window_is_told_once_too() -> None:
     progress, window = Progress(), [(str(number), f"line {number}") for number in range(3000)]
     told = progress.news(running(*window), AGAIN)
-    assert told[:2] == ["In progress", f"fal: ({3000 - LINES_A_LOOK} lines of its log are left out)"]
+    assert told[:2] == ["In progress", f"fal: ({3000 - LINES_A_LOOK} log lines were left out)"]
     assert told[2:] == [f"fal: line {number}" for number in range(3000 - LINES_A_LOOK, 3000)]  # the newest
     assert progress.news(running(*window[1:], ("3000", "y")), AGAIN) == ["fal: y"]
 
@@ -72,9 +72,9 @@ def test_a_log_that_never_ends_is_told_up_to_a_limit_and_then_counted() -> None:
         progress = Progress(memory)
         told += progress.news(running(*((f"{look}-{line}", "x") for line in range(60))), AGAIN)
     assert sum(line == "fal: x" for line in told) == LINES_A_WAIT
-    assert told[-1] == f"fal: (this wait has told {LINES_A_WAIT} lines of its log, and tells no more)"
+    assert told[-1] == f"fal: ({LINES_A_WAIT} log lines were shown; no more are shown)"
     end = progress.news(Poll(QueueStatus(status="COMPLETED")), Done(VIDEO))
-    assert end == [f"fal: ({100 * 60 - LINES_A_WAIT} lines of its log were left out in all)"]
+    assert end == [f"fal: ({100 * 60 - LINES_A_WAIT} log lines were left out in total)"]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_the_one_request_with_our_seed_is_ours() -> None:
         (SEARCH, Found(), "shows no request with this input"),
         (SEARCH, Found(trouble=errors.AccessDenied("Not for this key.")), "could not be searched: Not for this key."),
         (SEARCH, Found(("r-8", "r-9")), "r-8, r-9"),
-        (USERS_SEED, Found(("r-9",)), "r-9, which may be another task's"),
+        (USERS_SEED, Found(("r-9",)), "request r-9 with this input. It may be another task's"),
     ],
     ids=["none", "no history", "several", "the user's own seed"],
 )

@@ -178,9 +178,7 @@ def test_an_error_of_any_shape_in_a_completed_status_is_a_failure() -> None:
 
 
 def test_a_failed_look_says_that_the_request_goes_on() -> None:
-    assert "The request itself goes on at fal" in str(
-        raised(responses.status, answer(403, {"detail": "User is locked."}), ID)
-    )
+    assert "The request goes on at fal" in str(raised(responses.status, answer(403, {"detail": "User is locked."}), ID))
 
 
 @pytest.mark.parametrize(

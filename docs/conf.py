@@ -1,0 +1,41 @@
+"""How Sphinx builds the site: `make docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent / "_ext"), str(Path(__file__).parent.parent)]
+
+from airflow_provider_pika import __version__
+
+project = "airflow-provider-pika"
+author = "the contributors"
+release = version = __version__
+html_title = f"airflow-provider-pika {release}"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "diagram", "reference"]
+exclude_patterns = ["_*"]
+
+# Headings down to the fourth level are anchors, so that Sphinx finds a link to one that is gone.
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+
+# Every name in a docstring must lead somewhere, but for those of other projects: there is no network in a build.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(airflow|pathlib|datetime|collections)\..*")]
+
+autodoc_typehints = "none"  # a parameter's field says in words what it takes
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 60
+python_use_unqualified_type_names = True
+add_module_names = False
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"
+copybutton_prompt_text = "$ "

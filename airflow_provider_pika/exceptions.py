@@ -89,7 +89,7 @@ def tree(root: type[PikaError]) -> list[type[PikaError]]:
 class InvalidInput(PikaError, ValueError):
     """A value is not one that the endpoint, fal's queue or a task takes; found before anything was sent.
 
-    :param consequence: as in any error; None: :data:`NOT_SENT`. A task that sends nothing says something else, or "".
+    :param consequence: as in any error. None: it was not sent to fal. A task that sends nothing says something else.
     """
 
     advice = "A retry fails the same way until the value is corrected."

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent / "_ext"), str(Path(__file__).parent.parent)]
-
 from airflow_provider_pika import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "airflow-provider-pika"
 author = "the contributors"
@@ -23,7 +23,7 @@ myst_enable_extensions = ["colon_fence"]
 
 # Every name in a docstring must lead somewhere, but for those of other projects: there is no network in a build.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(airflow|pathlib|datetime|collections)\..*")]
+nitpick_ignore = [("py:exc", "AirflowNotFoundException")]
 
 autodoc_typehints = "none"  # a parameter's field says in words what it takes
 autodoc_member_order = "bysource"

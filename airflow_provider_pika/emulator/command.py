@@ -17,7 +17,6 @@ from airflow_provider_pika.emulator.http.server import create_server, listen
 from airflow_provider_pika.emulator.http.tls import ServerCertificate, UncertifiableNameError
 from airflow_provider_pika.emulator.options import Options
 
-
 #: Where a server that listens on every address is called on this machine.
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 (nothing listens because of this)
 

@@ -45,7 +45,7 @@ _NAME = 100
 
 
 class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
-    """Save every clip of a batch, as :class:`PikaVideoToObjectStorageOperator` saves one, several at a time.
+    """Save every clip of a batch, as ``PikaVideoToObjectStorageOperator`` saves one, several at a time.
 
     A clip that cannot be saved does not stop the others. A retry, or a clear, saves what is missing, and downloads
     nothing twice. Memory stays flat for any number of clips.

@@ -22,16 +22,15 @@ NOT_SENT = "This was not sent to fal."
 class PikaError(Exception):
     """Something went wrong between this provider and fal.
 
-    :param message: what happened, in fal's own words where it said any.
-    :param consequence: what it means for the request: whether it was accepted, whether it may still run.
-    :param request_id: the request it happened to; None where there is none, or none is known.
-    :param error_type: fal's machine-readable type, such as ``content_policy_violation``; None if fal gave none.
-    :param status_code: the HTTP status of fal's answer; None if there was no answer.
-    :param retry_after: seconds that fal asked to wait before the next try; None if it did not.
+    ``str()`` gives the message, then what identifies it, what follows from it, and what to do. Every text is one line of
+    bounded length, without control characters, since it goes into logs and databases. Every error pickles.
 
-    Every text becomes one line of bounded length, without control characters: it goes into logs and databases.
-    ``str()`` gives the message, then what identifies it, what follows from it, and what to do. Every error pickles, and
-    survives the way through a trigger's event (:meth:`as_json`, :meth:`from_json`).
+    :param message: what happened, in fal's own words if it said any.
+    :param consequence: what it means for the request: whether it was accepted, and whether it may still run.
+    :param request_id: the request that it happened to. None: there is none, or it is not known.
+    :param error_type: fal's machine-readable type, such as ``content_policy_violation``. None: fal gave none.
+    :param status_code: the HTTP status of fal's answer. None: there was no answer.
+    :param retry_after: seconds that fal asked to wait before the next try. None: fal did not ask.
     """
 
     #: Whether the same call, made again later with nothing changed, may succeed.

@@ -27,15 +27,14 @@ nitpick_ignore = [("py:exc", "AirflowNotFoundException")]
 
 autodoc_typehints = "none"  # a parameter's field says in words what it takes
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 60
-python_use_unqualified_type_names = True
-add_module_names = False
+toc_object_entries = False  # a page's headings name them
 
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 copybutton_prompt_text = "$ "

@@ -77,7 +77,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         fails this clip, and three in a row stop the batch. ``"resubmit"`` submits once more, and you may pay twice.
     :param on_clear: what a clear submits. ``"reuse"``: what failed or is missing. At another queue, also what still
         runs at the old one. ``"resubmit"``: all of it.
-    :param poll_interval: seconds between two polls of a request. None: when it matters, learnt from recent clips.
+    :param poll_interval: seconds between two polls of a request. None: when it matters, learned from recent clips.
     :param timeout: seconds that one attempt takes. Then it fails, cancels nothing, and a retry goes on. After the
         last retry, what is in flight runs on and is charged. None: Airflow's ``[sensors] default_timeout``, 7 days.
         An earlier ``execution_timeout`` ends the attempt too.

@@ -66,7 +66,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param on_clear: what a person who clears the task gets. ``"resubmit"``: a new clip. ``"reuse"``: the one there is.
     :param wait_for_completion: wait for the clip, and return it. A template must render ``true`` or ``false``.
     :param deferrable: wait in the triggerer, without a worker slot. Airflow's ``default_deferrable`` has no effect.
-    :param poll_interval: seconds between two polls. None: when it matters, learnt from recent clips.
+    :param poll_interval: seconds between two polls. None: when it matters, learned from recent clips.
     :param stream: follow fal's status stream while deferred, instead of polling.
     :param timeout: seconds that one attempt waits. Then it fails, and a retry waits for the same request. On Airflow
         3.1 and 3.2, the retry submits, and pays, again. None: Airflow's ``[sensors] default_timeout``, 7 days. An

@@ -66,7 +66,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     :param request_id: what the submit returned: a template, or an operator's output.
     :param endpoint: the endpoint that the request was submitted to.
     :param pika_conn_id: the connection with the key. If ``pika_default`` does not exist, ``FAL_KEY`` works.
-    :param poll_interval: seconds between two polls. None: when it matters, learnt from recent clips. In reschedule
+    :param poll_interval: seconds between two polls. None: when it matters, learned from recent clips. In reschedule
         mode, where each poll starts a worker, None means 60.
     :param poke_interval: Airflow's own name for ``poll_interval``.
     :param stream: follow fal's status stream while deferred, instead of polling.

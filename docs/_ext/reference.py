@@ -17,10 +17,17 @@ _PARAMETER = re.compile(r":param (\w+):")
 
 def add_facts(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Complete the docstring of a class, in place."""
+    if what == "module":
+        lines.clear()  # it is for those who change the code
     if what != "exception" and inspect.isclass(obj):
         lines[:] = with_defaults(lines, obj)
-    if what == "exception" and issubclass(obj, PikaError):
+    if what == "exception" and issubclass(obj, PikaError) and obj is not PikaError:
         lines += about_retries(obj)
+
+
+def without_parameters(app: Sphinx, what: str, *_: Any) -> tuple[str, str] | None:
+    """Return nothing as the signature of a class: its path is what a Dag imports, and the fields say the rest."""
+    return ("", "") if what in ("class", "exception") else None
 
 
 def with_defaults(lines: list[str], kind: type) -> list[str]:
@@ -55,4 +62,5 @@ def _shown(default: Any) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx."""
     app.connect("autodoc-process-docstring", add_facts)
+    app.connect("autodoc-process-signature", without_parameters)
     return {"parallel_read_safe": True}

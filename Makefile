@@ -16,7 +16,7 @@ INSTALL = dev/install $(VENV) $(CONSTRAINTS)
 unexport PYTHONDONTWRITEBYTECODE
 
 # What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
-PURE := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py
+PURE := unit/emulator unit/fal unit/media unit/test_docs.py unit/test_makefile.py unit/test_strict_json.py
 KNOWS_NO_AIRFLOW := $(PURE) $(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
 	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
 PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest" $(KNOWS_NO_AIRFLOW:%=--ignore=tests/%))

@@ -22,8 +22,8 @@ NOT_SENT = "This was not sent to fal."
 class PikaError(Exception):
     """Something went wrong between this provider and fal.
 
-    ``str()`` gives the message, then what identifies it, what follows from it, and what to do. Every text is one line of
-    bounded length, without control characters, since it goes into logs and databases. Every error pickles.
+    ``str()`` gives the message, then what identifies it, what follows from it, and what to do. Every text is one line
+    of bounded length, without control characters, since it goes into logs and databases. Every error pickles.
 
     :param message: what happened, in fal's own words if it said any.
     :param consequence: what it means for the request: whether it was accepted, and whether it may still run.

@@ -46,3 +46,22 @@ def prose_of(text: str) -> Iterator[str]:
     for paragraph in re.split(r"\n\s*\n", text):
         if line := " ".join(paragraph.split()):
             yield line
+
+
+def dags() -> dict[str, str]:
+    """Return the snippets that are Dags, by their Dag's ID."""
+    found: dict[str, str] = {}
+    for page in PAGES:
+        for snippet in blocks(page.read_text(), "python"):
+            if named := re.search(r"\bDAG\(\s*\"(\w+)\"", snippet):
+                if named[1] in found:
+                    raise ValueError(f"Two snippets have the Dag {named[1]!r}; {page.name} has the second.")
+                found[named[1]] = snippet
+    return found
+
+
+def commands(text: str) -> list[str]:
+    """Return the commands that a page shows: the lines of ``sh``, and those after ``$`` of ``console``."""
+    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    session = "".join(blocks(text, "console")).replace("\\\n", " ")
+    return lines + re.findall(r"^\$ (.*)$", session, re.MULTILINE)

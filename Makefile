@@ -125,7 +125,7 @@ bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (
 
 docs: $(DOCS) ## Build the site into build/docs; a warning or a link that leads nowhere is an error
 	@rm -rf build/docs
-	@$(BIN)/python -m sphinx -q -W --keep-going -n -E -b html -d build/doctrees docs build/docs
+	@AIRFLOW_HOME=$(CURDIR)/build/airflow $(BIN)/python -m sphinx -q -W --keep-going -n -E -b html -d build/doctrees docs build/docs
 	@echo build/docs/index.html
 
 constraints: ## Write down what an unpinned set-up installs today

@@ -8,6 +8,7 @@ DEMO := $(VENV)/.demo
 READY := $(VENV)/.ready
 DISTRIBUTED := $(VENV)/.distributed
 BENCH := $(VENV)/.bench
+DOCS := $(VENV)/.docs
 CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 INSTALL = dev/install $(VENV) $(CONSTRAINTS)
 
@@ -15,7 +16,7 @@ INSTALL = dev/install $(VENV) $(CONSTRAINTS)
 unexport PYTHONDONTWRITEBYTECODE
 
 # What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
-PURE := unit/emulator unit/fal unit/media unit/test_makefile.py unit/test_strict_json.py
+PURE := unit/emulator unit/fal unit/media unit/test_docs.py unit/test_makefile.py unit/test_strict_json.py
 KNOWS_NO_AIRFLOW := $(PURE) $(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
 	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
 # Before 3.3, Airflow keeps no task state: there is no batch, and nothing that a retry could find.
@@ -40,7 +41,7 @@ override PORT := $(value PORT)
 export PORT
 endif
 
-.PHONY: help setup demo standalone test lint unit unit-pure unit-airflow unit-3.13 integration system chaos test-distributed soak bench constraints clean
+.PHONY: help setup demo standalone test lint unit unit-pure unit-airflow unit-3.13 integration system chaos test-distributed soak bench docs constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +68,11 @@ $(DISTRIBUTED): $(READY)
 # For the benchmarks: other providers, which no test needs.
 $(BENCH): $(READY)
 	@$(INSTALL) --group bench
+	@touch $@
+
+# For the site: Sphinx, its theme, and Airflow, since the reference comes from the code.
+$(DOCS): $(DEMO)
+	@$(INSTALL) --group docs
 	@touch $@
 
 demo: $(DEMO) ## Make a video through Airflow, with no key (PROMPT='...' for your own; FAL_KEY: at fal itself)
@@ -118,10 +124,15 @@ soak: $(DISTRIBUTED) ## Run what is too long for every change, at full size: bef
 bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch, saving or pipeline)
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
+docs: $(DOCS) ## Build the site into build/docs; a warning or a link that leads nowhere is an error
+	@rm -rf build/docs
+	@AIRFLOW_HOME=$(CURDIR)/build/airflow $(BIN)/python -m sphinx -q -W --keep-going -n -E -b html -d build/doctrees docs build/docs
+	@echo build/docs/index.html
+
 constraints: ## Write down what an unpinned set-up installs today
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --upgrade pip uv
-	@$(BIN)/uv pip install -q --python $(BIN)/python "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group bench
+	@$(BIN)/uv pip install -q --python $(BIN)/python "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group bench --group docs
 	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CONSTRAINTS)
 
 clean: ## Remove all that the commands made

@@ -22,16 +22,16 @@ NOT_SENT = "Nothing was sent to fal."
 class PikaError(Exception):
     """The base of all errors of this provider.
 
+    ``str()`` returns the message, the request ID, type and status, the consequence, and the advice. Each text becomes
+    one line of bounded length without control characters, because it goes into logs and databases. Every error can be
+    pickled.
+
     :param message: what happened, in fal's own words if fal said any.
     :param consequence: whether fal accepted the request, and whether it may still run.
-    :param request_id: the request ID; None if there is no request, or its ID is unknown.
-    :param error_type: fal's machine-readable type, such as ``content_policy_violation``; None if fal gave none.
-    :param status_code: the HTTP status of fal's answer; None if there was no answer.
-    :param retry_after: seconds that fal asked to wait before the next try; None if it did not ask.
-
-    Each text becomes one line of bounded length without control characters, because it goes into logs and databases.
-    ``str()`` returns the message, the request ID, type and status, the consequence, and the advice. Every error can be
-    pickled, and can travel through a trigger's event (:meth:`as_json`, :meth:`from_json`).
+    :param request_id: the request ID. None: there is no request, or its ID is unknown.
+    :param error_type: fal's machine-readable type, such as ``content_policy_violation``. None: fal gave none.
+    :param status_code: the HTTP status of fal's answer. None: there was no answer.
+    :param retry_after: seconds that fal asked to wait before the next try. None: fal did not ask.
     """
 
     #: Whether the same call may succeed later, with nothing changed.
@@ -89,8 +89,7 @@ def tree(root: type[PikaError]) -> list[type[PikaError]]:
 class InvalidInput(PikaError, ValueError):
     """A value is not allowed. It was found before anything was sent.
 
-    :param consequence: as in :class:`PikaError`; None stands for :data:`NOT_SENT`. A task that sends nothing to fal
-        passes another text, or "".
+    :param consequence: as in any error. None: nothing was sent to fal. A task that sends nothing says something else.
     """
 
     advice = "Correct the value. A retry fails the same way until then."

@@ -20,11 +20,12 @@ LONGEST_DELAY = 3600.0
 
 
 class PikaRetryPolicy(RetryPolicy):
-    """Retry what a retry can help, after the pause that fal asked for; fail the rest at once.
+    """Retry what a retry can help, after the pause that fal asked for. Fail the rest at once.
 
-    Use it on any task that talks to fal through this provider, ``retry_policy=PikaRetryPolicy()``, your own ``@task``
-    with a ``PikaHook`` included. A ``Retry-After`` of fal's is waited for, up to an hour; without one, the task's own
-    ``retry_delay`` holds. What is none of this provider's errors is left to Airflow. It never adds to ``retries``.
+    Use it on any task that talks to fal through this provider, ``retry_policy=PikaRetryPolicy()``. Your own ``@task``
+    with a ``PikaHook`` is one. It waits as long as fal's ``Retry-After`` says, an hour at most. Without one, the
+    task's own ``retry_delay`` holds. Other errors are left to Airflow. It never adds to ``retries``. It needs Airflow
+    3.3.
     """
 
     def evaluate(

@@ -23,12 +23,14 @@ class EmulatorProcess:
     """
     An emulator that listens. `start` it, use it as a context manager or `stop` it.
 
-    ``queue_url`` and ``run_url`` have no trailing slash; ``ca_file`` is None without TLS.
+    ``queue_url`` and ``run_url`` have no trailing slash; ``ca_file`` is None without TLS. ``add_connection`` is the
+    command that it prints for Airflow.
     """
 
     queue_url: str
     run_url: str
     ca_file: Path | None
+    add_connection: str
 
     def __init__(self, data: Path, options: Sequence[str], *, tls: bool) -> None:
         """Prepare one that is not started. You usually want `start`."""
@@ -108,6 +110,7 @@ class EmulatorProcess:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr, text=True)
         lines = self._banner(self._process)
         self.queue_url, self.run_url = lines["queue"], lines["run"]
+        self.add_connection = f"airflow {lines['airflow']}"
         self.ca_file = Path(lines["CA"]) if self._tls else None
         ports = [url.rsplit(":", 1)[1] for url in (self.queue_url, self.run_url)]
         self._ports = ["--port", ports[0], "--run-port", ports[1]]
@@ -115,11 +118,10 @@ class EmulatorProcess:
     def _banner(self, process: subprocess.Popen[str]) -> dict[str, str]:
         """Return the lines that it prints once it listens, by name."""
         lines: dict[str, str] = {}
-        last = "CA" if self._tls else "keys"
         impatient = threading.Timer(READY_WITHIN, process.kill)
         impatient.start()
         try:
-            while last not in lines:
+            while "airflow" not in lines:  # the command that adds a connection, its last line
                 line = process.stdout.readline() if process.stdout else ""
                 if not line:
                     raise RuntimeError(f"the emulator exited with {process.wait()}:\n{self.stderr}")

@@ -88,15 +88,15 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
 def pika_text_to_video_task(
     python_callable: Callable[..., Any] | None = None, *, multiple_outputs: bool = False, **kwargs: Any
 ) -> TaskDecorator:
-    """Make a task of a function that returns a prompt, or a dict of inputs; ``@task.pika_text_to_video`` is this.
+    """Make a task of a function that returns a prompt, or a dict of inputs. ``@task.pika_text_to_video`` is this.
 
-    The task returns what ``PikaTextToVideoOperator`` does, the request id or the video.
+    The task returns what ``PikaTextToVideoOperator`` does, the request ID or the clip.
 
     :param python_callable: the function. It may return a text, the prompt; or a dict with any of ``prompt``,
         ``resolution``, ``duration``, ``negative_prompt``, ``seed`` and ``extra_arguments``. Neither is a template.
-    :param multiple_outputs: push each key of the video as an XCom, too. What the function is annotated to return says
-        nothing about it, since that is not what the task returns.
-    :param kwargs: the parameters of ``PikaTextToVideoOperator``; the inputs among them hold where the function gives
+    :param multiple_outputs: push each key of the clip as an XCom too. The annotation of the function's return value
+        has no effect, since the task returns something else.
+    :param kwargs: the parameters of ``PikaTextToVideoOperator``. The inputs among them hold where the function gives
         none, and ``prompt`` may be missing.
     """
     return task_decorator_factory(

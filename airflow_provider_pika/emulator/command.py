@@ -17,6 +17,9 @@ from airflow_provider_pika.emulator.http.server import create_server, listen
 from airflow_provider_pika.emulator.http.tls import ServerCertificate, UncertifiableNameError
 from airflow_provider_pika.emulator.options import Options
 
+#: Where a server that listens on every address is called on this machine.
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 (nothing listens because of this)
+
 
 class UsageError(Exception):
     """Something that the user can put right; its text says how."""
@@ -64,7 +67,17 @@ def banner(
     }
     if certificate is not None:
         lines["CA"] = str(certificate.ca)
-    return "\n".join(["fal emulator ready", *(f"  {name:<9} {value}" for name, value in lines.items())])
+    told = [f"  {name:<9} {value}" for name, value in lines.items()]
+    return "\n".join(["fal emulator ready", *told, "", "To use it from Airflow:", _add_connection(options, origin)])
+
+
+def _add_connection(options: Options, origin: str) -> str:
+    """Return the command that adds a connection to it; a key that was named is not shown."""
+    address = origin
+    for everywhere, here in EVERYWHERE.items():  # what it listens on is no address to call
+        address = address.replace(f"//{everywhere}:", f"//{here}:")
+    key = "YOUR_KEY" if options.keys else "any"
+    return f"airflow connections add pika_default --conn-type pika --conn-host {address} --conn-password {key}"
 
 
 def _open(options: Options) -> Database:

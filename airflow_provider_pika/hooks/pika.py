@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 class PikaHook(BaseHook):
     """Talk to fal's queue with the key and the address of an Airflow connection of type ``pika``.
 
-    The key comes from the first of: the connection's password, ``FAL_KEY``, ``FAL_KEY_ID`` with ``FAL_KEY_SECRET``, a
-    saved ``fal auth login``. The address is the connection's host (a URL), or fal itself. The default connection need
-    not exist; one that is named otherwise must.
+    The key is the first of these: the connection's password, ``FAL_KEY``, ``FAL_KEY_ID`` with ``FAL_KEY_SECRET``, a
+    saved ``fal auth login``. The address is the connection's host (a URL), or fal itself. ``pika_default`` need not
+    exist. A connection that you name otherwise must exist.
 
     Every method that talks to fal raises :class:`~airflow_provider_pika.exceptions.PikaError`.
 
-    :param pika_conn_id: the connection's id.
+    :param pika_conn_id: the connection's ID.
     """
 
     conn_name_attr = "pika_conn_id"
@@ -51,12 +51,12 @@ class PikaHook(BaseHook):
         self.pika_conn_id = pika_conn_id
 
     def get_conn(self, within: float = LONGEST_CALL) -> FalQueue:
-        """Build a blocking client of the queue; the caller closes it.
+        """Return a blocking client of the queue. The caller closes it.
 
         :param within: seconds that one call may take, if the connection does not say less.
         :raises MissingKey: there is no key anywhere.
         :raises InvalidInput: the connection's address, key or timeout cannot be one.
-        :raises AirflowNotFoundException: there is no connection of this id, and it is not the default one.
+        :raises AirflowNotFoundException: there is no connection of this ID, and it is not the default one.
         """
         from airflow_provider_pika.fal.client import FalQueue
 
@@ -64,7 +64,7 @@ class PikaHook(BaseHook):
         return FalQueue(replace(account, timeout=min(account.timeout, within)))
 
     async def aget_conn(self) -> AsyncFalQueue:
-        """Build a client for an event loop without blocking it; the caller closes it. Raises as :meth:`get_conn`."""
+        """Return a client for an event loop. The caller closes it. It raises what :meth:`get_conn` raises."""
         try:
             connection, extra = await self._connection_for_a_loop()
         except AirflowNotFoundException:
@@ -91,22 +91,22 @@ class PikaHook(BaseHook):
         return account
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
-        """Submit and return the request id; only what fal certainly did not accept is posted again, twice at most.
+        """Submit, and return the request ID. What fal certainly did not accept is posted again, twice at most.
 
-        fal checks ``arguments`` only when the request runs.
-
-        :raises SubmitUnknown: the reply is lost; fal may have accepted it.
+        :param endpoint: such as ``fal-ai/pika/v2.5/text-to-video``.
+        :param arguments: the endpoint's input. fal checks it only when the request runs.
+        :raises SubmitUnknown: the reply is lost, and fal may have accepted the request.
         """
         with self.get_conn() as queue:
             return queue.submit(endpoint, arguments, controls)
 
     def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
-        """Tell where a request stands."""
+        """Return where a request stands: its status, its position in the queue, and with ``logs`` fal's log."""
         with self.get_conn() as queue:
             return queue.status(endpoint, request_id, logs=logs)
 
     def result(self, endpoint: str, request_id: str) -> Video:
-        """Return the video of a completed request.
+        """Return the clip of a completed request.
 
         :raises GenerationFailed: the request ended without one.
         """
@@ -114,32 +114,32 @@ class PikaHook(BaseHook):
             return queue.result(endpoint, request_id)
 
     def cancel(self, endpoint: str, request_id: str) -> bool:
-        """Ask fal to cancel; False if the request had completed before. A running one may complete all the same."""
+        """Ask fal to cancel. False: the request had completed before. A running one may complete all the same."""
         with self.get_conn() as queue:
             return queue.cancel(endpoint, request_id)
 
     async def asubmit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
-        """Do as :meth:`submit` does, on an event loop."""
+        """Do what :meth:`submit` does, on an event loop."""
         async with await self.aget_conn() as queue:
             return await queue.submit(endpoint, arguments, controls)
 
     async def astatus(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
-        """Do as :meth:`status` does, on an event loop."""
+        """Do what :meth:`status` does, on an event loop."""
         async with await self.aget_conn() as queue:
             return await queue.status(endpoint, request_id, logs=logs)
 
     async def aresult(self, endpoint: str, request_id: str) -> Video:
-        """Do as :meth:`result` does, on an event loop."""
+        """Do what :meth:`result` does, on an event loop."""
         async with await self.aget_conn() as queue:
             return await queue.result(endpoint, request_id)
 
     async def acancel(self, endpoint: str, request_id: str) -> bool:
-        """Do as :meth:`cancel` does, on an event loop."""
+        """Do what :meth:`cancel` does, on an event loop."""
         async with await self.aget_conn() as queue:
             return await queue.cancel(endpoint, request_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the status of a random id, which costs nothing: a good key gets 404, a bad one 401."""
+        """Ask for the status of a random ID, which costs nothing: a good key gets 404, a bad one 401."""
         try:
             self.status(TEXT_TO_VIDEO, str(uuid.uuid4()))
         except errors.UnknownRequest:

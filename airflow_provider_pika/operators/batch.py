@@ -55,46 +55,45 @@ MOST_IN_FLIGHT = 1000
 
 
 class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator):
-    """Ask Pika for many videos, never for more than ``max_in_flight`` at once, and pay for each once.
+    """Submit a request for each of many inputs, at most ``max_in_flight`` at once, and pay for each once.
 
-    It needs Airflow 3.3, which keeps a record of each submission. It is deferred while it waits, and comes back to a
-    worker only to submit more. A failed clip does not stop the others. A retry submits only what is missing.
+    It needs Airflow 3.3, which keeps a record of each submission. It is deferred while it waits, and takes a worker
+    only to submit more. A failed clip does not stop the others. A retry submits only what is missing.
 
-    With ``save_to``, the same workers save what has ended. Of 200 clips, the oldest was 30 s old when it was saved, and
-    150 s without; each of those workers takes a quarter of a second of CPU more. A task that follows the manifest as it
-    grows would cost more: a slot and a deferral of its own, and the whole manifest each time, since no object store
-    appends to a file: at 10,000 clips, 6 MB and 3 s for every few clips.
+    With ``save_to``, the same workers save each clip soon after it ends. Then its URL cannot expire during a long batch.
+    A clip that cannot be saved is a warning. ``PikaBatchToObjectStorageOperator`` after this task, with the same path,
+    downloads only what is missing, and says whether all clips are saved.
 
-    It returns ``{"total", "done", "failed", "clips", "manifest"}``. ``clips`` has a line for each input, in their
-    order: ``index``, ``state`` ("done" or "failed"), ``request_id``, the video's ``url``, ``content_type``,
-    ``file_name``, ``file_size``, ``inference_time``, ``error``, ``error_type``, and what was asked for: ``name``,
-    ``prompt``, ``seed``, ``input``; it is None above 100 inputs. ``manifest`` is the path of the file that has the
-    same lines, as JSON, which :func:`read_manifest` reads. A task that fails pushes all that as XCom ``manifest``.
+    It returns ``{"total", "done", "failed", "clips", "manifest"}``. ``clips`` has a line for each input, and is None
+    above 100 inputs. ``manifest`` is the path of the file with the same lines, which :func:`read_manifest` reads. A
+    task that fails pushes the same object as XCom ``manifest``.
 
-    :param inputs: a list or tuple of prompts, or of dicts of the endpoint's inputs; or another task's output, or a
-        template of JSON. A dict may have a ``name``, a SKU say, which is not sent, and changes nothing that is paid
-        for. It may change between two workers: what has a clip, or a request under way, keeps it.
-    :param defaults: inputs that hold where an item has none of its own, ``{"resolution": "480p"}`` say.
-    :param max_in_flight: requests that are unfinished at once; fal runs 2 to 40 of an account, and queues others.
-    :param fail_on: "any" failed clip fails the task, or "all", or more than a share of them, 0.05 say; in the end.
-    :param manifest_path: a file, as a URL of ``ObjectStoragePath``, as such an object, or as a ``pathlib.Path``; needed
-        above 100 inputs. An earlier manifest there is replaced, and nothing else.
-    :param save_to: save each clip soon after it has ended, with the defaults of ``PikaBatchToObjectStorageOperator``:
-        a path as its ``path``, ``s3://connection@clips/{{ run_id }}/{index:05d}.mp4`` say, or on a disk that all
-        workers share. A clip that cannot be saved here is a warning: that operator, after this one with the same path,
-        finds these files, fetches none twice, and says whether all are saved. In a list that may change, ``{index}``
-        moves: use ``{name}``.
+    :param inputs: a list or tuple of prompts, or of dicts of the endpoint's inputs. It may be another task's output,
+        or a template of JSON. A dict may have a ``name`` of yours, such as a SKU. A name is not sent, and may change.
+    :param defaults: a dict of inputs that hold where an item has none of its own, such as ``{"resolution": "480p"}``.
+    :param max_in_flight: requests that are unfinished at once, 1 to 1000. fal runs 2 to 40 of an account, and queues
+        more.
+    :param fail_on: when failed clips fail the task, at the end: ``"any"``, ``"all"``, or more than a share, such as
+        0.05.
+    :param manifest_path: a file, as a URL of the storage, a path that every worker has, an ``ObjectStoragePath`` or a
+        ``pathlib.Path``. You must set it above 100 inputs. An earlier manifest there is replaced, and nothing else.
+    :param save_to: where to save each clip soon after it ends, with the fields and defaults of
+        ``PikaBatchToObjectStorageOperator``: ``s3://connection@clips/{index:05d}.mp4``, or a disk that all workers
+        share. If the list may change, use ``{name}``, since ``{index}`` moves. None: the batch saves nothing.
     :param endpoint: another Pika model at fal that takes the same input.
-    :param start_timeout: as ``PikaTextToVideoOperator``.
-    :param priority: as ``PikaTextToVideoOperator``.
-    :param on_unknown_submit: as ``PikaTextToVideoOperator``.
-    :param on_clear: "reuse" submits only what failed or is missing; "resubmit" all of it.
-    :param poll_interval: seconds between two polls a request; None: where they matter.
-    :param timeout: seconds that one attempt takes; then it fails, and a retry goes on. None: Airflow's
-        ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` does the same, as
-        ``AirflowTaskTimeout``.
-    :param cancel_on_kill: cancel what is unfinished when a person kills the task.
-    :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
+    :param start_timeout: seconds, above 0.1, within which fal must start each request. Then fal drops it.
+    :param priority: ``"low"`` waits behind everybody's ``"normal"``. None: fal's default, ``"normal"``.
+    :param on_unknown_submit: what to do if fal may have accepted a submit, and the request cannot be found. ``"fail"``
+        fails this clip, and three in a row stop the batch. ``"resubmit"`` submits once more, and you may pay twice.
+    :param on_clear: what a clear submits. ``"reuse"``: what failed or is missing. At another queue, also what still
+        runs at the old one. ``"resubmit"``: all of it.
+    :param poll_interval: seconds between two polls of a request. None: when it matters, learned from recent clips.
+    :param timeout: seconds that one attempt takes. Then it fails, cancels nothing, and a retry goes on. After the
+        last retry, what is in flight runs on and is charged. None: Airflow's ``[sensors] default_timeout``, 7 days.
+        An earlier ``execution_timeout`` ends the attempt too.
+    :param cancel_on_kill: cancel what is unfinished if a person kills the task. It reaches what it can in 4 s from a
+        worker, and in 30 s from the triggerer. It has no effect while the task is queued between two workers.
+    :param pika_conn_id: the connection with the key. If ``pika_default`` does not exist, ``FAL_KEY`` works.
     """
 
     template_fields: Sequence[str] = (

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class PikaCancelOperator(RendersNoData, BaseOperator):
-    """Cancel a request, for a clean-up branch of a Dag; it never fails because there is nothing to cancel.
+    """Cancel a request, in a clean-up branch of a Dag. It does not fail if there is nothing to cancel.
 
-    It returns fal's own word: ``CANCELLATION_REQUESTED`` (a queued request is gone; a running one is only asked to
-    stop, and may still complete), ``ALREADY_COMPLETED`` (its result is kept) or ``NOT_FOUND``. Without an id it skips
-    itself.
+    It returns fal's own word. ``CANCELLATION_REQUESTED``: a queued request is gone, and a running one is asked to
+    stop. It may still complete, and be charged. ``ALREADY_COMPLETED``: its result is kept. ``NOT_FOUND``: fal does
+    not know it. Without an ID, the task skips itself.
 
-    :param request_id: the request; a template, ``"{{ ti.xcom_pull('generate', key='request_id') }}"`` say.
-    :param endpoint: the endpoint it was submitted to.
-    :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
+    :param request_id: the request, such as ``"{{ ti.xcom_pull('generate', key='request_id') }}"``.
+    :param endpoint: the endpoint that the request was submitted to.
+    :param pika_conn_id: the connection with the key. If ``pika_default`` does not exist, ``FAL_KEY`` works.
     """
 
     template_fields: Sequence[str] = ("request_id", "endpoint", "pika_conn_id")

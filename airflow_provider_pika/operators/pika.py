@@ -43,39 +43,38 @@ if TYPE_CHECKING:
 
 
 class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
-    """Ask Pika for a video of a prompt, and pay for it once.
+    """Submit one request for a clip, and pay for it once.
 
-    It returns fal's request id, a string, as soon as fal accepted it; with ``wait_for_completion`` it waits as
-    ``PikaVideoSensor`` does, and returns the same JSON object. Either way the id is pushed first, as XCom
-    ``request_id``.
+    It returns fal's request ID, a string, as soon as fal has accepted the request. With ``wait_for_completion`` it
+    waits as :class:`~airflow_provider_pika.sensors.pika.PikaVideoSensor` does, and returns the same JSON object.
+    Either way it pushes the ID first, as XCom ``request_id``. On Airflow 3.3, a retry resumes the request of an
+    earlier attempt.
 
-    From Airflow 3.3 on, a retry takes the request up that is kept in the task's state; README has the table of what an
-    attempt does about what an earlier one left.
-
-    :param prompt: what the video shows.
-    :param resolution: "480p", "720p" or "1080p".
-    :param duration: seconds, 5 or 10; as a number of any kind or as text.
-    :param negative_prompt: what the video shall not show.
-    :param seed: an integer, for a video that can be made again; None draws one, and logs it.
+    :param prompt: what the clip shows. A text that is not empty.
+    :param resolution: ``"480p"``, ``"720p"`` or ``"1080p"``.
+    :param duration: seconds, 5 or 10, as a number of any kind or as text.
+    :param negative_prompt: what the clip must not show.
+    :param seed: an integer, for a clip that can be made again. None: the task picks a random one, and logs it.
     :param endpoint: another Pika model at fal that takes the same input.
-    :param extra_arguments: inputs that such a model takes besides, ``{"aspect_ratio": "9:16"}`` say; sent unchecked.
-    :param start_timeout: seconds, above 0.1, within which fal must start the request, or drop it; None: no limit.
-    :param priority: "low" waits behind everybody's "normal", which is fal's default.
-    :param on_unknown_submit: when fal may have accepted a submit and the request is not to be found: "fail" without a
-        retry, so that a person decides, or "resubmit", which may pay twice.
-    :param on_clear: a person who clears the task wants a new clip, "resubmit", or the one there is, "reuse".
-    :param wait_for_completion: wait for the video, and return it; a template of it renders "true" or "false".
-    :param deferrable: wait in the triggerer, without a worker slot.
-    :param poll_interval: seconds between two polls; None: where they matter, by what such clips have taken lately.
+    :param extra_arguments: a dict of inputs that such a model takes besides, such as ``{"aspect_ratio": "9:16"}``. They
+        are sent unchecked.
+    :param start_timeout: seconds, above 0.1, within which fal must start the request. Then fal drops it. None: no
+        limit.
+    :param priority: ``"low"`` waits behind everybody's ``"normal"``. None: fal's default, ``"normal"``.
+    :param on_unknown_submit: what to do if fal may have accepted a submit, and the request cannot be found. ``"fail"``
+        fails without retries, so that a person decides. ``"resubmit"`` submits once more, and you may pay twice.
+    :param on_clear: what a person who clears the task gets. ``"resubmit"``: a new clip. ``"reuse"``: the one there is.
+    :param wait_for_completion: wait for the clip, and return it. A template must render ``true`` or ``false``.
+    :param deferrable: wait in the triggerer, without a worker slot. Airflow's ``default_deferrable`` has no effect.
+    :param poll_interval: seconds between two polls. None: when it matters, learned from recent clips.
     :param stream: follow fal's status stream while deferred, instead of polling.
-    :param timeout: seconds that one attempt waits; then it fails, and a retry waits on. None: Airflow's
-        ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
-        ``AirflowTaskTimeout``, and cancels nothing.
-    :param cancel_on_kill: cancel the request when a person kills the task; None: if it waits; may be a template. While
-        it is deferred, from Airflow 3.3 on.
-    :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept; may be a
-        template.
-    :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
+    :param timeout: seconds that one attempt waits. Then it fails, and a retry waits for the same request. On Airflow
+        3.1 and 3.2, the retry submits, and pays, again. None: Airflow's ``[sensors] default_timeout``, 7 days. An
+        earlier ``execution_timeout`` ends the wait too.
+    :param cancel_on_kill: cancel the request if a person kills the task. While the task is deferred, this needs
+        Airflow 3.3. None: cancel if it waits.
+    :param cancel_on_timeout: cancel the request when ``timeout`` has passed. A clip that ended just before is returned.
+    :param pika_conn_id: the connection with the key. If ``pika_default`` does not exist, ``FAL_KEY`` works.
     """
 
     template_fields: Sequence[str] = (

@@ -54,29 +54,34 @@ _PROGRESS_KEY = "pika_progress"
 
 
 class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
-    """Wait for a request of Pika, and return its video as a JSON object.
+    """Wait for a request, and return its clip as a JSON object.
 
     The object is the same however the sensor waits: ``url``, ``content_type``, ``file_name``, ``file_size`` (bytes),
-    ``request_id``, ``endpoint``, ``inference_time`` (seconds), with null for what fal did not say.
+    ``request_id``, ``endpoint`` and ``inference_time`` (seconds). What fal did not say is null.
 
-    It looks once before it defers, so a video that is ready costs no deferral. Trouble on the way to fal (5xx, 429, no
-    connection) is sat out until ``timeout``; a failed generation, a refused key and an unknown request fail the task
-    at once, without retries. A sensor never submits, and cancels only where it is told to.
+    It polls once before it defers, so a clip that is ready costs no deferral. It tolerates trouble on the way to fal
+    (5xx, 429, no connection) until ``timeout``. A failed clip, a refused key and an unknown request fail the task at
+    once, without retries. A sensor never submits, and cancels only if you tell it to.
 
-    :param request_id: what the submit returned; a template or an operator's output.
-    :param endpoint: the endpoint it was submitted to.
-    :param pika_conn_id: the connection with the key; without one, ``FAL_KEY`` works.
-    :param poll_interval: seconds between two polls; ``poke_interval``, Airflow's own name, is taken for it. None: where
-        they matter, by what clips have taken lately; in reschedule mode, where each costs a worker's start, 60.
+    :param request_id: what the submit returned: a template, or an operator's output.
+    :param endpoint: the endpoint that the request was submitted to.
+    :param pika_conn_id: the connection with the key. If ``pika_default`` does not exist, ``FAL_KEY`` works.
+    :param poll_interval: seconds between two polls. None: when it matters, learned from recent clips. In reschedule
+        mode, where each poll starts a worker, None means 60.
+    :param poke_interval: Airflow's own name for ``poll_interval``.
     :param stream: follow fal's status stream while deferred, instead of polling.
-    :param deferrable: wait in the triggerer, without a worker slot; False: as ``mode`` says.
-    :param timeout: seconds from the first poll until ``AirflowSensorTimeout``, after one last poll; Airflow's default
-        is ``[sensors] default_timeout``, 7 days. An earlier ``execution_timeout`` ends the wait, too, as
-        ``AirflowTaskTimeout``; in reschedule mode it limits each poll, as in all sensors.
-    :param soft_fail: skip the task on a timeout, or on what Airflow would fail at once.
-    :param cancel_on_kill: cancel the request when a person marks the task failed, succeeded or skipped; while it is
-        deferred, from Airflow 3.3 on, and not between two polls in reschedule mode. A clear cancels nothing.
-    :param cancel_on_timeout: cancel the request when ``timeout`` has passed; what ended just before is kept.
+    :param deferrable: wait in the triggerer, without a worker slot. False: wait as ``mode`` says. Airflow's
+        ``default_deferrable`` has no effect.
+    :param mode: with ``deferrable=False``, ``"poke"`` holds a worker slot, and ``"reschedule"`` frees it between two
+        polls. Default: ``"poke"``.
+    :param timeout: seconds from the first poll until ``AirflowSensorTimeout``, after one last poll. An earlier
+        ``execution_timeout`` ends the wait too. In reschedule mode, that limits each poll. Default: Airflow's
+        ``[sensors] default_timeout``, 7 days.
+    :param soft_fail: skip the task on a timeout, and on every failure that Airflow would not retry. Default: ``False``.
+    :param cancel_on_kill: cancel the request if a person marks the task failed, succeeded or skipped. While the task
+        is deferred, this needs Airflow 3.3. It has no effect between two polls in reschedule mode. A clear cancels
+        nothing.
+    :param cancel_on_timeout: cancel the request when ``timeout`` has passed. A clip that ended just before is returned.
     """
 
     template_fields: Sequence[str] = ("request_id", "endpoint", "cancel_on_kill", "cancel_on_timeout", "pika_conn_id")

@@ -44,34 +44,31 @@ _NAME = 100
 
 
 class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
-    """Save every clip of a batch, each as ``PikaVideoToObjectStorageOperator`` saves one, several at a time.
+    """Save every clip of a batch, as ``PikaVideoToObjectStorageOperator`` saves one, several at a time.
 
-    A clip that cannot be saved does not stop the others. A retry, or a clear, saves what is missing, and fetches
+    A clip that cannot be saved does not stop the others. A retry, or a clear, saves what is missing, and downloads
     nothing twice. Memory stays flat for any number of clips.
 
-    It returns ``{"total", "saved", "failed", "unsaved", "bytes", "clips", "manifest"}``. ``total`` is the lines of the
-    batch; ``failed`` those without a file: the clips that failed at fal, and ``unsaved``, those that could not be
-    saved. ``clips`` has a line for each, in the order of the batch: ``index``, ``state`` ("saved", "failed", or the
-    batch's own), ``path``, ``sha256``, ``bytes``, ``seconds``, ``poster``, ``request_id``, ``name``, ``prompt``,
-    ``seed``, ``error``, ``error_type``; it is None above 100. ``manifest`` is the path of the file that has the same
-    lines, which ``read_manifest`` reads. A task that fails pushes all that as XCom ``manifest``. Every asset in
-    ``outlets`` gets one event with the totals.
+    It returns ``{"total", "saved", "failed", "unsaved", "bytes", "clips", "manifest"}``. ``clips`` has a line for each
+    input of the batch, and is None above 100. ``manifest`` is the path of the file with the same lines, which
+    ``read_manifest`` reads. A task that fails pushes the same object as XCom ``manifest``.
 
     :param batch: what ``PikaTextToVideoBatchOperator`` returned, or its XCom ``manifest``.
-    :param path: where to, with fields for each clip: ``s3://clips/{{ run_id }}/{index:05d}.mp4``. There are
-        ``{index}``, ``{name}``, ``{request_id}`` and ``{seed}``, with formats as in Python.
-    :param conn_id: the storage's own connection; None: the one in the path (``s3://conn@bucket/...``), or its default.
-    :param at_once: clips that are saved at the same time.
-    :param fail_on: "any" clip that could not be saved fails the task, or "all", or more than a share of them, 0.05 say;
-        in the end. Clips that failed at fal do not count: the batch has judged them.
-    :param overwrite: replace files of other requests, which are refused otherwise.
-    :param must_fit: refuse a video that is not about as long and as large as it was asked for.
-    :param poster: as ``PikaVideoToObjectStorageOperator``.
-    :param max_bytes: the largest file that is taken.
+    :param path: where to, with fields for each clip: ``{index}``, ``{name}``, ``{request_id}`` and ``{seed}``, with
+        Python's formats. For example ``s3://clips/{{ run_id }}/{index:05d}.mp4``.
+    :param conn_id: the storage's own connection. None: the one in the path (``s3://conn@bucket/...``), or its default.
+    :param at_once: clips that are saved at the same time, 1 to 64. Each may take 32 MB of memory on its way to a
+        bucket.
+    :param fail_on: when clips that could not be saved fail the task, at the end: ``"any"``, ``"all"``, or more than a
+        share, such as 0.05. Clips that failed at fal do not count, since the batch has judged them.
+    :param overwrite: replace files of other requests. False: refuse to.
+    :param must_fit: refuse a clip whose length or size is not what was asked for, within a fifth.
+    :param poster: with PyAV, save a picture of each clip as ``<path>.jpg``, at most 640 pixels and 100 KB.
+    :param max_bytes: the largest file that is accepted, in bytes. The default is 2 GiB.
     :param timeout: seconds that the download of one clip may take in all.
-    :param stall_timeout: seconds without a byte, after which a download connects anew, and goes on where it was.
-    :param manifest_path: a file for the lines. None: above 100 lines it is written into the folder of the clips.
-    :param pika_conn_id: as ``PikaVideoToObjectStorageOperator``.
+    :param stall_timeout: seconds without a byte until a download reconnects, and continues where it stopped.
+    :param manifest_path: a file for the lines. None: above 100 lines, a file in the folder of the clips.
+    :param pika_conn_id: the connection whose hosts may be downloaded from, and whose key asks fal for the metadata.
     """
 
     template_fields: Sequence[str] = ("batch", "path", "conn_id", "manifest_path", "pika_conn_id")

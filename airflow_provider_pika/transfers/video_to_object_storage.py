@@ -44,31 +44,33 @@ METADATA_WITHIN = 15.0
 
 
 class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
-    """Save a video to any storage that Airflow knows, whole, verified, once, and with its metadata beside it.
+    """Save a clip to any storage that Airflow knows: whole, verified, once, and with its metadata beside it.
 
-    It streams the file to this machine, goes on where a connection broke, checks its length, its type, and that it is
-    a video of the length and size that were asked for, and only then shows it under ``path``, all at once; then its
-    poster as ``<path>.jpg``, and its metadata as ``<path>.json``. A retry, or a clear, finds what was saved, and
-    fetches nothing.
+    It streams the file to the worker, and continues where a connection broke. It checks the file's length and type,
+    and that it is a clip of the length and size that you asked for. Only then the clip appears under ``path``, all at
+    once. Then come its poster, ``<path>.jpg``, and its metadata file, ``<path>.json``. A retry, or a clear, finds
+    what was saved, and downloads nothing.
 
     It returns a JSON object: ``path``, ``bytes``, ``sha256``, ``width``, ``height``, ``seconds``, ``poster``,
-    ``request_id``, ``sidecar``. Every asset in ``outlets`` gets an event with these, fal's ``url``, the ``prompt`` and
-    ``saved_at`` in its extra.
+    ``request_id``, ``sidecar``. Every asset in ``outlets`` gets an event with these, and fal's ``url``, the
+    ``prompt`` and ``saved_at``.
 
-    :param video: what the sensor returned, or the operator that waits: a JSON object with ``url`` and ``request_id``.
-    :param path: where to: ``s3://bucket/{{ run_id }}.mp4``, ``gs://...``, ``file:///...``, an absolute path; a text, an
+    :param video: what the sensor returned, or the operator that waits, or a line of a batch: a JSON object with
+        ``url`` and ``request_id``.
+    :param path: where to: a URL such as ``s3://bucket/{{ run_id }}.mp4``, or an absolute path. It may be a text, an
         ``ObjectStoragePath`` or a ``pathlib.Path``. In its template, ``{{ task.video.request_id }}`` is the request's
-        id.
-    :param conn_id: the storage's own connection; None: the one in the path (``s3://conn@bucket/...``), or its default.
-    :param overwrite: replace a file of another request at the path, which is refused otherwise.
-    :param must_fit: refuse a video that is not about as long and as large as it was asked for.
-    :param poster: make a poster: a JPEG of a picture that is not black, of 640 pixels and 100 KB at most. It takes
-        PyAV, and never fails a save.
-    :param max_bytes: the largest file that is taken.
-    :param timeout: seconds that the download may take in all; then it fails, and a retry begins anew.
-    :param stall_timeout: seconds without a byte, after which it connects anew, and goes on where it was.
-    :param pika_conn_id: the connection that says which hosts may be fetched from (its ``media_hosts``), and with whose
-        key fal is asked for the metadata. The key never goes to the file's host.
+        ID. Missing folders are made.
+    :param conn_id: the storage's own connection. None: the one in the path (``s3://conn@bucket/...``), or its default.
+    :param overwrite: replace a file of another request at the path. False: refuse to.
+    :param must_fit: refuse a clip whose length or size is not what was asked for, within a fifth.
+    :param poster: with PyAV, save a picture of the clip that is not black, at most 640 pixels and 100 KB. It never
+        fails a save.
+    :param max_bytes: the largest file that is accepted, in bytes. The default is 2 GiB.
+    :param timeout: seconds that the download may take in all, in one attempt, without the upload. Then a retry begins
+        anew.
+    :param stall_timeout: seconds without a byte until the download reconnects, and continues where it stopped.
+    :param pika_conn_id: the connection whose hosts may be downloaded from (``media_hosts``), and whose key asks fal
+        for the metadata. The key never goes to the file's host.
     """
 
     template_fields: Sequence[str] = ("video", "path", "conn_id", "pika_conn_id")  # the path may need the video

@@ -1,4 +1,4 @@
-"""What an attempt does about what an earlier one left: every row of README's table, in every mode."""
+"""What an attempt does about an earlier one: every row of the table in docs/how-it-works.md, in every mode."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ pytest-xdist runs the tests in several processes. The one that starts them start
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dev.airflow_home import EXAMPLE_DAGS, ROOT, AirflowHome, pika_connection
+from dev.airflow_home import EXAMPLE_DAGS, AirflowHome, pika_connection
+from dev.pages import dags as snippets
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
 from tests.support.s3 import RunningS3
@@ -24,15 +24,9 @@ except ModuleNotFoundError:  # pip has no PostgreSQL for this machine
     RunningPostgres = None  # type: ignore[assignment,misc]
 
 KEY = "system-key-id:system-key-secret"
-README = (ROOT / "README.md").read_text()
 
 #: Seconds that a clip takes at the emulator ``slow``. A worker's start is much shorter, even on a busy machine.
 SLOW = 25.0
-
-
-def blocks(language: str) -> list[str]:
-    """Return README's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class Stage:
     """
     What runs.
 
-    :param airflow: with the examples, README's Dags and those of these tests; it notices within seconds what has died.
+    :param airflow: with the examples, the pages' Dags and these tests'; it notices within seconds what has died.
     :param emulator: takes a few seconds for a clip, and draws it; connection ``pika_default``.
     :param slow: takes :data:`SLOW`, keeps nobody waiting in its queue, and draws nothing; connection ``slow``.
     :param busy: has one runner: a request waits in its queue behind one that never ends; connection ``busy``.
@@ -74,8 +68,8 @@ def running_stage(folder: Path) -> Iterator[Stage]:
     dags = folder / "dags"
     for source in (EXAMPLE_DAGS, Path(__file__).parent / "dags"):
         shutil.copytree(source, dags, dirs_exist_ok=True)
-    for number, snippet in enumerate(blocks("python")):
-        (dags / f"readme_{number}.py").write_text(snippet)
+    for dag_id, snippet in snippets().items():
+        (dags / f"snippet_{dag_id}.py").write_text(snippet)
     off = ["--render", "off"]
     with (
         _database(folder) as database,

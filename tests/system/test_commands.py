@@ -1,4 +1,4 @@
-"""The commands that README names, as a person runs them."""
+"""The commands that the pages name, as a person runs them."""
 
 from __future__ import annotations
 

@@ -54,6 +54,34 @@ def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("host", "called", "keys", "password"),
+    [
+        ("127.0.0.1", "127.0.0.1", [], "any"),
+        ("localhost", "localhost", [], "any"),
+        ("0.0.0.0", "127.0.0.1", ["--key", "id:secret"], "YOUR_KEY"),
+    ],
+)
+def test_it_prints_the_command_that_adds_its_connection(
+    tmp_path: Path, host: str, called: str, keys: list[str], password: str
+) -> None:
+    options = ["--host", host, "--port", "0", "--data", str(tmp_path / "data"), *keys]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "airflow_provider_pika.emulator", *options], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline().rstrip("\n") for _ in range(10)]
+    process.terminate()
+    process.wait(5)
+    process.stdout.close()
+    port = lines[1].rpartition(":")[2]
+    address = f"--conn-host http://{called}:{port} --conn-password {password}"
+    assert lines[-2:] == [
+        "To use it from Airflow:",
+        f"airflow connections add pika_default --conn-type pika {address}",
+    ]
+
+
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

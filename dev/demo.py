@@ -22,7 +22,7 @@ from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.task.paths import SIDECAR
 from dev.airflow_home import HOMES, SHORT_AIRFLOW, AirflowHome, pika_connection
-from dev.emulator_process import EmulatorProcess
+from airflow_provider_pika.emulator.process import EmulatorProcess
 
 DAG = "example_pika_text_to_video"
 FOLDER = HOMES / "demo"

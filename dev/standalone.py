@@ -8,7 +8,7 @@ import socket
 import sys
 
 from dev.airflow_home import HOMES, AirflowHome, pika_connection
-from dev.emulator_process import EmulatorProcess
+from airflow_provider_pika.emulator.process import EmulatorProcess
 
 FOLDER = HOMES / "standalone"
 

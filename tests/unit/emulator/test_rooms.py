@@ -15,6 +15,8 @@ NAME = emulator.__name__
 #: Imports point down only.
 BELOW: dict[str, set[str]] = {
     "__main__": {"command"},
+    "testing": {"process"},
+    "process": set(),
     "command": {"app", "options", "api", "http", "data_folder"},
     "app": {"options", "api", "engine", "faults", "http", "data_folder"},
     "options": {"engine", "http"},

@@ -1,4 +1,8 @@
-"""A clean-up branch: whatever fails, or is marked failed by a person, nobody pays for a clip that nobody waits for."""
+"""A clean-up task: whatever fails, or is stopped by a person, nobody pays for a clip that nobody waits for.
+
+`clean_up` is a teardown. Airflow runs it after the others, whatever became of them, and also where a person marks the
+whole run as failed. A clip that is there by then costs nothing more: fal answers ALREADY_COMPLETED.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToO
 def example_pika_clean_up():
     generate = PikaTextToVideoOperator(task_id="generate", prompt="{{ params.prompt }}", resolution="480p")
     video = PikaVideoSensor(task_id="video", request_id=generate.output, timeout=30 * 60)
-    PikaVideoToObjectStorageOperator(
+    save = PikaVideoToObjectStorageOperator(
         task_id="save", video=video.output, path="{{ params.folder }}/{{ task.video.request_id }}.mp4", retries=3
     )
 
@@ -31,9 +35,10 @@ def example_pika_clean_up():
         task_id="clean_up",
         # the XCom that is pushed with fal's reply: None if nothing was submitted, and then there is nothing to cancel
         request_id="{{ ti.xcom_pull('generate', key='request_id') }}",
-        trigger_rule="one_failed",
+        retries=3,
     )
-    [generate, video] >> clean_up
+    # no `setups=generate`: a clear of `save` would clear its setup, too, and pay for another clip
+    save >> clean_up.as_teardown()
 
 
 example_pika_clean_up()

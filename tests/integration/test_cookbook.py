@@ -5,16 +5,27 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support.dag_runs import Examples
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import metadata_beside, names_in
+from tests.support.saving import metadata_beside
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.drawn
+
+
+def snippets(page: str) -> list[str]:
+    """Return the Python blocks of a page."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
 def clips_in(folder: Path) -> dict[str, Path]:
@@ -90,8 +101,43 @@ def test_takes_of_one_prompt_differ_by_their_seeds(
     assert clips["seed-7"].read_bytes() != clips["seed-8"].read_bytes()
 
 
-def test_a_fallback_is_for_a_refused_prompt(examples: Examples, emulator: RunningEmulator, tmp_path: Path) -> None:
-    run = examples.run("example_pika_refused_prompt", instead="A boat instead", folder=str(tmp_path))
-    assert (run.state, run.tasks["first"], run.tasks["another_prompt"]) == ("success", "failed", "success")
-    assert [request["input"]["prompt"] for request in emulator.requests("A boat instead")] == ["A boat instead"]
-    assert len(clips_in(tmp_path)) == 1
+def test_an_alert_says_what_happened_which_request_it_was_and_what_to_do(
+    examples: Examples, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(examples.module("example_pika_alert"), "send", sent.append)
+    prompt = "An alarming fox [[content_policy_violation]]"
+    assert examples.run("example_pika_alert", prompt=prompt, folder=str(tmp_path)).state == "failed"
+    [text] = sent  # `save` did not run, so nobody is told of it
+    [request] = emulator.requests("An alarming fox")
+    head, what, which, again = text.splitlines()
+    assert head.startswith("example_pika_alert.video failed in manual__")
+    assert what.startswith("ContentPolicyViolation: The generation failed: prompt: The content")
+    assert "fal may charge for a refused request that ran" in what
+    assert (which, again) == (f"Request: {request['request_id']}", "The same again may help: no")
+
+
+@pytest.mark.parametrize("exception", [None, "a text", ValueError("of mine"), KeyboardInterrupt()])
+def test_an_alert_copes_with_a_failure_that_is_not_fals(examples: Examples, exception: object) -> None:
+    module = examples.module("example_pika_alert")
+    assert module.pika_error_of(exception) is None
+    ti = SimpleNamespace(dag_id="d", task_id="t", run_id="r")
+    module.alert({"ti": ti} if exception is None else {"ti": ti, "exception": exception})
+
+
+def test_what_subscribe_did_is_what_the_dag_replaces(tmp_path: Path) -> None:
+    before = snippets("docs/cookbook/from-fal-client.md")[0]
+    with RunningEmulator.start(tmp_path, generation_time="0.1", tls=True, extra=["--render", "off"]) as emulator:
+        hosts = {"FAL_QUEUE_RUN_HOST": emulator.queue_url, "FAL_RUN_HOST": emulator.run_url}
+        environment = {
+            **os.environ,
+            **{name: url.removeprefix("https://") for name, url in hosts.items()},
+            "SSL_CERT_FILE": str(emulator.ca_file),
+            "FAL_KEY": "any:key",
+            "CITY": "Lisbon",
+        }
+        # the function under @task, called as it is
+        code = f"{before}\n\nprint(lisbon.function())\n"
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+        assert done.stdout.strip().endswith(".mp4"), done.stderr
+        assert len(emulator.requests("tram")) == 1

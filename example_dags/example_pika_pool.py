@@ -31,7 +31,7 @@ def example_pika_pool_urgent():
         retries=3,
         pool=POOL,
         priority_weight=10,  # before other tasks that wait for a slot
-    ).expand(prompt=["A red fox in fresh snow", "An owl over a frozen lake"])
+    ).expand(prompt=[f"Breaking news, picture {n + 1}: a fox on the ice" for n in range(4)])
     PikaVideoToObjectStorageOperator.partial(
         task_id="save", path="{{ params.folder }}/{{ task.video.request_id }}.mp4", retries=3
     ).expand(video=video.output)
@@ -45,7 +45,7 @@ def example_pika_pool_archive():
 
     @task
     def prompts(params) -> list[str]:
-        return [f"Lighthouse number {n + 1} in a storm" for n in range(params["number"])]
+        return [f"From the archive, picture {n + 1}: a lighthouse" for n in range(params["number"])]
 
     batch = PikaTextToVideoBatchOperator(
         task_id="batch",

@@ -151,10 +151,13 @@ def emulated_fal(
 @pytest.fixture
 def fal_emulator(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[FalEmulator]:
     """Lead the connection ``pika_default`` to an emulator that all tests of the session share."""
+    reason = ""
     try:
         process = _shared(pytestconfig)
     except RuntimeError as error:
-        pytest.fail(f"fal_emulator: {error}", pytrace=False)
+        reason = str(error)
+    if reason:  # here, so that pytest shows one sentence, and no chain of errors
+        pytest.fail(reason, pytrace=False)
     emulator = FalEmulator(process, monkeypatch)
     yield emulator
     emulator.end()

@@ -1,7 +1,7 @@
 """A person watches the clip before it is published.
 
-`approve` waits in Airflow's page "Required Actions". "Reject" skips `publish`. Airflow's own ApprovalOperator does this,
-from Airflow 3.1 on.
+`approve` waits in Airflow's page "Required Actions". "Reject" skips `publish`. Airflow's own ApprovalOperator does
+this, from Airflow 3.1 on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def example_pika_approval():
     approve = ApprovalOperator(
         task_id="approve",
         subject="Publish this clip?",
-        body=f"Prompt: {{{{ params.prompt }}}}\n\nWatch it first: {PATH}",  # the same in every try: the page shows the first
+        # the same text in every try: after a clear, Airflow shows that of the first
+        body=f"Prompt: {{{{ params.prompt }}}}\n\nWatch it first: {PATH}",
         response_timeout=timedelta(days=2),
         defaults="Reject",  # nobody answered
     )

@@ -38,7 +38,10 @@ def example_pika_pool_urgent():
 
 
 @dag(
-    schedule=None, catchup=False, tags=["pika"], params={"number": Param(6, type="integer", minimum=1), "folder": FOLDER}
+    schedule=None,
+    catchup=False,
+    tags=["pika"],
+    params={"number": Param(6, type="integer", minimum=1), "folder": FOLDER},
 )
 def example_pika_pool_archive():
     """Needs Airflow 3.3, as every batch."""

@@ -146,7 +146,9 @@ class EmulatorProcess:
         command = [sys.executable, "-m", "airflow_provider_pika.emulator", *self._ports, *self._options]
         if self._tls:
             command.append("--tls")
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr, text=True)
+        self._process = subprocess.Popen(  # noqa: S603 (its own program, with the caller's options)
+            command, stdout=subprocess.PIPE, stderr=self._stderr, text=True
+        )
         lines = self._banner(self._process)
         self.queue_url, self.run_url = lines["queue"], lines["run"]
         self.ca_file = Path(lines["CA"]) if self._tls else None

@@ -17,6 +17,7 @@ import pytest
 from tests.support.dag_runs import Examples
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import metadata_beside
+from tests.support.versions import KEEPS_TASK_STATE
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,6 +102,7 @@ def test_takes_of_one_prompt_differ_by_their_seeds(
     assert clips["seed-7"].read_bytes() != clips["seed-8"].read_bytes()
 
 
+@pytest.mark.skipif(not KEEPS_TASK_STATE, reason="dag.test of Airflow 3.1 gives a callback no exception; a worker does")
 def test_an_alert_says_what_happened_which_request_it_was_and_what_to_do(
     examples: Examples, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -138,6 +140,8 @@ def test_what_subscribe_did_is_what_the_dag_replaces(tmp_path: Path) -> None:
         }
         # the function under @task, called as it is
         code = f"{before}\n\nprint(lisbon.function())\n"
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
         assert done.stdout.strip().endswith(".mp4"), done.stderr
         assert len(emulator.requests("tram")) == 1

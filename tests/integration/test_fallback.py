@@ -24,18 +24,14 @@ def test_a_refused_prompt_falls_back_to_another_one(
     assert len(list(tmp_path.glob("*.mp4"))) == 1
 
 
-def test_an_exhausted_balance_does_not_fall_back(
-    examples: Examples, emulator: RunningEmulator, tmp_path: Path
-) -> None:
+def test_an_exhausted_balance_does_not_fall_back(examples: Examples, emulator: RunningEmulator, tmp_path: Path) -> None:
     run = examples.run(DAG, folder=str(tmp_path), prompt="A fox [[locked]]", instead="A boat that nobody pays")
     assert (run.state, run.tasks["first"], run.tasks["another_prompt"]) == ("failed", "failed", "skipped")
     assert run.tasks["save"] == "upstream_failed"
     assert emulator.requests("A boat that nobody pays") == []
 
 
-def test_a_prompt_that_is_taken_needs_no_other(
-    examples: Examples, emulator: RunningEmulator, tmp_path: Path
-) -> None:
+def test_a_prompt_that_is_taken_needs_no_other(examples: Examples, emulator: RunningEmulator, tmp_path: Path) -> None:
     run = examples.run(DAG, folder=str(tmp_path), prompt="A fox in snow", instead="A boat that nobody needs")
     assert (run.state, run.tasks["first"], run.tasks["another_prompt"]) == ("success", "success", "skipped")
     assert emulator.requests("A boat that nobody needs") == []

@@ -22,7 +22,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "testing-your-dags.md").read_text()
 FILES = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 #: Tests of a suite that runs them in this order: what one of them does, the next one does not see.
-ONE_AFTER_THE_OTHER = '''
+ONE_AFTER_THE_OTHER = """
 import os
 import pathlib
 
@@ -61,7 +61,7 @@ def test_a_fault_that_does_not_exist_is_refused(fal_emulator):
         fal_emulator.fault("nonsense")
     with pytest.raises(ValueError, match="pace: Extra inputs are not permitted"):
         fal_emulator.fault("locked", pace=3)
-'''
+"""
 
 
 def run(project: Path, files: list[tuple[str, str]], **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The cookbook's Dags that need more than `dag.test`: a person's answer, a stopped run, a pool, one row that is mended."""
+"""The cookbook's Dags that need more than `dag.test`: a person's answer, a stopped run, a pool, a mended row."""
 
 from __future__ import annotations
 
@@ -73,6 +73,19 @@ def test_a_clean_up_has_nothing_to_do_where_all_went_well(
     assert airflow.end_of_run(CLEAN_UP, run_id) == "success"
     assert airflow.tasks(CLEAN_UP, run_id)["generate"]["try_number"] == 1
     assert len(emulator.requests("A plane that lands")) == 1
+
+
+def test_a_worker_that_fails_sends_the_alert(
+    airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    dag_id, prompt = "example_pika_alert", "An alarming owl [[content_policy_violation]]"
+    run_id = airflow.start_run(dag_id, prompt=prompt, folder=str(tmp_path))
+    assert airflow.end_of_run(dag_id, run_id) == "failed"
+    [request] = emulator.requests("An alarming owl")
+    log = airflow.log(dag_id, run_id, "video")
+    assert f"example_pika_alert.video failed in {run_id}" in log
+    assert f"Request: {request['request_id']}" in log
+    assert "The same again may help: no" in log
 
 
 def test_a_pool_holds_back_what_several_tasks_would_send(

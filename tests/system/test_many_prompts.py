@@ -11,6 +11,7 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.saving import metadata_beside
 from tests.support.versions import KEEPS_TASK_STATE
 
+
 def test_each_mapped_prompt_becomes_a_file_and_no_more_are_at_fal_than_the_example_says(
     airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
 ) -> None:

@@ -59,4 +59,6 @@ def test_a_room_imports_only_those_below(room: str) -> None:
 
 
 def test_pytest_is_needed_by_the_fixture_alone() -> None:
-    assert [path.name for path in MODULES if {"pytest"} & {name.split(".")[0] for name in imported(path)}] == ["testing.py"]
+    assert [path.name for path in MODULES if {"pytest"} & {name.split(".")[0] for name in imported(path)}] == [
+        "testing.py"
+    ]

@@ -7,8 +7,8 @@ import signal
 import socket
 import sys
 
-from dev.airflow_home import HOMES, AirflowHome, pika_connection
-from dev.emulator_process import EmulatorProcess
+from airflow_provider_pika.emulator.process import EmulatorProcess
+from dev.airflow_home import HOMES, SHORT_AIRFLOW, AirflowHome, pika_connection
 
 FOLDER = HOMES / "standalone"
 
@@ -33,6 +33,7 @@ def main() -> int:
             }
             home = AirflowHome(FOLDER, settings={**api, **pika_connection(emulator.queue_url)})
             home.migrate(FOLDER / "migrate.log")
+            _make_pool(home)
             print(f"Emulator: {emulator.queue_url}\nAirflow:  http://localhost:{port} in half a minute (no password)")
             print(
                 "Trigger example_pika_text_to_video there, and watch the log of its task `video`. Ctrl-C ends it all."
@@ -50,6 +51,16 @@ def main() -> int:
     except RuntimeError as error:
         print(f"standalone: {error}", file=sys.stderr)
         return 1
+
+
+def _make_pool(home: AirflowHome) -> None:
+    """Make the pool of `example_pika_pool`, once: without it, Airflow starts none of its tasks."""
+    made = FOLDER / "pool-made"
+    if not made.exists():
+        command = [*SHORT_AIRFLOW, "pools", "set", "pika", "4", "Clips at fal", "--include-deferred"]
+        if home.run(command, FOLDER / "pool.log") != 0:
+            raise RuntimeError(f"airflow pools set failed; its output is in {FOLDER / 'pool.log'}")
+        made.touch()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_pika.batch import item
-from airflow_provider_pika.fal import lookup, submission
+from airflow_provider_pika.fal import lookup, poll_interval, submission
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.media import decoding
 from airflow_provider_pika.media.decoding import Forks
 from airflow_provider_pika.triggers import _common
+from tests.support.dag_runs import Examples
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
 
@@ -109,6 +110,15 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, tuple(seconds / 300 for seconds in getattr(module, name)))
     monkeypatch.setattr(_common, "SETTLED_AFTER", 0.0)
     monkeypatch.setattr(item, "TOP_UP_EVERY", 0.0)
+
+
+@pytest.fixture
+def examples(airflow_db: None, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examples]:
+    """The example Dags, to run them in this process; a wait polls often, since these clips take half a second."""
+    monkeypatch.setattr(poll_interval, "LONGEST_UNKNOWN", 0.5)
+    made = Examples(monkeypatch)
+    yield made
+    made.forget()
 
 
 @pytest.fixture

@@ -294,12 +294,12 @@ def test_an_operator_out_of_time_is_retried_and_waits_for_the_same_request(
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "sync"])
 def test_being_out_of_time_cancels_where_that_is_asked_for(emulator: RunningEmulator, deferrable: bool) -> None:
-    with pytest.raises(errors.WaitTimeout, match=r"takes its cancellation.*A retry submits a new one"):
+    with pytest.raises(errors.WaitTimeout, match=r"accepted the cancellation.*A retry submits a new request"):
         run_to_the_end(
             operator(deferrable=deferrable, timeout=0.5, cancel_on_timeout=True), task_state_store=StateStore()
         )
     assert fates(emulator) == ["cancelled"]
-    with pytest.raises(AirflowSensorTimeout, match=r"takes its cancellation.*Clear the task that submitted it"):
+    with pytest.raises(AirflowSensorTimeout, match=r"accepted the cancellation.*clear the task that submitted it"):
         run_to_the_end(sensor(submit(), deferrable=deferrable, timeout=0.5, cancel_on_timeout=True))
     assert fates(emulator) == ["cancelled"]
 

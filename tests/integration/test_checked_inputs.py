@@ -153,7 +153,7 @@ def test_a_resumed_worker_goes_by_what_was_checked_and_not_by_what_a_template_re
     deferred = deferral(task, here)
     request_id = here["ti"].xcoms["request_id"]
     other = operator(endpoint="fal-ai/no/such", cancel_on_timeout="", pika_conn_id="not_there", duration="gone")
-    with pytest.raises(errors.WaitTimeout, match="takes its cancellation"):
+    with pytest.raises(errors.WaitTimeout, match="accepted the cancellation"):
         resumed(other, deferred, here, late(request_id))
     assert emulator.counts()["cancel"] == 1
 
@@ -163,7 +163,7 @@ def test_a_resumed_sensor_goes_by_what_was_checked(emulator: RunningEmulator) ->
     task = PikaVideoSensor(task_id="video", request_id=request_id, cancel_on_timeout="TRUE", poll_interval=0.1)
     deferred = deferral(task, context())
     render(task, endpoint="fal-ai/no/such", cancel_on_timeout="maybe", pika_conn_id="not_there", request_id="")
-    with pytest.raises(AirflowSensorTimeout, match="takes its cancellation"):
+    with pytest.raises(AirflowSensorTimeout, match="accepted the cancellation"):
         resumed(task, deferred, context(), late(request_id))
     assert emulator.counts()["cancel"] == 1
 

@@ -111,7 +111,7 @@ def test_a_lost_reply_is_not_posted_again(
     submit: Submit, emulator: RunningEmulator, fault: dict[str, Any], accepted: int
 ) -> None:
     emulator.fault(**fault)
-    with pytest.raises(errors.SubmitUnknown, match="Clear the task to go on"):
+    with pytest.raises(errors.SubmitUnknown, match="To go on, clear the task"):
         submit(TEXT_TO_VIDEO, INPUT)
     submits = emulator.counts()["submit"]
     assert submits["received"] <= 1

@@ -126,7 +126,7 @@ def test_a_history_without_end_takes_little_memory(monkeypatch: pytest.MonkeyPat
         found = queue.hold(search(queue.account.platform_url, TEXT_TO_VIDEO, {"prompt": "a fox"}, 0.0))
     assert len(server.heads) == 5
     assert found.trouble
-    assert "not read to its end" in found.trouble.message
+    assert "not read completely" in found.trouble.message
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "poke"])

@@ -163,7 +163,7 @@ def test_a_request_whose_result_has_expired_is_read_from_the_history(emulator: R
 def test_a_request_that_nobody_knows_any_more_fails_without_a_retry(emulator: RunningEmulator, task: Task) -> None:
     task.crash()
     task.store.set(KEY, {**task.record, "request_id": "019e1951-c778-7120-9c82-16efcf40ec82"})
-    with pytest.raises(AirflowFailException, match=r"019e1951-.*may be charged.*Clear the task to go on"):
+    with pytest.raises(AirflowFailException, match=r"019e1951-.*may be charged.*To go on, clear the task"):
         task.attempt()
     assert accepted(emulator) == 1
     assert task.attempt(on_unknown_submit="resubmit")
@@ -219,7 +219,7 @@ def test_where_airflow_keeps_no_state_a_retry_submits_again_and_every_attempt_sa
     assert accepted(emulator) == 2
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 2
-    assert "a retry of this task submits, and pays, again" in warnings[0]
+    assert "A retry of this task submits again, and pays again" in warnings[0]
 
 
 # --- a submit whose outcome is unknown
@@ -264,7 +264,7 @@ def test_a_submit_that_is_not_to_be_found_fails_without_a_retry_and_a_person_may
     emulator: RunningEmulator, task: Task
 ) -> None:
     emulator.fault("reset")
-    with pytest.raises(AirflowFailException, match=r"shows no request with this input.*Clear the task to go on"):
+    with pytest.raises(AirflowFailException, match=r"shows no request with this input.*To go on, clear the task"):
         task.attempt()
     with pytest.raises(AirflowFailException, match="ended in the middle of a submit"):
         task.attempt()  # whatever made Airflow try again
@@ -299,7 +299,7 @@ def test_resubmitting_is_possible_where_a_second_payment_is_cheaper_than_a_night
     emulator.fault("reset")
     assert task.attempt(on_unknown_submit="resubmit")
     assert accepted(emulator) == 1
-    assert "outcome of the one before is unknown" in task.record["reason"]
+    assert "the earlier submit has an unknown outcome" in task.record["reason"]
 
 
 def test_resubmitting_ends_after_the_second_submit_of_an_attempt(emulator: RunningEmulator, task: Task) -> None:

@@ -179,7 +179,7 @@ def test_a_file_that_was_changed_since_is_not_taken_for_the_saved_one(video: Vid
     save(video, tmp_path / "fox.mp4")
     path = tmp_path / "fox.mp4"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(AirflowFailException, match="not what was saved there"):
+    with pytest.raises(AirflowFailException, match="not the file that was saved there"):
         save(video, path)
     assert save(video, path, overwrite=True)["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -322,7 +322,7 @@ def test_a_disk_that_takes_no_more_fails_so_that_a_retry_can_help(
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "StorageFailed" in said, said
     assert "could not be written: OSError: [Errno 27] File too large" in said
-    assert "retry fetches and writes it again" in said
+    assert "retry downloads and writes it again" in said
     assert names_in(tmp_path / "clips") == []
 
 

@@ -19,8 +19,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal.lookup import Remembered
 from airflow_provider_pika.fal.models import PastRequest
+from airflow_provider_pika.saving import disk
 from airflow_provider_pika.saving.metadata import LONGEST
-from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
 from tests.support.saving import SavingInstance, Video, generated, leftover, metadata_beside, names_in, save, saver
 
@@ -178,14 +178,14 @@ def the_folder_itself(folder: Path) -> None:
     (folder / name).write_bytes(SECRET)
 
 
-@pytest.mark.parametrize("swap", [another_file, link_to_another, changed_in_place, the_folder_itself])
-def test_what_somebody_puts_in_place_of_the_verified_file_is_never_presented_as_it(
+def save_while(
+    swap: Callable[[Path], object],
     video: Video,
     emulator: RunningEmulator,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-    swap: Callable[[Path], object],
-) -> None:
+) -> list[str]:
+    """Save; somebody swaps files once the clip is verified. Return what was told."""
     emulator.fault("http_403", on="history", times=9)  # so that the task has a line to log in between
     task = saver(video, folder / "fox.mp4")
     told: list[str] = []
@@ -196,20 +196,52 @@ def test_what_somebody_puts_in_place_of_the_verified_file_is_never_presented_as_
             swap(folder)
 
     monkeypatch.setattr(type(task), "log", type("Log", (), {"info": staticmethod(telling), "warning": telling})())
+    task.execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
+    return told
+
+
+SWAPS = pytest.mark.parametrize("swap", [another_file, link_to_another, changed_in_place, the_folder_itself])
+
+
+@SWAPS
+def test_what_somebody_puts_in_place_of_the_verified_file_is_never_presented_as_it(
+    video: Video,
+    emulator: RunningEmulator,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    swap: Callable[[Path], object],
+) -> None:
+    monkeypatch.setattr(disk, "_nameless", lambda final: None)  # as on a network mount
     with pytest.raises(errors.StorageFailed, match="by somebody else"):
-        task.execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
+        save_while(swap, video, emulator, folder, monkeypatch)
     assert not any(name in names_in(folder) for name in ("fox.mp4", "fox.mp4.json"))
-    assert not any("Saved" in line for line in told)
+
+
+@SWAPS
+def test_a_file_without_a_name_cannot_be_swapped(
+    video: Video,
+    emulator: RunningEmulator,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    swap: Callable[[Path], object],
+) -> None:
+    if (nameless := disk._nameless(folder / "fox.mp4")) is None:
+        pytest.skip("this filesystem has no files without a name")
+    nameless.close()
+    told = save_while(swap, video, emulator, folder, monkeypatch)
+    content = (folder / "fox.mp4").read_bytes()
+    assert SECRET not in content
+    assert metadata_beside(folder / "fox.mp4")["sha256"] == hashlib.sha256(content).hexdigest()
+    assert any("Saved" in line for line in told)
 
 
 def test_a_retry_after_a_swap_saves_the_clip(
     video: Video, emulator: RunningEmulator, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test_what_somebody_puts_in_place_of_the_verified_file_is_never_presented_as_it(
-        video, emulator, folder, monkeypatch, link_to_another
-    )
-    monkeypatch.undo()
-    connect(monkeypatch, emulator.queue_url)
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "_nameless", lambda final: None)
+        with pytest.raises(errors.StorageFailed):
+            save_while(link_to_another, video, emulator, folder, patch)
     saved = save(video, folder / "fox.mp4")
     assert hashlib.sha256((folder / "fox.mp4").read_bytes()).hexdigest() == saved["sha256"]
 

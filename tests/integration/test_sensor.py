@@ -217,7 +217,7 @@ def test_a_submit_that_brought_no_id_fails_the_wait_at_once(
 
 
 def test_a_request_that_is_not_fals_fails_at_once_in_every_mode(emulator: RunningEmulator, mode: str) -> None:
-    with pytest.raises(AirflowFailException, match="mistyped, or from another account"):
+    with pytest.raises(AirflowFailException, match="mistyped, or belong to another account"):
         wait(sensor("019e1951-c778-7120-9c82-16efcf40ec82", mode))
 
 

@@ -35,7 +35,7 @@ def test_a_broken_wait_is_an_event_that_says_so_and_not_an_exception(airflow_db:
     ending, _ = read_event(event)
     assert isinstance(ending, Failed)
     assert "no_such_connection" in str(ending.error)
-    assert "a retry polls it again, and submits nothing" in str(ending.error)
+    assert "A retry polls it again, and submits nothing" in str(ending.error)
     assert ending.error.retry_helps
 
 

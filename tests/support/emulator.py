@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from dev.emulator_process import EmulatorProcess
+from airflow_provider_pika.emulator.process import EmulatorProcess
 from tests.support.waiting import until
 
 
 class RunningEmulator(EmulatorProcess):
-    """An emulator that listens, with the calls of its admin API."""
+    """An emulator that listens, with what only our own tests ask of it."""
 
     @classmethod
     def attached(cls, queue_url: str) -> RunningEmulator:
@@ -31,20 +28,9 @@ class RunningEmulator(EmulatorProcess):
         """Set all counters to zero."""
         self._admin("DELETE", "counts")
 
-    def requests(self, prompt: str | None = None) -> list[dict[str, Any]]:
-        """Return every request, oldest first, or those whose prompt contains ``prompt``."""
-        params = {} if prompt is None else {"prompt": prompt}
-        requests: list[dict[str, Any]] = self._admin("GET", "requests", params=params).json()
-        return requests
-
     def until_idle(self, within: float = 60.0) -> None:
         """Cancel what a test before this one has left, and wait until no request waits or runs."""
-        key = self._options[self._options.index("--key") + 1] if "--key" in self._options else "any:key"
-        with self.client(headers={"Authorization": f"Key {key}"}) as client:
-            for request in self.requests():
-                if request["state"] != "COMPLETED":
-                    app = "/".join(request["endpoint_id"].split("/")[:2])
-                    client.put(f"/{app}/requests/{request['request_id']}/cancel")
+        self.cancel_unfinished()
         until(lambda: all(request["state"] == "COMPLETED" for request in self.requests()), "idle runners", within, 0.1)
         self.reset_counts()
 
@@ -65,25 +51,6 @@ class RunningEmulator(EmulatorProcess):
             for one in requests
         ]
         return max(unfinished)
-
-    def fault(self, name: str, **options: Any) -> None:
-        """Ask for a fault. Raises `httpx.HTTPStatusError` if there is no such fault or option."""
-        self._admin("POST", "faults", json={"fault": name, **options})
-
-    def clear_faults(self, match: str = "") -> None:
-        """Clear the faults that were set, or those set for this ``match``."""
-        self._admin("DELETE", "faults", params={"match": match} if match else {})
-
-    def client(self, **options: Any) -> httpx.Client:
-        """Return an HTTP client that trusts it. Its base URL is the queue's unless ``base_url`` is given."""
-        # Loading the public CAs takes longer than most tests do, and nothing here is signed by them.
-        verify = False if self.ca_file is None else ssl.create_default_context(cafile=self.ca_file)
-        options = {"base_url": self.queue_url, "timeout": 30.0, "trust_env": False, **options}
-        return httpx.Client(verify=verify, **options)
-
-    def _admin(self, method: str, path: str, **options: Any) -> httpx.Response:
-        with self.client() as client:
-            return client.request(method, f"/_emulator/{path}", **options).raise_for_status()
 
 
 def accepted(emulator: RunningEmulator) -> int:

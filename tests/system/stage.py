@@ -87,7 +87,7 @@ def running_stage(folder: Path) -> Iterator[Stage]:
             **IMPATIENT,
         }
         with running_airflow(AirflowHome(folder / "airflow", dags, settings)) as airflow:
-            airflow.pool("clips", 2, include_deferred=True)
+            airflow.pool("pika", 2, include_deferred=True)
             yield Stage(airflow, emulator, slow, busy, s3)
 
 

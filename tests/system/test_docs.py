@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_pika.emulator.process import EmulatorProcess
 from dev.airflow_home import ROOT, AirflowHome
-from dev.emulator_process import EmulatorProcess
 from dev.pages import README, commands, dags
 from tests.support.running_airflow import RunningAirflow, until
 from tests.support.versions import KEEPS_TASK_STATE

@@ -86,25 +86,6 @@ def test_an_exhausted_balance_makes_no_other_clip(
     assert emulator.requests(unpaid) == []
 
 
-def test_a_clean_up_branch_cancels_what_nobody_waits_for_any_more(
-    airflow: RunningAirflow, emulator: RunningEmulator
-) -> None:
-    dag_id, prompt = "example_pika_clean_up", "A plane that never lands [[never_finish]]"
-    run_id = airflow.start_run(dag_id, prompt=prompt)
-    airflow.until_state(dag_id, run_id, "video", "deferred")
-    airflow.set_state(dag_id, run_id, "video", "failed")
-    assert airflow.end_of_run(dag_id, run_id) == "failed"
-    assert airflow.xcom(dag_id, run_id, "clean_up") == "CANCELLATION_REQUESTED"
-    [request] = emulator.requests(prompt)
-    assert request["status_code"] == 499
-
-
-@pytest.mark.newest
-def test_a_clean_up_branch_has_nothing_to_do_where_all_went_well(airflow: RunningAirflow, tmp_path: Path) -> None:
-    run_id = run(airflow, "example_pika_clean_up", folder=str(tmp_path))
-    assert airflow.tasks("example_pika_clean_up", run_id)["clean_up"]["state"] == "skipped"
-
-
 def test_the_connection_has_a_real_form(airflow: RunningAirflow) -> None:
     [form] = [meta for meta in airflow.call("GET", "/ui/connections/hook_meta") if meta["connection_type"] == "pika"]
     assert form["hook_name"] == "Pika (fal)"

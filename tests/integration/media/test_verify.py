@@ -135,7 +135,7 @@ def test_where_no_process_can_be_started_a_good_mp4_is_told_by_its_header(
     without_a_process(monkeypatch, way, tmp_path)
     told: list[str] = []
     assert verify.probe(io.BytesIO(clip), len(clip), told.append) == SHOWN
-    assert "was not decoded, since no process can be started" in told[0]
+    assert "was not decoded, because no process can be started" in told[0]
     for content in (webm, fragmented):
         with pytest.raises(DownloadInterrupted, match="no process can be started"):
             verify.probe(io.BytesIO(content), len(content), told.append)

@@ -15,6 +15,8 @@ NAME = emulator.__name__
 #: Imports point down only.
 BELOW: dict[str, set[str]] = {
     "__main__": {"command"},
+    "testing": {"process"},
+    "process": set(),
     "command": {"app", "options", "api", "http", "data_folder"},
     "app": {"options", "api", "engine", "faults", "http", "data_folder"},
     "options": {"engine", "http"},
@@ -54,3 +56,9 @@ def test_a_room_imports_only_those_below(room: str) -> None:
     for path in inside:
         rooms = {name.removeprefix(f"{NAME}.").split(".")[0] for name in imported(path) if name.startswith(f"{NAME}.")}
         assert rooms <= {room, *BELOW[room]}, path
+
+
+def test_pytest_is_needed_by_the_fixture_alone() -> None:
+    assert [path.name for path in MODULES if {"pytest"} & {name.split(".")[0] for name in imported(path)}] == [
+        "testing.py"
+    ]

@@ -1,9 +1,10 @@
-"""The emulator in a process of its own, for the commands and the tests."""
+"""The emulator in a process of its own, and its admin calls: for commands and tests."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -11,17 +12,23 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import httpx
 
 #: Seconds. On a loaded machine, the imports take a few.
 READY_WITHIN = 30.0
 
+#: Seconds between SIGTERM and SIGKILL.
 STOP_WITHIN = 5.0
+
+#: The exit code for what the user can put right; stderr says how.
+USAGE_ERROR = 2
 
 
 class EmulatorProcess:
     """
-    An emulator that listens. `start` it, use it as a context manager or `stop` it.
+    An emulator that listens, with the calls of its admin API. `start` it, use it as a context manager or `stop` it.
 
     ``queue_url`` and ``run_url`` have no trailing slash; ``ca_file`` is None without TLS. ``add_connection`` is the
     command that it prints for Airflow.
@@ -70,6 +77,40 @@ class EmulatorProcess:
         emulator._launch()
         return emulator
 
+    def requests(self, prompt: str = "", *, since: float = 0.0) -> list[dict[str, Any]]:
+        """Return every request, oldest first, or those with ``prompt`` in their prompt, sent at ``since`` or later."""
+        params: dict[str, Any] = {"prompt": prompt, "since": since}
+        requests: list[dict[str, Any]] = self._admin("GET", "requests", params=params).json()
+        return requests
+
+    def fault(self, name: str, **options: Any) -> None:
+        """Ask for a fault. Raises `httpx.HTTPStatusError` if there is no such fault or option."""
+        self._admin("POST", "faults", json={"fault": name, **options})
+
+    def clear_faults(self, match: str = "") -> None:
+        """Clear the faults that were set, or those set for this ``match``."""
+        self._admin("DELETE", "faults", params={"match": match} if match else {})
+
+    def cancel_unfinished(self, *, since: float = 0.0) -> None:
+        """Ask every request that waits or runs to stop, so that the runners are free again."""
+        key = self._options[self._options.index("--key") + 1] if "--key" in self._options else "any:key"
+        with self.client(headers={"Authorization": f"Key {key}"}) as client:
+            for request in self.requests(since=since):
+                if request["state"] != "COMPLETED":
+                    app = "/".join(request["endpoint_id"].split("/")[:2])
+                    client.put(f"/{app}/requests/{request['request_id']}/cancel")
+
+    def client(self, **options: Any) -> httpx.Client:
+        """Return an HTTP client that trusts it. Its base URL is the queue's unless ``base_url`` is given."""
+        # Loading the public CAs takes longer than most calls do, and nothing here is signed by them.
+        verify = False if self.ca_file is None else ssl.create_default_context(cafile=self.ca_file)
+        options = {"base_url": self.queue_url, "timeout": 30.0, "trust_env": False, **options}
+        return httpx.Client(verify=verify, **options)
+
+    def _admin(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with self.client() as client:
+            return client.request(method, f"/_emulator/{path}", **options).raise_for_status()
+
     @property
     def pid(self) -> int:
         """Return the id of the process."""
@@ -107,7 +148,9 @@ class EmulatorProcess:
         command = [sys.executable, "-m", "airflow_provider_pika.emulator", *self._ports, *self._options]
         if self._tls:
             command.append("--tls")
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr, text=True)
+        self._process = subprocess.Popen(  # noqa: S603 (its own program, with the caller's options)
+            command, stdout=subprocess.PIPE, stderr=self._stderr, text=True
+        )
         lines = self._banner(self._process)
         self.queue_url, self.run_url = lines["queue"], lines["run"]
         self.add_connection = f"airflow {lines['airflow']}"
@@ -124,7 +167,7 @@ class EmulatorProcess:
             while "airflow" not in lines:  # the command that adds a connection, its last line
                 line = process.stdout.readline() if process.stdout else ""
                 if not line:
-                    raise RuntimeError(f"the emulator exited with {process.wait()}:\n{self.stderr}")
+                    raise RuntimeError(_why_it_ended(process.wait(), self.stderr))
                 name, _, value = line.strip().partition(" ")
                 lines[name] = value.strip()
         finally:
@@ -146,3 +189,7 @@ class EmulatorProcess:
         if self._process is None:
             raise RuntimeError("the emulator was never started")
         return self._process
+
+
+def _why_it_ended(code: int, stderr: str) -> str:
+    return stderr.strip() if code == USAGE_ERROR and stderr.strip() else f"the emulator exited with {code}:\n{stderr}"

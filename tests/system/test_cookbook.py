@@ -1,0 +1,134 @@
+"""The cookbook's Dags that need more than `dag.test`: a person's answer, a stopped run, a pool, a mended row."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.emulator import RunningEmulator
+from tests.support.running_airflow import RunningAirflow
+from tests.support.saving import metadata_beside
+from tests.support.versions import KEEPS_TASK_STATE
+
+APPROVAL, CLEAN_UP, ROWS = "example_pika_approval", "example_pika_clean_up", "example_pika_table_rows"
+
+#: How a task waits for a person.
+WAITS = "awaiting_input" if KEEPS_TASK_STATE else "deferred"
+
+
+#: Seconds. Airflow 3.3.2 fails a task that is answered before its scheduler has heard that the task waits.
+SETTLED = 12.0
+
+
+def answer(airflow: RunningAirflow, run_id: str, option: str) -> dict[str, Any]:
+    """Answer the question as the page does, and return what the page showed."""
+    path = f"/api/v2/dags/{APPROVAL}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+    shown: dict[str, Any] = airflow.call("GET", path)
+    airflow.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+    return shown
+
+
+def test_a_clip_is_published_where_a_person_approves_and_not_where_one_rejects(
+    airflow: RunningAirflow, tmp_path: Path
+) -> None:
+    runs = {
+        option: airflow.start_run(APPROVAL, prompt=f"To {option}", folder=str(tmp_path))
+        for option in ("Approve", "Reject")
+    }
+    for run_id in runs.values():
+        airflow.until_state(APPROVAL, run_id, "approve", WAITS)
+    time.sleep(SETTLED)
+    shown = {option: answer(airflow, run_id, option) for option, run_id in runs.items()}
+    assert [airflow.end_of_run(APPROVAL, run_id) for run_id in runs.values()] == ["success", "success"]
+    published = airflow.xcom(APPROVAL, runs["Approve"], "publish")
+    assert metadata_beside(published)["prompt"] == "To Approve"
+    assert shown["Approve"]["body"] == f"Prompt: To Approve\n\nWatch it first: {published}"
+    assert airflow.tasks(APPROVAL, runs["Reject"])["publish"]["state"] == "skipped"
+
+
+@pytest.mark.parametrize("stopped", ["a task", "the run"])
+def test_a_clip_that_nobody_waits_for_is_cancelled(
+    airflow: RunningAirflow, emulator: RunningEmulator, stopped: str
+) -> None:
+    prompt = f"A plane that never lands: {stopped} [[never_finish]]"
+    run_id = airflow.start_run(CLEAN_UP, prompt=prompt)
+    airflow.until_state(CLEAN_UP, run_id, "video", "deferred")
+    if stopped == "a task":
+        airflow.set_state(CLEAN_UP, run_id, "video", "failed")
+    else:
+        airflow.call("PATCH", f"/api/v2/dags/{CLEAN_UP}/dagRuns/{run_id}", json={"state": "failed"})
+    assert airflow.end_of_run(CLEAN_UP, run_id) == "failed"
+    # from Airflow 3.3 on, the triggerer may have been faster
+    assert airflow.xcom(CLEAN_UP, run_id, "clean_up") in ("CANCELLATION_REQUESTED", "ALREADY_COMPLETED")
+    [request] = emulator.requests(prompt)
+    assert request["status_code"] == 499
+
+
+@pytest.mark.newest
+def test_a_clean_up_has_nothing_to_do_where_all_went_well(
+    airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    run_id = airflow.start_run(CLEAN_UP, prompt="A plane that lands", folder=str(tmp_path))
+    assert airflow.end_of_run(CLEAN_UP, run_id) == "success"
+    assert airflow.xcom(CLEAN_UP, run_id, "clean_up") == "ALREADY_COMPLETED"
+    # a clear of `save` runs it and the clean-up again, and pays for nothing
+    airflow.clear(CLEAN_UP, run_id, "save", include_downstream=True)
+    assert airflow.end_of_run(CLEAN_UP, run_id) == "success"
+    assert airflow.tasks(CLEAN_UP, run_id)["generate"]["try_number"] == 1
+    assert len(emulator.requests("A plane that lands")) == 1
+
+
+def test_a_worker_that_fails_sends_the_alert(
+    airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    dag_id, prompt = "example_pika_alert", "An alarming owl [[content_policy_violation]]"
+    run_id = airflow.start_run(dag_id, prompt=prompt, folder=str(tmp_path))
+    assert airflow.end_of_run(dag_id, run_id) == "failed"
+    [request] = emulator.requests("An alarming owl")
+    log = airflow.log(dag_id, run_id, "video")
+    assert f"example_pika_alert.video failed in {run_id}" in log
+    assert f"Request: {request['request_id']}" in log
+    assert "The same again may help: no" in log
+
+
+def test_a_pool_holds_back_what_several_tasks_would_send(
+    airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    run_id = airflow.start_run("example_pika_pool_urgent", folder=str(tmp_path))
+    assert airflow.end_of_run("example_pika_pool_urgent", run_id, 200) == "success"
+    assert len(emulator.requests(prompt="Breaking news")) == 4
+    assert emulator.most_at_once("Breaking news") <= 2
+
+
+@pytest.mark.newest
+def test_a_batch_takes_its_share_of_the_pool(
+    airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    run_id = airflow.start_run("example_pika_pool_archive", number=4, folder=str(tmp_path))
+    instance = airflow.until_state("example_pika_pool_archive", run_id, "batch", "deferred")
+    assert (instance["pool"], instance["pool_slots"]) == ("pika", 2)
+    assert airflow.end_of_run("example_pika_pool_archive", run_id, 200) == "success"
+    assert len(list(tmp_path.glob("*.mp4"))) == 4
+    assert emulator.most_at_once("From the archive") <= 2
+
+
+@pytest.mark.newest
+def test_one_row_is_mended_and_the_others_stay(
+    airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    table, good = tmp_path / "table.csv", "good,A good row,5\n"
+    table.write_text(f"name,prompt,duration\n{good}bad,A bad row [[content_policy_violation]],5\n")
+    run_id = airflow.start_run(ROWS, table=str(table), folder=str(tmp_path))
+    assert airflow.end_of_run(ROWS, run_id) == "failed"
+    table.write_text(f"name,prompt,duration\n{good}bad,A mended row,5\n")
+    airflow.clear(ROWS, run_id, "rows")
+    assert airflow.end_of_run(ROWS, run_id) == "failed"  # still: the row has not been tried again
+    airflow.clear(ROWS, run_id, ["clip.video", 1], ["clip.save", 1])  # type: ignore[arg-type]
+    assert airflow.end_of_run(ROWS, run_id) == "success"
+    [folder] = {path.parent for path in tmp_path.rglob("*.mp4")}
+    assert {path.stem for path in folder.glob("*.mp4")} == {"good", "bad"}
+    assert metadata_beside(folder / "bad.mp4")["prompt"] == "A mended row"
+    assert len(emulator.requests("A good row")) == 1

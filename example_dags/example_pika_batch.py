@@ -12,6 +12,9 @@ from clips import FOLDER
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator, read_manifest
 from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 
+#: Where each clip goes. The batch saves clips there while it runs, and the task after it saves what is missing.
+CLIPS = "{{ params.folder }}/{request_id}.mp4"
+
 
 @task
 def prompts(number: int) -> list[dict[str, object]]:
@@ -43,13 +46,14 @@ def example_pika_batch():
         max_in_flight=4,
         fail_on=0.05,
         manifest_path="{{ params.folder }}/{{ run_id | replace(':', '-') }}.jsonl",
+        save_to=CLIPS,
         timeout=6 * 60 * 60,
         retries=3,
     )
     save = PikaBatchToObjectStorageOperator(
         task_id="save",
         batch=batch.output,
-        path="{{ params.folder }}/{request_id}.mp4",
+        path=CLIPS,
         fail_on=0.05,
         manifest_path="{{ params.folder }}/{{ run_id | replace(':', '-') }}-saved.jsonl",
         retries=3,

@@ -164,6 +164,7 @@ def show(file: Staged, path: str, sha256: str) -> None:
     """
     if not os.path.lexists(file.part.name):
         raise _vanished(file.part.name, path)
+    file.flush()
     os.fsync(file.fileno())
     if not file.has_name:
         if _link(file, path):
@@ -188,16 +189,16 @@ def put(path: str, content: bytes, writer: str) -> None:
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     if raw := _nameless(final):
-        with raw:
-            raw.write(content)
-            os.fsync(raw.fileno())
+        with io.BufferedRandom(raw) as file:  # a raw file on a full disk takes a part, and says nothing
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
             with contextlib.suppress(OSError):  # there is something already
-                _link_new(raw, path)
+                _link_new(file, path)
                 return
-    with staged(path, writer) as file:
-        file.write(content)
-        file.flush()
-        show(file, path, hashlib.sha256(content).hexdigest())
+    with staged(path, writer) as stage:
+        stage.write(content)
+        show(stage, path, hashlib.sha256(content).hexdigest())
 
 
 def _nameless(final: Path) -> io.FileIO | None:

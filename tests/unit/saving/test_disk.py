@@ -9,6 +9,8 @@ import hashlib
 import os
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,8 @@ import pytest
 
 from airflow_provider_pika.exceptions import InvalidInput, PathInUse, PathTaken, StorageFailed
 from airflow_provider_pika.saving import disk
+
+NAMELESS = disk._nameless
 
 CLIP = b"a clip" * 1000
 SHA256 = hashlib.sha256(CLIP).hexdigest()
@@ -243,6 +247,25 @@ def test_bytes_are_put_at_once_over_whatever_is_there(place: Path) -> None:
         disk.put(str(place), content, "")
         assert place.read_bytes() == content
         assert others_in(place.parent) == {"fox.mp4"}
+
+
+def test_a_disk_that_takes_a_part_of_the_bytes_shows_nothing(place: Path) -> None:
+    script = f"""
+import resource, signal, sys
+from pathlib import Path
+from airflow_provider_pika.saving import disk
+if not {disk._nameless is NAMELESS}:
+    disk._nameless = lambda final: None
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    disk.put({str(place)!r}, b"x" * 5000, "task")
+except OSError as error:
+    print(error.errno)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{errno.EFBIG}\n"
+    assert others_in(place.parent) == set()
 
 
 def test_the_part_of_a_file_without_a_name_is_empty(place: Path, is_nameless: bool) -> None:

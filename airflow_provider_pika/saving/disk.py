@@ -170,7 +170,12 @@ def show(file: Staged, path: str, sha256: str) -> None:
         if _link(file, path):
             return
         file.seek(0)
-        shutil.copyfileobj(file, file.part, PIECE)
+        copy = io.BufferedWriter(file.part)
+        try:
+            shutil.copyfileobj(file, copy, PIECE)
+            copy.flush()
+        finally:
+            copy.detach()
         os.fsync(file.part.fileno())
     descriptor, part = file.part.fileno(), file.part.name
     size = os.fstat(descriptor).st_size

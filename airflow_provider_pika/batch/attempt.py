@@ -140,6 +140,11 @@ class BatchRun:
         """Name the inputs, and their order."""
         return hashlib.sha256(json.dumps([self.wanted.endpoint, self.inputs], sort_keys=True).encode()).hexdigest()
 
+    @cached_property
+    def place(self) -> str:
+        """Name where the batch saves its clips, in a few letters: there is a record of it for each."""
+        return hashlib.sha256(str(self.terms.save_to).encode()).hexdigest()[:8]
+
     def wants(self, index: int) -> Wanted:
         """Return what is wanted of the input at a place."""
         return replace(self.wanted, arguments=self.inputs[index])
@@ -222,10 +227,12 @@ class BatchRun:
         return replace(carried, tally=tally, unsaved=(*carried.unsaved, *self._to_be_saved(known)))
 
     def _to_be_saved(self, slots: Iterable[int]) -> tuple[int, ...]:
-        """Return those whose clip the batch is to save: they are done, and no worker has noted that it did."""
+        """Return those whose clip the batch is to save: they are done, and no worker has noted that it did there."""
         if not self.terms.save_to:
             return ()
-        return tuple(slot for slot in slots if self.state[slot].state == "done" and not self.state[slot].saved)
+        return tuple(
+            slot for slot in slots if self.state[slot].state == "done" and self.state[slot].saved != self.place
+        )
 
     def _check_places(self) -> None:
         """Refuse what has no place, before anything is submitted.

@@ -128,7 +128,7 @@ def _note_saved(run: BatchRun, slots: Collection[int]) -> None:
     """Keep that these clips are saved; where that is lost, a later attempt recognises their files."""
     try:
         for slot in slots:
-            run.state[slot] = replace(run.state[slot], saved=True)
+            run.state[slot] = replace(run.state[slot], saved=run.place)
         run.state.save_now()
     except PikaError as error:
         run.tell(f"It is not on record which clips are saved: {error}")

@@ -46,13 +46,13 @@ class Item:
     :param record: of its submission; None if there was none.
     :param outcome: its video, or how it failed; None as long as neither is known.
     :param attempt: of the task, which dealt with it last; -1: none (``airflow tasks test`` is attempt 0).
-    :param saved: whether the batch itself has saved its clip.
+    :param saved: the place to which the batch itself has saved its clip (``BatchRun.place``); None: to none.
     """
 
     record: Record | None = None
     outcome: Video | PikaError | None = None
     attempt: int = -1
-    saved: bool = False
+    saved: str | None = None
 
     @property
     def state(self) -> State:
@@ -91,8 +91,7 @@ class Item:
         record = self.record.as_json() if self.record else None
         video = self.outcome.as_json() if isinstance(self.outcome, Video) else None
         error = self.outcome.as_json() if isinstance(self.outcome, PikaError) else None
-        saved = True if self.saved else None
-        fields = {"record": record, "video": video, "error": error, "attempt": self.attempt, "saved": saved}
+        fields = {"record": record, "video": video, "error": error, "attempt": self.attempt, "saved": self.saved}
         return {name: value for name, value in fields.items() if value is not None}
 
     @classmethod
@@ -105,7 +104,7 @@ class Item:
             video = Video.model_validate(value["video"]) if "video" in value else None
             error = PikaError.from_json(value["error"]) if "error" in value else None
             record = Record.read(value["record"]) if "record" in value else None
-            return cls(record, video or error, int(value["attempt"]), value.get("saved") is True)
+            return cls(record, video or error, int(value["attempt"]), value.get("saved"))
         except Exception as error:  # whatever stands there, it may be of a request that was paid for
             raise RecordUnreadable(f"The record of a batch's item cannot be read: {str(value)[:300]}") from error
 

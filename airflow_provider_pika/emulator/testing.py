@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -78,6 +80,9 @@ class FalEmulator:
         self._since = time.time()
         for name in REAL_KEYS:
             environment.delenv(name, raising=False)
+        host = str(urlsplit(self.url).hostname)
+        for name in ("NO_PROXY", "no_proxy"):  # a proxy reaches another machine's loopback, or none
+            environment.setenv(name, ",".join(filter(None, [os.environ.get(name), host])))
         self.connect("pika_default")
 
     def connect(self, conn_id: str, **extra: Any) -> None:

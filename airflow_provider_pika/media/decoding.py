@@ -134,7 +134,7 @@ class Forks:
                     return
             except OSError:  # it takes too long to fork, or has ended
                 pass
-            self._end()
+            self._end_the_process()
             if is_last:
                 raise Unstartable("it does not fork")
 
@@ -143,6 +143,15 @@ class Forks:
         self._channel.settimeout(_START)
         with theirs:
             self._process = _started({"channel": theirs.fileno()}, theirs.fileno(), subprocess.DEVNULL)
+
+    def _end_the_process(self) -> None:
+        """End the process that forks, and none of its forks: other threads' files are in them."""
+        if self._channel is not None:
+            self._channel.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._channel = self._process = None
 
     def _end(self) -> None:
         while self._idle:

@@ -60,8 +60,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     It needs Airflow 3.3, which keeps a record of each submission. It is deferred while it waits, and takes a worker
     only to submit more. A failed clip does not stop the others. A retry submits only what is missing.
 
-    With ``save_to``, the same workers save each clip soon after it ends, so that no URL expires in a long batch. A clip
-    that cannot be saved is a warning. ``PikaBatchToObjectStorageOperator`` after this task, with the same path,
+    With ``save_to``, the same workers save clips soon after they end, as far as there is time, because URLs expire. A
+    clip that cannot be saved is a warning. ``PikaBatchToObjectStorageOperator`` after this task, with the same path,
     downloads only what is missing, and says whether all clips are saved.
 
     It returns ``{"total", "done", "failed", "clips", "manifest"}``. ``clips`` has a line for each input, and is None
@@ -250,6 +250,11 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         carried = self._save_early(context, run, carried)
         if carried.waits(time.time()):
             self._defer(run, carried, seen or {})
+        if carried.unsaved:
+            self.log.warning(
+                "%s clips that ended are not saved to save_to. The task that saves the batch's clips saves them.",
+                len(carried.unsaved),
+            )
         value, error = run.conclude(carried)
         value = for_airflow(value)
         if error is None:

@@ -290,7 +290,8 @@ class _Worker(threading.Thread):
             outcome = error
         except Exception as error:  # of this clip only: the others are still to be had
             outcome = TryLater(f"{type(error).__name__}: {error}")
-        self._batch.stop_if_asked()
+        if isinstance(outcome, PikaError):  # the end may be its cause; what is saved counts
+            self._batch.stop_if_asked()
         self._batch.note(place, line, path, outcome, fetched)
 
     def _save_of(self, line: Mapping[str, Any], path: str) -> Save:

@@ -157,8 +157,7 @@ def show(file: Staged, path: str, sha256: str) -> None:
     """Give a staged file its name, in place of a file or a link that is there.
 
     Whoever may write to the folder may swap files in it. So just before the rename the name is compared with the open
-    file, and the content with what was verified; and the name once more after it. Content that had no name needs no
-    comparison.
+    file, and the content with what was verified; and the name once more after it.
 
     :raises StorageFailed: somebody put another file there, or changed the staged one, or removed it.
     """
@@ -167,6 +166,8 @@ def show(file: Staged, path: str, sha256: str) -> None:
     file.flush()
     os.fsync(file.fileno())
     if not file.has_name:
+        if sha256_of(file.fileno(), os.fstat(file.fileno()).st_size) != sha256:  # a decoder had a descriptor of it
+            raise StorageFailed(f"The file for {path} was changed by somebody else after it was verified.")
         if _link(file, path):
             return
         file.seek(0)

@@ -225,6 +225,41 @@ def test_what_there_was_no_time_for_is_saved_by_the_next_worker(
     assert set(fetched(emulator).values()) == {1}
 
 
+def test_a_clip_that_lands_just_after_the_time_is_up_counts(
+    emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, caplog: Any
+) -> None:
+    from airflow_provider_pika.saving.lookup import land
+
+    def slow(*given: Any) -> Any:
+        outcome = land(*given)
+        time.sleep(2.0)
+        return outcome
+
+    monkeypatch.setattr(early_saves, "SAVES_FOR", 1.0)
+    monkeypatch.setattr(saving_batch, "land", slow)
+    batch_to(f"{tmp_path}/{{index}}.mp4", "just after", 1).attempt()
+    said = said_by(capsys, caplog)
+    assert "none was saved" not in said
+    assert "Saved as the batch goes: 1 saved" in said
+
+
+def test_clips_that_are_left_over_in_the_end_are_told_of(
+    emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, caplog: Any
+) -> None:
+    monkeypatch.setattr(early_saves, "SAVES_FOR", 0.0)
+    assert batch_to(f"{tmp_path}/{{index}}.mp4", "left over", 3).attempt()["done"] == 3
+    assert "3 clips that ended are not saved to save_to" in said_by(capsys, caplog)
+
+
+def test_a_clear_with_another_place_saves_there(emulator: RunningEmulator, tmp_path: Path) -> None:
+    task = batch_to(f"{tmp_path}/{{index}}.mp4", "elsewhere", 3)
+    task.attempt()
+    task.clear()
+    task.attempt(save_to=f"{tmp_path}/there/{{index}}.mp4")
+    assert len(clips_in(tmp_path / "there")) == 3
+    assert accepted(emulator) == 3
+
+
 def test_no_clip_is_saved_when_the_attempts_time_is_up(emulator: RunningEmulator, tmp_path: Path) -> None:
     emulator.fault("never_finish", match="too slow 00000", times=1)
     task = batch_to(f"{tmp_path}/{{index}}.mp4", "too slow", 4, max_in_flight=2)

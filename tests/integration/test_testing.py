@@ -96,7 +96,8 @@ def test_the_page_has_the_files_that_a_suite_needs() -> None:
 def test_a_suite_runs_an_operator_in_three_lines(tmp_path: Path) -> None:
     (_, test) = FILES[1]
     assert len([line for line in test.split("def ")[1].splitlines()[1:] if line.strip()]) == 3
-    done = run(tmp_path, [*FILES[:2], FILES[5], ("tests/test_order.py", ONE_AFTER_THE_OTHER)])
+    no_way = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    done = run(tmp_path, [*FILES[:2], FILES[5], ("tests/test_order.py", ONE_AFTER_THE_OTHER)], **no_way)
     assert "6 passed" in done.stdout, done.stdout
     # the emulator has gone, and its folder
     with pytest.raises(httpx.ConnectError):

@@ -166,6 +166,21 @@ def test_a_process_that_has_died_is_started_anew() -> None:
         assert seen(content, forks) == SHOWN
 
 
+def test_the_end_of_the_process_that_forks_costs_no_file_that_another_thread_decodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brittle(monkeypatch, tmp_path, "time.sleep(2)")
+    content = encoded("mp4", "libx264")
+    even = content + b"\0" * (len(content) % 2)
+    with Forks() as forks, ThreadPoolExecutor() as pool:
+        slow = pool.submit(seen, even + b"\0", forks)
+        until(lambda: forks._process is not None and len(living(forks._process.pid)) == 2, "the fork", 10)
+        assert forks._process is not None
+        os.kill(forks._process.pid, signal.SIGKILL)
+        assert seen(even, forks) == SHOWN
+        assert slow.result() == SHOWN
+
+
 def living(group: int) -> list[str]:
     """Return the processes of a group that are no zombies."""
     states = []

@@ -75,8 +75,8 @@ def test_terms_of_a_version_that_saved_nothing_hold_and_save_nothing() -> None:
 def test_that_a_clip_is_saved_stays_on_record_and_an_earlier_record_says_no_word_of_it() -> None:
     item = Item(None, errors.InputRejected("no"), attempt=1)
     assert "saved" not in item.as_json()
-    assert Item.from_json(replace(item, saved=True).as_json()).saved
-    assert not Item.from_json(item.as_json()).saved
+    assert Item.from_json(replace(item, saved="5f2a").as_json()).saved == "5f2a"
+    assert Item.from_json(item.as_json()).saved is None
 
 
 @pytest.mark.parametrize("path", ["/clips/{index}.mp4", "/clips/{seed}.mp4", "s3://c@clips/{request_id}.mp4"])

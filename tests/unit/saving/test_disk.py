@@ -268,6 +268,17 @@ except OSError as error:
     assert others_in(place.parent) == set()
 
 
+def test_what_a_decoder_writes_into_the_file_after_it_was_verified_is_not_shown(place: Path) -> None:
+    with disk.staged(str(place)) as file:
+        file.write(CLIP)
+        file.flush()
+        with open(f"/proc/self/fd/{file.fileno()}", "r+b") as again:  # as a process can that was handed a descriptor
+            again.write(b"evil")
+        with pytest.raises(StorageFailed, match="by somebody else"):
+            disk.show(file, str(place), SHA256)
+    assert others_in(place.parent) == set()
+
+
 def test_the_part_of_a_file_without_a_name_is_empty(place: Path, is_nameless: bool) -> None:
     with disk.staged(str(place)) as file:
         file.write(CLIP)

@@ -285,8 +285,8 @@ class SubmitUnknown(PikaError):
 
     advice = (
         "The request may be running and may be charged, so the task fails without retries. Look for it in the request "
-        "history of your fal account. To go on, clear the task. On Airflow 3.3 it then searches fal's history once "
-        "more, and submits and pays again only if the request is not there. On an older Airflow it submits again."
+        "history of your fal account, which does not show requests that wait. To go on, clear the task. On Airflow 3.3 "
+        "it searches once more, and submits and pays again unless it finds exactly one. An older Airflow submits again."
     )
 
 

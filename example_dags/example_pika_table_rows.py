@@ -17,10 +17,9 @@ from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToO
 @task
 def rows(params) -> list[dict[str, str]]:
     """Read the table. Each row has a name, a prompt and a duration."""
-    table = (
-        Path(__file__).parent / params["table"]
-    )  # in a bucket: ObjectStoragePath("s3://connection@bucket/table.csv")
-    with table.open(newline="") as file:
+    # in a bucket: ObjectStoragePath("s3://connection@bucket/table.csv")
+    table = Path(__file__).parent / params["table"]
+    with table.open(newline="", encoding="utf-8-sig") as file:  # as Excel writes it, too
         return list(csv.DictReader(file))
 
 

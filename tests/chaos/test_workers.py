@@ -80,19 +80,6 @@ def a_person_marks_a_task_failed_that_holds_its_worker(stage: Stage) -> None:
     assert len(scenario.cancelled()) == 1
 
 
-def a_person_marks_a_deferred_task_failed(stage: Stage) -> None:
-    scenario = stage.begin("deferred task marked failed")
-    stage.emulator.fault("never_finish", match=scenario.prompt(3))  # however long the triggerer takes to hear of it
-    scenario.watched(3)
-    triggers = stage.database.dump("trigger")
-    assert scenario.requests(3)[0]["request_id"] in triggers
-    assert KEY.partition(":")[2] not in triggers
-    stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 3)
-    until(lambda: scenario.requests(3)[0]["status_code"] == 499, "the request to be cancelled", 60)
-    scenario.end("failed", ended_by_a_person=scenario.prompt(3))
-    assert len(scenario.cancelled()) == 1
-
-
 AT_ONCE: dict[str, Callable[[Stage], None]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -102,7 +89,6 @@ AT_ONCE: dict[str, Callable[[Stage], None]] = {
         a_worker_dies_between_the_record_and_the_deferral,
         a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing,
         a_person_marks_a_task_failed_that_holds_its_worker,
-        a_person_marks_a_deferred_task_failed,
     )
 }
 
@@ -117,6 +103,19 @@ def outcomes(stage: Stage) -> Iterator[dict[str, Future[None]]]:
 @pytest.mark.parametrize("scenario", AT_ONCE)
 def test_at_once(outcomes: dict[str, Future[None]], scenario: str) -> None:
     outcomes[scenario].result()
+
+
+def test_a_person_marks_a_deferred_task_failed(stage: Stage) -> None:
+    scenario = stage.begin("deferred task marked failed")
+    stage.emulator.fault("never_finish", match=scenario.prompt(3))  # however long the triggerer takes to hear of it
+    scenario.watched(3)
+    triggers = stage.database.dump("trigger")
+    assert scenario.requests(3)[0]["request_id"] in triggers
+    assert KEY.partition(":")[2] not in triggers
+    stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 3)
+    until(lambda: scenario.requests(3)[0]["status_code"] == 499, "the request to be cancelled", 60)
+    scenario.end("failed", ended_by_a_person=scenario.prompt(3))
+    assert len(scenario.cancelled()) == 1
 
 
 def test_a_person_clears_a_deferred_task_whose_request_waits(stage: Stage) -> None:

@@ -27,8 +27,9 @@ from airflow_provider_pika.task.state import KEY
 from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.integration.conftest import connect
 from tests.support.airflow import StateStore, TaskInstance, context, run_to_the_end
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import RunningEmulator, accepted
 from tests.support.tasks import ENDLESS, finished, operator, sensor, submit
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("nothing_left_running")
 
@@ -44,10 +45,22 @@ def fates(emulator: RunningEmulator) -> list[str]:
 # --- a worker that is killed
 
 
-def killed_while_it_waits(task: Any) -> None:
-    """Do as Airflow does: ``on_kill`` while ``execute`` is under way, which then goes on."""
-    killing = threading.Timer(0.5, task.on_kill)
+def kill_once_it_waits(task: Any, emulator: RunningEmulator) -> threading.Thread:
+    """Call ``on_kill``, as Airflow does while ``execute`` is under way, soon after fal has accepted the request."""
+
+    def kill() -> None:
+        until(lambda: accepted(emulator), "the submit", 20, every=0.02)
+        time.sleep(0.3)
+        task.on_kill()
+
+    killing = threading.Thread(target=kill)
     killing.start()
+    return killing
+
+
+def killed_while_it_waits(task: Any, emulator: RunningEmulator) -> None:
+    """Kill a task, which then goes on."""
+    killing = kill_once_it_waits(task, emulator)
     with pytest.raises(Exception, match="cancelled by the client"):
         run_to_the_end(task, task_state_store=StateStore())
     killing.join()
@@ -55,7 +68,7 @@ def killed_while_it_waits(task: Any) -> None:
 
 def test_a_killed_worker_cancels_what_its_operator_waits_for(emulator: RunningEmulator, became: Any) -> None:
     became(Fate.KILLED)
-    killed_while_it_waits(operator(deferrable=False))
+    killed_while_it_waits(operator(deferrable=False), emulator)
     assert fates(emulator) == ["cancelled"]
 
 
@@ -65,7 +78,7 @@ def test_a_worker_that_was_only_replaced_cancels_nothing(
 ) -> None:
     became(answer)
     task = operator(deferrable=False, timeout=1)
-    threading.Timer(0.3, task.on_kill).start()
+    kill_once_it_waits(task, emulator)
     with pytest.raises(errors.WaitTimeout):
         run_to_the_end(task, task_state_store=StateStore())
     assert emulator.counts()["cancel"] == 0
@@ -77,7 +90,7 @@ def test_a_cleared_worker_cancels_unless_its_request_is_to_be_reused(
 ) -> None:
     became(Fate.CLEARED)
     task = operator(deferrable=False, timeout=1, on_clear=on_clear)
-    threading.Timer(0.3, task.on_kill).start()
+    kill_once_it_waits(task, emulator)
     with pytest.raises(errors.PikaError):
         run_to_the_end(task, task_state_store=StateStore())
     assert emulator.counts()["cancel"] == cancels
@@ -91,7 +104,7 @@ def test_a_killed_worker_does_not_replace_the_request_that_it_has_cancelled(
     with pytest.raises(errors.WaitTimeout):
         run_to_the_end(operator(timeout=0.3), task_state_store=store)
     task = operator(deferrable=False)
-    threading.Timer(0.5, task.on_kill).start()
+    kill_once_it_waits(task, emulator)
     with pytest.raises(errors.GenerationCancelled):
         run_to_the_end(task, ti=TaskInstance(try_number=2), task_state_store=store)
     assert emulator.counts()["submit"]["accepted"] == 1
@@ -109,11 +122,11 @@ def test_a_killed_sensor_cancels_nothing_unless_it_is_told_to(emulator: RunningE
     became(Fate.KILLED)
     request_id = submit()
     task = sensor(request_id, deferrable=False, timeout=1)
-    threading.Timer(0.5, task.on_kill).start()
+    kill_once_it_waits(task, emulator)
     with pytest.raises(AirflowSensorTimeout):
         task.execute(context())
     assert emulator.counts()["cancel"] == 0
-    killed_while_it_waits(sensor(request_id, deferrable=False, cancel_on_kill=True))
+    killed_while_it_waits(sensor(request_id, deferrable=False, cancel_on_kill=True), emulator)
     assert fates(emulator) == ["cancelled"]
 
 
@@ -130,7 +143,7 @@ def test_a_kill_during_the_submit_takes_the_request_back_as_soon_as_its_id_is_th
     became(Fate.KILLED)
     emulator.fault("stall", seconds=1)
     task = operator(deferrable=False)
-    threading.Timer(0.3, task.on_kill).start()
+    kill_once_it_waits(task, emulator)
     with pytest.raises(errors.GenerationCancelled):
         task.execute(context(task_state_store=StateStore()))
     assert fates(emulator) == ["cancelled"]

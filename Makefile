@@ -112,7 +112,7 @@ system: $(READY) ## Run the tests on real Airflow processes
 	@$(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadfile tests/$@ $(PART)
 
 # These mostly wait, so two Airflows share the machine. The others need all of it.
-IDLE := components hostile_queue celery
+IDLE := components celery
 
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips
 	@$(BIN)/python -m pytest -q tests/chaos $(IDLE:%=--ignore=tests/chaos/test_%.py)

@@ -154,7 +154,7 @@ def staged(path: str, writer: str = "", suffix: str = "") -> Iterator[Staged]:
 
 
 def show(file: Staged, path: str, sha256: str) -> None:
-    """Give a staged file its name, in place of a file or a link that is there.
+    """Show a staged file under its name, in place of a file or a link that is there.
 
     Whoever may write to the folder may swap files in it. So just before the rename the name is compared with the open
     file, and the content with what was verified; and the name once more after it.
@@ -226,7 +226,7 @@ def _as_path(file: IO[bytes]) -> str:
 
 
 def _link_new(file: IO[bytes], path: str) -> None:
-    """Give a file without a name this one.
+    """Link a file without a name to this one.
 
     :raises FileExistsError: there is something.
     """

@@ -92,7 +92,7 @@ class RunningAirflow(AirflowApi):
 
     def worker_of(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[Process]:
         """
-        Give the processes that run a task instance now: the supervisor, then the task itself; none if none does.
+        Return the processes that run a task instance now: the supervisor, then the task itself; none if none does.
 
         Each attempt has an id of its own, and both processes have it in their title (3.3). A worker of Celery's keeps
         the title of its last task when it idles: only with a task's own process it counts.

@@ -38,8 +38,21 @@ class AirflowApi:
         return str(run["dag_run_id"])
 
     def end_of_run(self, dag_id: str, run_id: str, within: float = ENDED_WITHIN) -> str:
-        """Wait until a run has ended, and give its state."""
-        return until(lambda: self._ended(dag_id, run_id), f"{dag_id} to end", within, every=1.0)
+        """Wait until a run has ended, and give its state; what takes too long says what became of each attempt."""
+        try:
+            return until(lambda: self._ended(dag_id, run_id), f"{dag_id} to end", within, every=1.0)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.story(dag_id, run_id)}") from None
+
+    def story(self, dag_id: str, run_id: str) -> str:
+        """Return a line for each task instance of a run, and the end of the log of each attempt that is over."""
+        lines = list[str]()
+        for each in self.instances(dag_id, run_id):
+            task_id, map_index = each["task_id"], each["map_index"]
+            lines.append(f"{task_id}[{map_index}]: {each['state']}, attempt {each['try_number']}")
+            if each["state"] not in ("success", "skipped", None):
+                lines += [log[-2000:] for log in self.logs(dag_id, run_id, task_id, map_index)]
+        return "\n".join(lines)
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, Instance]:
         """Return a run's task instances by task id; of a mapped task, the last."""

@@ -36,6 +36,8 @@ IMPATIENT = {
     # A task that was handed out and never begun.
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+    # A task that does not say when its next attempt comes: those of the docs, say. Five minutes otherwise.
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "3",
 }
 
 #: The API server knows one of each: those of ``triggerer`` or ``triggerer-1``, and of LocalExecutor or ``worker-1``.

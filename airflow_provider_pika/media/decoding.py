@@ -8,6 +8,7 @@ is good; else a new fork opens the file, and what that says is the outcome.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -52,10 +53,17 @@ class Unstartable(Exception):
     """There is no process, which says nothing of the file."""
 
 
+def has_pyav() -> bool:
+    """Return whether PyAV is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
 class Forks:
     """A process that forks, and the forks that wait for a file. Use it in a ``with``; for any number of threads."""
 
     def __init__(self) -> None:
+        #: Looked for once: that takes a dozen calls of the disk.
+        self.has_pyav = has_pyav()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import logging
 import math
@@ -33,11 +32,6 @@ _MOST_RATE = 1000.0
 _log = logging.getLogger(__name__)
 
 
-def has_pyav() -> bool:
-    """Return whether PyAV is installed."""
-    return importlib.util.find_spec("av") is not None
-
-
 def probe(
     file: IO[bytes],
     size: int,
@@ -59,7 +53,7 @@ def probe(
     :raises VideoRejected: it is none, or claims more than a clip has.
     :raises DownloadInterrupted: only a decoder could tell, and none can be started.
     """
-    with_pyav = has_pyav()
+    with_pyav = forks.has_pyav if forks else decoding.has_pyav()
     told = tell if with_poster else None
     if mp4.is_mp4(file):
         track = mp4.read(file, size)

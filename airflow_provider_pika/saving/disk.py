@@ -4,8 +4,9 @@ Only a regular file is read or replaced: no symbolic link at the file's own name
 waited for. Folders above it may be links: they are the team's own. Nothing here knows Airflow.
 
 A file that is not shown yet has no name, where the filesystem can do that (``O_TMPFILE``): nobody else can open it, so
-nobody changes what was verified. An empty part, which is locked, then says that somebody is at it. Elsewhere the part
-has the bytes itself, and is read once more before it is shown.
+nobody changes what was verified. Elsewhere it is a hidden part, which is read once more before it is shown. Beside it,
+a hidden lock says that somebody is at it, and which task. Both have one name for each place, so no folder is ever
+listed: it may hold the clips of ten thousand requests.
 """
 
 from __future__ import annotations
@@ -18,11 +19,9 @@ import io
 import os
 import shutil
 import stat
-import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from airflow_provider_pika.exceptions import InvalidInput, PathInUse, PathTaken, StorageFailed
 from airflow_provider_pika.task.paths import NOT_LOST
@@ -32,6 +31,15 @@ _NAME_BYTES = 255
 
 #: Bytes that are hashed at a time.
 PIECE = 1 << 20
+
+#: Bytes that are written before the disk is told of them.
+_BYTES_ON_THEIR_WAY = 16 << 20
+
+#: Bytes of a lock: the tag of who holds it.
+_LOCK_BYTES = 16
+
+#: How often a lock is tried that others take away at the same moment.
+_MOST_LOOKS = 10
 
 #: What stands at a path where a file cannot be put, in an error's words.
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -74,116 +82,170 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-class PartNames:
-    """The names of a file while it is not shown yet: ``.pika-<of the name>-<of the writer>.<of the attempt>.part``.
-
-    They are as long as each other, whatever the file's own name is, and tell whose they are and which came first.
-
-    :param name: the file's own.
-    :param writer: which task writes it, in all of its attempts; "" where that is not known.
-    """
-
-    _DIGITS = "[0-9a-f]"
-
-    def __init__(self, name: str, writer: str) -> None:
-        of_name, self._own = _tag(name, 16), _tag(writer, 8)
-        self.prefix = f".pika-{of_name}-"
-        self.of_all = f"{self.prefix}{self._DIGITS * 8}.{self._DIGITS * 20}.part"
-        self.of_writer = f"{self.prefix}{self._own}.{self._DIGITS * 20}.part"
-
-    def new(self) -> str:
-        """Return a name that nobody has."""
-        return f"{self.prefix}{self._own}.{time.time_ns():016x}{uuid.uuid4().hex[:4]}.part"
+def hidden_name(name: str, suffix: str) -> str:
+    """Return the name of what stands beside a file while it is not shown yet: as short for every file."""
+    return f".pika-{tag(name)}{suffix}"
 
 
-def _tag(text: str, digits: int) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:digits]
+def tag(text: str) -> str:
+    """Return sixteen hex digits that stand for a text."""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+class Lock(io.FileIO):
+    """A file that is locked while somebody is at a place."""
+
+    def __init__(self, path: str, flags: int, mode: str) -> None:
+        super().__init__(_without_following(path, flags | os.O_CLOEXEC), mode)
+        self.path = path
 
 
 class Staged(io.BufferedRandom):
     """A new file that is not shown yet.
 
-    :param part: what is locked while it is written: an empty file, or this one under its hidden name.
-    :param names: those of its parts.
+    :param lock: what tells others of it; None where there cannot be one.
+    :param part: the hidden path, which it has, or is linked to on its way.
     """
 
-    def __init__(self, raw: io.FileIO, part: io.FileIO, names: PartNames) -> None:
+    def __init__(self, raw: io.FileIO, lock: Lock | None, part: str, has_name: bool) -> None:
         super().__init__(raw)
-        self.part, self.names = part, names
-        self.has_name = raw is part
+        self.lock, self.part, self.has_name = lock, part, has_name
+        self._is_on_its_way = 0
+
+    def write(self, content: Any) -> int:
+        """Write as any file, and have the disk begin with it: else it begins when the last byte is there."""
+        written = super().write(content)
+        if self.tell() - self._is_on_its_way >= _BYTES_ON_THEIR_WAY:
+            self.flush()
+            with contextlib.suppress(OSError, AttributeError):  # macOS has no such call
+                os.posix_fadvise(self.fileno(), self._is_on_its_way, 0, os.POSIX_FADV_DONTNEED)
+            self._is_on_its_way = self.tell()
+        return written
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether another attempt, or another task, has taken the lock meanwhile."""
+        return self.lock is not None and not _is_at(self.lock.path, self.lock)
 
 
 @contextlib.contextmanager
 def staged(path: str, writer: str = "", suffix: str = "") -> Iterator[Staged]:
     """Yield a new file for the place, hidden; nothing of it stays but what :func:`show` shows.
 
-    What attempts left that died goes now, and what an earlier attempt of the same writer still writes.
+    What attempts left that died goes now, and an earlier attempt of the same writer that still writes is overtaken.
 
     :param suffix: what the name of a second file has more, which is written beside the first.
     :raises PathInUse: another writer is at it, on this machine or on a mount that shares its locks.
     :raises InvalidInput: the folder takes no name of that length.
     """
-    final, names = Path(path), PartNames(os.path.basename(path), writer)
+    final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     _check_name(final, suffix)
-    with contextlib.ExitStack() as stack:
+    part = str(final.with_name(hidden_name(final.name, ".part")))
+    with _locked(final, writer) as lock:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
         nameless = _nameless(final)
-        if nameless:
-            stack.enter_context(nameless)
-        elif not _remove_leftovers(final, names, writer):  # its time changes as it is written, so this is seen first
-            raise _in_use(path)
-        part = stack.enter_context(io.FileIO(str(final.with_name(names.new())), "x+b", opener=_without_following))
-        file = stack.enter_context(Staged(nameless or part, part, names))
-        try:
-            # of two that begin at once, the later one sees the other
-            is_free = _lock(part, fcntl.LOCK_EX) and _is_at(part.name, part)
-            if not (is_free and _remove_leftovers(final, names, writer, part, file.has_name)):
-                raise _in_use(path)
-            if suffix:
-                second = final.with_name(final.name + suffix)
-                _remove_leftovers(second, PartNames(second.name, writer), writer)
-            yield file
-        except Exception as error:
-            if isinstance(error, StorageFailed) or os.path.lexists(part.name):
-                raise
-            raise _vanished(part.name, path) from error
-        finally:
-            with contextlib.suppress(OSError):  # nor does this cost what was shown
-                if _is_at(part.name, part):
-                    os.unlink(part.name)
+        with Staged(nameless or _new(part), lock, part, nameless is None) as file:
+            try:
+                yield file
+            except Exception as error:
+                if isinstance(error, StorageFailed) or not file.is_overtaken:
+                    raise
+                raise _overtaken(path) from error
+            finally:
+                if file.has_name:
+                    _unlink(part, file)
+
+
+@contextlib.contextmanager
+def _locked(final: Path, writer: str) -> Iterator[Lock | None]:
+    """Lock the place for a writer; None where nothing can be locked, which fails no save.
+
+    :raises PathInUse: another writer has.
+    """
+    name, own = str(final.with_name(hidden_name(final.name, ".lock"))), tag(writer).encode() if writer else b""
+    with contextlib.ExitStack() as stack:
+        for _ in range(_MOST_LOOKS):
+            if not (lock := _opened_lock(name)):
+                break
+            stack.enter_context(lock)
+            if _lock(lock):
+                if _is_at(name, lock):
+                    break  # it is new, or of an attempt that died
+            elif own and lock.read(_LOCK_BYTES) == own:
+                _unlink(name, lock)
+            else:
+                raise _in_use(final)
+        else:
+            raise _in_use(final)
+        if lock:
+            stack.callback(_unlink, name, lock)
+            with contextlib.suppress(OSError):  # it is another user's, or the disk is full
+                lock.truncate(0)
+                lock.write(own)
+        yield lock
+
+
+def _opened_lock(name: str) -> Lock | None:
+    """Open the lock, or make it; return None where there is something else, or what this user may not open."""
+    for flags, mode in ((os.O_RDWR | os.O_CREAT, "r+b"), (os.O_RDONLY, "rb")):
+        with contextlib.suppress(OSError):
+            lock = Lock(name, flags, mode)
+            if stat.S_ISREG(os.fstat(lock.fileno()).st_mode):
+                return lock
+            lock.close()
+    return None
+
+
+def _new(path: str) -> io.FileIO:
+    """Make a file; ``FileExistsError`` names what is there."""
+    return io.FileIO(path, "x+b", opener=_without_following)
+
+
+def _unlink(path: str, file: IO[bytes]) -> None:
+    """Take a file's name away, if it has it still; what cannot be removed costs nothing that was shown."""
+    with contextlib.suppress(OSError):
+        if _is_at(path, file):
+            os.unlink(path)
 
 
 def show(file: Staged, path: str, sha256: str) -> None:
     """Show a staged file under its name, in place of a file or a link that is there.
 
-    Whoever may write to the folder may swap files in it. So just before the rename the name is compared with the open
-    file, and the content with what was verified; and the name once more after it.
-
-    :raises StorageFailed: somebody put another file there, or changed the staged one, or removed it.
+    :raises PathInUse: it is overtaken.
+    :raises StorageFailed: somebody put another file there, or changed the staged one.
     """
-    if not os.path.lexists(file.part.name):
-        raise _vanished(file.part.name, path)
+    if file.is_overtaken:
+        raise _overtaken(path)
     file.flush()
     os.fsync(file.fileno())
-    if not file.has_name:
-        if sha256_of(file.fileno(), os.fstat(file.fileno()).st_size) != sha256:  # a decoder had a descriptor of it
-            raise StorageFailed(f"The file for {path} was changed by somebody else after it was verified.")
-        if _link(file, path):
-            return
+    if file.has_name:
+        return _move(file, file.part, path, sha256)
+    if sha256_of(file.fileno(), os.fstat(file.fileno()).st_size) != sha256:  # a decoder had a descriptor of it
+        raise StorageFailed(f"The file for {path} was changed by somebody else after it was verified.")
+    if not _link(file, path):
         file.seek(0)
-        copy = io.BufferedWriter(file.part)
-        try:
-            shutil.copyfileobj(file, copy, PIECE)
-            copy.flush()
-        finally:
-            copy.detach()
-        os.fsync(file.part.fileno())
-    descriptor, part = file.part.fileno(), file.part.name
+        with io.BufferedRandom(_new(file.part)) as part, contextlib.ExitStack() as stack:
+            stack.callback(_unlink, file.part, part)
+            shutil.copyfileobj(file, part, PIECE)
+            part.flush()
+            os.fsync(part.fileno())
+            _move(part, file.part, path, sha256)
+
+
+def _move(file: IO[bytes], part: str, path: str, sha256: str) -> None:
+    """Give a part the name of the place.
+
+    Whoever may write to the folder may swap files in it. So just before the rename the name is compared with the open
+    file, and the content with what was verified; and the name once more after it.
+    """
+    descriptor = file.fileno()
     size = os.fstat(descriptor).st_size
-    if sha256_of(descriptor, size) != sha256 or not _is_at(part, file.part):
+    if sha256_of(descriptor, size) != sha256 or not _is_at(part, file):
         raise StorageFailed(f"{part} was changed by somebody else, and was not moved to {path}.")
     os.replace(part, path)
-    if not (_is_at(path, file.part) or _has(path, size, sha256)):
+    if not (_is_at(path, file) or _has(path, size, sha256)):
         raise _replaced(path)
 
 
@@ -242,19 +304,17 @@ def _link(file: Staged, path: str) -> bool:
 
     :raises StorageFailed: somebody put another file there.
     """
-    new = os.path.join(os.path.dirname(path), file.names.new())
     try:
         with contextlib.suppress(FileExistsError):
             _link_new(file, path)
             return True
-        _lock(file, fcntl.LOCK_EX)  # a leftover is not locked
-        _link_new(file, new)  # only a rename takes another file's name
+        _link_new(file, file.part)  # only a rename takes another file's name
     except OSError:
         return False
     try:
-        os.replace(new, path)
+        os.replace(file.part, path)
     except OSError:
-        os.unlink(new)
+        os.unlink(file.part)
         raise
     if not _is_at(path, file):
         raise _replaced(path)
@@ -306,45 +366,10 @@ def _check_name(final: Path, suffix: str) -> None:
         )
 
 
-def _remove_leftovers(
-    final: Path, names: PartNames, writer: str, own: IO[bytes] | None = None, is_written: bool = False
-) -> bool:
-    """Remove what attempts left that died, and this writer's; return False if another one is at it.
-
-    :param own: the part of this attempt, to which those that began later do not matter.
-    :param is_written: whether parts are written into.
-    """
-    own_name = own and os.path.basename(own.name)
-    for name in os.listdir(final.parent):
-        if not name.startswith(names.prefix) or name == own_name:  # there may be thousands
-            continue
-        left = final.with_name(name)
-        with contextlib.suppress(OSError):  # what is not ours to open, or to remove, fails no save
-            if not (left.match(names.of_all) and stat.S_ISREG(left.lstat().st_mode)) or (
-                own and _is_at(str(left), own)
-            ):
-                continue
-            if writer and left.match(names.of_writer):
-                left.unlink()
-                continue
-            with open(left, "rb", opener=_without_following) as file:
-                if _lock(file, fcntl.LOCK_SH):
-                    left.unlink()
-                elif own is None or _began(file, is_written) < _began(own, is_written):
-                    return False
-    return True
-
-
-def _began(part: IO[bytes], is_written: bool) -> tuple[int, str]:
-    """Return when a part was made: by its filesystem's clock if it was not written into, else by its maker's."""
-    made = 0 if is_written else os.fstat(part.fileno()).st_mtime_ns
-    return made, os.path.basename(part.name).split(".")[-2]
-
-
-def _lock(file: IO[bytes], kind: int) -> bool:
+def _lock(file: IO[bytes]) -> bool:
     """Lock a file until it is closed; return False if somebody else has. Whoever dies holds none."""
     try:
-        fcntl.flock(file.fileno(), kind | fcntl.LOCK_NB)
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:  # some mounts have no locks
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     return True
@@ -354,12 +379,12 @@ def _replaced(path: str) -> StorageFailed:
     return StorageFailed(f"{path} was replaced by somebody else: what is there now is not the file that was saved.")
 
 
-def _in_use(path: str) -> PathInUse:
+def _in_use(path: Path) -> PathInUse:
     return PathInUse(f"Another task saves to {path} at this moment.")
 
 
-def _vanished(part: str, path: str) -> PathInUse:
-    return PathInUse(f"{part} was removed while it was written: another task saves to {path}.")
+def _overtaken(path: str) -> PathInUse:
+    return PathInUse(f"This save was overtaken: another task saves to {path}.")
 
 
 def _is_at(path: str, file: IO[bytes]) -> bool:

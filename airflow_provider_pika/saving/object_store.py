@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
@@ -207,10 +208,10 @@ class Place:
     def _write_and_move(self, stage: IO[bytes]) -> None:
         folder, _, name = self._place.path.rpartition("/")
         self._store.makedirs(folder, exist_ok=True)
-        names = disk.PartNames(name, self._writer)
-        for left in self._store.glob(f"{folder}/{names.of_writer}"):  # nobody can tell whether another's is alive
+        ours = f"{folder}/{disk.hidden_name(name, f'-{disk.tag(self._writer)}')}"
+        for left in self._store.glob(f"{ours}.*.part"):  # nobody can tell whether another's is alive
             self._store.rm_file(left)
-        part = f"{folder}/{names.new()}"
+        part = f"{ours}.{uuid.uuid4().hex}.part"
         self._write(stage, part, {})
         self._store.mv(part, self._place.path)
         if self._store.exists(part):  # some do not move onto a file, and do not say so

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_pika.exceptions import PathTaken, PikaError
-from airflow_provider_pika.media.verify import has_pyav
+from airflow_provider_pika.media.decoding import has_pyav
 
 if TYPE_CHECKING:
     from airflow_provider_pika.saving.object_store import Place

@@ -23,7 +23,7 @@ from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.integration.conftest import KEY, connect
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import SavingInstance, Video, generated, leftover, metadata_beside, names_in, save, saver
+from tests.support.saving import SavingInstance, Video, generated, leftovers, metadata_beside, names_in, save, saver
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.drawn
@@ -216,15 +216,14 @@ def test_a_json_file_that_is_no_metadata_of_ours_is_left_as_it_is(video: Video, 
 
 
 def test_what_a_dead_attempt_left_is_cleaned_up(video: Video, tmp_path: Path) -> None:
-    for name in ("fox.mp4", "fox.mp4.json"):
-        for writer in ("", "another task"):
-            leftover(tmp_path / name, writer).write_bytes(b"half a file")
+    for left in leftovers(tmp_path / "fox.mp4"):
+        left.write_bytes(b"half a file")
     save(video, tmp_path / "fox.mp4")
     assert names_in(tmp_path) == ["fox.mp4", "fox.mp4.jpg", "fox.mp4.json"]
 
 
 def test_the_leftovers_of_another_path_are_not_touched(video: Video, tmp_path: Path) -> None:
-    others = [leftover(tmp_path / name) for name in ("fox", "fox.2.mp4", "other.mp4")]
+    others = [left for name in ("fox", "fox.2.mp4", "other.mp4") for left in leftovers(tmp_path / name)]
     for other in others:
         other.write_bytes(b"a task that is at it")
     save(video, tmp_path / "fox.mp4")

@@ -14,10 +14,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from botocore.exceptions import ClientError
 
 from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.saving import disk
 from airflow_provider_pika.saving.object_store import Place, writer_of
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
-from tests.support.saving import SavingInstance, Video, generated, leftover, names_in, save, saver
+from tests.support.saving import SavingInstance, Video, generated, names_in, save, saver
 
 pytestmark = pytest.mark.drawn
 
@@ -137,8 +138,11 @@ def test_a_store_of_any_other_kind_gets_the_file_under_another_name_first(
     attach("memory", fs=Drive())
     task = saver(video, f"memory://{tmp_path}/{name}")
     here: Any = {"ti": SavingInstance(), "outlet_events": {}}
-    leftover(tmp_path / name, writer_of(here["ti"])).write_bytes(b"what a dead attempt left")
-    others = leftover(tmp_path / name, "another task")
+    left, others = (
+        tmp_path / disk.hidden_name(name, f"-{disk.tag(writer)}.0123.part")
+        for writer in (writer_of(here["ti"]), "another task")
+    )
+    left.write_bytes(b"what a dead attempt left")
     others.write_bytes(b"what another task may be writing")
     task.execute(here)
     (part, final, size), (_, poster, _), (_, sidecar, _) = moved

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
-from airflow_provider_pika.saving.disk import PartNames
+from airflow_provider_pika.saving import disk
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.support.airflow import TaskInstance, context
 
@@ -55,9 +55,9 @@ def metadata_beside(path: Path | str) -> dict[str, Any]:
     return metadata
 
 
-def leftover(path: Path, writer: str = "") -> Path:
-    """Return a name that an attempt which saved to a path may leave when it dies."""
-    return path.with_name(PartNames(path.name, writer).new())
+def leftovers(path: Path) -> list[Path]:
+    """Return the names that an attempt which saved to a path of a disk may leave when it dies: its lock, its part."""
+    return [path.with_name(disk.hidden_name(path.name, suffix)) for suffix in (".lock", ".part")]
 
 
 def names_in(folder: Path) -> list[str]:

@@ -53,11 +53,11 @@ def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_re
 ) -> None:
     path, key = tmp_path / "clips" / "fox.mp4", "whales/whale.mp4"
     on_disk = airflow.start_run(DAG, prompt="a fox [[slow_download bytes_per_second=30000]]", path=str(path))
-    until(lambda: list(path.parent.glob(".pika-*.part")), "the download to begin", 120)
+    until(lambda: list(path.parent.glob(".pika-*.lock")), "the download to begin", 120)
     time.sleep(1.0)  # a tenth of the file: what has no name yet shows no size
     airflow.kill_worker(DAG, on_disk, "save")
     [left] = names_in(path.parent)
-    assert left.endswith(".part")
+    assert left.endswith(".lock")
 
     in_bucket = airflow.start_run(
         DAG, prompt="a whale [[large_file bytes=90000000]]", path=f"s3://clips/{key}", conn_id="clips_store"

@@ -7,10 +7,12 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,14 +76,18 @@ def stage(path: Path, content: bytes = CLIP, before: Callable[[Path], object] = 
     with disk.staged(str(path)) as file:
         file.write(content)
         file.flush()
-        before(Path(file.part.name))
+        before(hidden(file))
         disk.show(file, str(path), SHA256)
 
 
-def leftovers(path: Path, number: int, writer: str = "") -> list[Path]:
-    """Return the names that attempts of a writer may leave when they die."""
-    names = disk.PartNames(path.name, writer)
-    return [path.with_name(names.new()) for _ in range(number)]
+def hidden(file: disk.Staged) -> Path:
+    """Return the part, or the lock of a file without a name."""
+    return Path(file.part if file.has_name else file.lock.path if file.lock else "")
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Return the names that an attempt may leave when it dies."""
+    return [path.with_name(disk.hidden_name(path.name, suffix)) for suffix in (".lock", ".part")]
 
 
 def others_in(folder: Path) -> set[str]:
@@ -211,20 +217,22 @@ def test_a_part_that_was_swapped_or_changed_is_not_shown(place: Path, swap: str)
     assert not os.path.lexists(place)
 
 
-def test_a_part_that_another_task_removed_is_told_of_that_task(place: Path) -> None:
-    with pytest.raises(PathInUse, match="another task saves"):
-        stage(place, before=Path.unlink)
-    assert not os.path.lexists(place)
+def lock_of(path: Path) -> Path:
+    return leftovers(path)[0]
 
 
-@pytest.mark.parametrize("swap", SWAPS)
-def test_nothing_that_is_done_to_the_part_of_a_file_without_a_name_changes_what_is_shown(
-    place: Path, swap: str, is_nameless: bool
-) -> None:
-    if not is_nameless:
-        pytest.skip("the part has the bytes")
-    stage(place, before=SWAPS[swap])
-    assert place.read_bytes() == CLIP
+@pytest.mark.parametrize("swap", ["removed", *SWAPS])
+def test_a_lock_that_another_one_took_away_ends_the_save_and_changes_nothing(place: Path, swap: str) -> None:
+    def taking_away(_: Path) -> None:
+        {"removed": Path.unlink, **SWAPS}[swap](lock_of(place))
+
+    if swap in ("written into", "appended to", "cut off"):  # it is the same lock
+        stage(place, before=taking_away)
+        assert place.read_bytes() == CLIP
+    else:
+        with pytest.raises(PathInUse, match="another task saves"):
+            stage(place, before=taking_away)
+        assert not os.path.lexists(place)
 
 
 @pytest.mark.parametrize("earlier", [b"", b"another file", CLIP])
@@ -279,12 +287,14 @@ def test_what_a_decoder_writes_into_the_file_after_it_was_verified_is_not_shown(
     assert others_in(place.parent) == set()
 
 
-def test_the_part_of_a_file_without_a_name_is_empty(place: Path, is_nameless: bool) -> None:
-    with disk.staged(str(place)) as file:
+def test_a_file_without_a_name_has_a_lock_beside_it_and_no_part(place: Path, is_nameless: bool) -> None:
+    lock, part = leftovers(place)
+    with disk.staged(str(place), "one") as file:
         file.write(CLIP)
         file.flush()
-        [part] = others_in(place.parent)
-        assert (place.parent / part).stat().st_size == (0 if is_nameless else len(CLIP))
+        assert others_in(place.parent) == ({lock.name} if is_nameless else {lock.name, part.name})
+        assert lock.read_text() == disk.tag("one")
+    assert others_in(place.parent) == set()
 
 
 @pytest.mark.parametrize("error", [errno.EPERM, errno.EXDEV, errno.ENOENT, errno.EOPNOTSUPP])
@@ -346,31 +356,76 @@ def test_a_mount_that_gives_a_renamed_file_another_inode_is_a_disk_too(
     assert place.read_bytes() == CLIP
 
 
-def test_a_strangers_file_under_the_parts_name_is_left_there(place: Path, is_nameless: bool) -> None:
-    with contextlib.nullcontext() if is_nameless else pytest.raises(StorageFailed):
+@pytest.mark.usefixtures("named_parts")
+def test_a_strangers_file_under_the_parts_name_is_left_there(place: Path) -> None:
+    with pytest.raises(StorageFailed):
         stage(place, before=as_long)
     [left] = others_in(place.parent) - {"fox.mp4"}
     assert (place.parent / left).read_bytes() == b"x" * len(CLIP)
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-def test_a_leftover_that_is_no_regular_file_is_left_alone_and_fails_no_save(place: Path, kind: str) -> None:
-    strange, left = leftovers(place, 2)
-    STRANGE[kind](strange)
-    left.write_bytes(b"half a file")
-    stage(place)
-    assert others_in(place.parent) == {"fox.mp4", strange.name}
-
-
-def test_a_leftover_that_cannot_be_removed_fails_no_save(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leftovers(place, 1)[0].write_bytes(b"half a file")
-
-    def refusing(path: Path, **_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(Path, "unlink", refusing)
-    stage(place)
+def test_what_is_no_regular_file_under_a_locks_name_is_left_alone_and_fails_no_save(place: Path, kind: str) -> None:
+    lock, part = leftovers(place)
+    STRANGE[kind](lock)
+    part.write_bytes(b"half a file")
+    stage_as("one", place)
     assert place.read_bytes() == CLIP
+    assert os.path.lexists(lock)
+
+
+@pytest.mark.usefixtures("named_parts")
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_is_no_regular_file_under_a_parts_name_is_never_written_to(place: Path, kind: str) -> None:
+    _, part = leftovers(place)
+    STRANGE[kind](part)
+    with contextlib.ExitStack() as stack:
+        if kind == "a folder":  # the error names it, and somebody else's folder is not removed
+            stack.enter_context(pytest.raises(OSError, match=re.escape(str(part))))
+        stage(place)
+    assert (place.parent / "stranger").read_bytes() == b"a stranger's"
+    assert place.exists() != (kind == "a folder")
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o000])
+@pytest.mark.parametrize("first", ["", "one", "other"])
+def test_a_lock_that_a_dead_task_of_another_user_left_fails_no_save(
+    place: Path, mode: int, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, _ = leftovers(place)
+    lock.write_text(disk.tag(first))
+    _as_another_users(lock, mode, monkeypatch)
+    stage_as("one", place)
+    assert place.read_bytes() == CLIP
+
+
+@pytest.mark.parametrize("writer", ["one", "other"])
+def test_a_lock_that_cannot_be_taken_away_is_not_waited_for_without_end(
+    place: Path, writer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with disk.staged(str(place), "one"):
+        _as_another_users(lock_of(place), 0o444, monkeypatch)
+        with pytest.raises(PathInUse, match="Another task saves"), disk.staged(str(place), writer):
+            pytest.fail("two at once")
+        monkeypatch.undo()
+
+
+def _as_another_users(path: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a file be another user's, in a folder where each removes only their own: root may do anything here."""
+    really_open, really_unlink = os.open, os.unlink
+
+    def opening(name: Any, flags: int, *more: Any, **others: Any) -> int:
+        if os.fspath(name) == str(path) and (mode == 0 or flags & os.O_ACCMODE):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really_open(name, flags, *more, **others)
+
+    def unlinking(name: Any, **others: Any) -> None:
+        if os.fspath(name) == str(path):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        really_unlink(name, **others)
+
+    monkeypatch.setattr(os, "open", opening)
+    monkeypatch.setattr(os, "unlink", unlinking)
 
 
 def test_a_file_that_grows_while_it_is_hashed_ends_the_hashing(place: Path) -> None:
@@ -383,7 +438,9 @@ def test_a_file_that_grows_while_it_is_hashed_ends_the_hashing(place: Path) -> N
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "fox.mp4", "[1]*?.mp4", "\udcff.mp4"], ids=ascii)
 def test_every_name_that_a_disk_takes_is_staged_and_its_leftovers_are_found(tmp_path: Path, name: str) -> None:
     place = tmp_path / name
-    leftovers(place, 1)[0].write_bytes(b"half a file")
+    for left in leftovers(place):
+        left.write_bytes(b"half a file")
+        assert len(left.name) == 27
     stage(place)
     assert place.read_bytes() == CLIP
     assert others_in(tmp_path) == {name}
@@ -425,16 +482,12 @@ def test_what_another_task_is_writing_stays_and_the_later_one_is_told(place: Pat
 
 @pytest.mark.parametrize(("first", "second"), [*WRITERS, ("one", "one")])
 def test_what_a_dead_task_left_goes_whoever_it_was(place: Path, first: str, second: str) -> None:
-    leftovers(place, 1, first)[0].write_bytes(b"half a file")
-    with disk.staged(str(place), second) as file:
-        assert others_in(place.parent) == {Path(file.part.name).name}
-
-
-def test_what_a_dead_task_left_of_a_second_file_goes_too(place: Path) -> None:
-    second = place.with_name("fox.mp4.json")
-    leftovers(second, 1, "other")[0].write_bytes(b"half a file")
-    with disk.staged(str(place), "one", ".json") as file:
-        assert others_in(place.parent) == {Path(file.part.name).name}
+    lock, part = leftovers(place)
+    lock.write_text(disk.tag(first) if first else "")
+    part.write_bytes(b"half a file")
+    stage_as(second, place)
+    assert place.read_bytes() == CLIP
+    assert others_in(place.parent) == {"fox.mp4"}
 
 
 def test_an_attempt_takes_the_place_of_an_earlier_one_that_still_runs(place: Path) -> None:
@@ -447,57 +500,73 @@ def test_an_attempt_takes_the_place_of_an_earlier_one_that_still_runs(place: Pat
 def stage_as(writer: str, path: Path, meanwhile: Callable[[Path], object] = lambda part: None) -> None:
     with disk.staged(str(path), writer) as file:
         file.write(CLIP)
-        meanwhile(Path(file.part.name))
+        meanwhile(hidden(file))
         file.flush()
         disk.show(file, str(path), SHA256)
 
 
-def test_of_two_that_begin_at_once_the_later_gives_way(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = disk._remove_leftovers
-    with disk.staged(str(place), "earlier") as earlier:
-        # the later one has looked before the earlier one had a file
-        monkeypatch.setattr(disk, "_remove_leftovers", lambda *given: len(given) == 3 or look(*given))
-        with pytest.raises(PathInUse, match="Another task saves"), disk.staged(str(place), "later"):
-            pytest.fail("two at once")
-        assert others_in(place.parent) == {Path(earlier.part.name).name}
+def test_of_many_that_begin_at_once_one_writes(place: Path) -> None:
+    begin, written, refused = threading.Barrier(16), list[str](), list[str]()
+
+    def save(writer: str) -> None:
+        begin.wait()
+        try:
+            with disk.staged(str(place), writer) as file:
+                file.write(CLIP)
+                time.sleep(0.05)
+                disk.show(file, str(place), SHA256)
+            written.append(writer)
+        except PathInUse:
+            refused.append(writer)
+
+    threads = [threading.Thread(target=save, args=(str(number),)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(written), len(refused)) == (1, 15)
+    assert others_in(place.parent) == {"fox.mp4"}
 
 
-def test_of_two_that_begin_at_once_the_earlier_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    look, began = disk._remove_leftovers, list[IO[bytes]]()
+def test_a_lock_that_was_just_given_back_is_no_trouble(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, given_back = disk._lock, list[Path]()
 
-    def look_when_another_has_begun(*given: Any) -> bool:
-        if len(given) > 3:
-            began.append(leftovers(place, 1, "later")[0].open("xb"))
-            fcntl.flock(began[0], fcntl.LOCK_EX)
-        return look(*given)
+    def giving_back(file: IO[bytes]) -> bool:  # its holder has ended between our open and our lock
+        if not given_back:
+            given_back.append(lock_of(place))
+            lock_of(place).unlink()
+        return lock(file)
 
-    monkeypatch.setattr(disk, "_remove_leftovers", look_when_another_has_begun)
-    stage_as("earlier", place)
-    assert others_in(place.parent) == {"fox.mp4", Path(began[0].name).name}
-    began[0].close()
+    monkeypatch.setattr(disk, "_lock", giving_back)
+    stage_as("one", place)
+    assert given_back
+    assert others_in(place.parent) == {"fox.mp4"}
+
+
+def test_a_folder_is_never_listed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listing(*_: object) -> None:
+        pytest.fail("a folder of ten thousand clips takes 50 ms")
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, listing)
+    stage_as("one", place)
+    disk.put(str(place.with_name("fox.json")), b"{}", "one")
 
 
 def test_what_fails_since_another_removed_the_part_tells_of_that(place: Path) -> None:
-    def read_what_is_gone(part: Path) -> None:
-        part.unlink()
-        part.read_bytes()
+    def read_what_is_gone(_: Path) -> None:
+        lock_of(place).unlink()
+        lock_of(place).read_bytes()
 
     with pytest.raises(PathInUse) as raised:
         stage_as("", place, meanwhile=read_what_is_gone)
     assert isinstance(raised.value.__cause__, FileNotFoundError)
 
 
-def test_the_names_of_other_files_and_of_other_writers_differ(place: Path) -> None:
-    of = {
-        (name, writer): disk.PartNames(name, writer) for name in ("a", "a.json", "b") for writer in ("", "one", "two")
-    }
-    for (name, _), names in of.items():
-        made = names.new()
-        assert len(made) == 57
-        assert {other for other, each in of.items() if Path(made).match(each.of_all)} == {
-            other for other in of if other[0] == name
-        }
-        assert sum(Path(made).match(each.of_writer) for each in of.values()) == 1
+def test_the_hidden_names_of_files_differ() -> None:
+    made = {disk.hidden_name(name, suffix) for name in ("a", "a.json", "b") for suffix in (".lock", ".part")}
+    assert len(made) == 6
+    assert {len(name) for name in made} == {27}
 
 
 def test_a_mount_without_locks_is_a_disk_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,6 +574,27 @@ def test_a_mount_without_locks_is_a_disk_too(place: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    leftovers(place, 1)[0].write_bytes(b"half a file")
+    lock_of(place).write_bytes(b"half a file")
     stage(place)
     assert others_in(place.parent) == {"fox.mp4"}
+
+
+@pytest.mark.parametrize("trouble", [None, OSError(errno.EINVAL, "no such advice"), AttributeError("posix_fadvise")])
+def test_the_disk_begins_with_a_large_file_before_its_last_byte_is_there(
+    place: Path, trouble: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = list[int]()
+
+    def advising(descriptor: int, start: int, *_: int) -> None:
+        begun.append(os.fstat(descriptor).st_size - start)
+        if trouble:
+            raise trouble
+
+    monkeypatch.setattr(os, "posix_fadvise", advising)
+    piece = bytes(1 << 20)
+    with disk.staged(str(place)) as file:
+        for _ in range(40):
+            file.write(piece)
+        assert begun == [16 << 20, 16 << 20]
+        disk.show(file, str(place), hashlib.sha256(piece * 40).hexdigest())
+    assert place.stat().st_size == 40 << 20

@@ -29,6 +29,12 @@ CONNECTION_FIELDS: dict[str, Any] = {
         "too: 10.20.0.0/16.",
         "schema": {"type": ["string", "null"]},
     },
+    "tags": {
+        "label": "Tags",
+        "description": "Whether each submit tells fal its Dag, task and run (true or false; empty: true), so that "
+        "fal's reports split what was spent by them.",
+        "schema": {"type": ["string", "null"], "enum": ["true", "false", None]},
+    },
 }
 
 #: What one task may send, in the section ``[pika]`` of Airflow's configuration; all of it is paid for.

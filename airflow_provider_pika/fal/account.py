@@ -25,11 +25,13 @@ class Account:
     :param authorization: the header's whole value, such as ``Key id:secret``; never part of a repr.
     :param queue_url: where the endpoints' ids are appended to.
     :param timeout: seconds that one call may take.
+    :param tags: whether a submit says which Dag, task and run it comes from.
     """
 
     authorization: str = field(repr=False)
     queue_url: str = QUEUE_URL
     timeout: float = 60.0
+    tags: bool = True
 
     @property
     def platform_url(self) -> str:

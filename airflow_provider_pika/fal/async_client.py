@@ -87,7 +87,7 @@ class AsyncFalQueue:
 
     async def submit(self, endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls | None = None) -> str:
         """See :meth:`FalQueue.submit`."""
-        return await self.hold(submit(endpoint, arguments, controls or SubmitControls()))
+        return await self.hold(submit(endpoint, arguments, (controls or SubmitControls()).headers()))
 
     async def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
         """See :meth:`FalQueue.status`."""

@@ -77,7 +77,7 @@ class FalQueue:
 
         :raises SubmitUnknown: the reply is lost; fal may have accepted it.
         """
-        return self.hold(submit(endpoint, arguments, controls or SubmitControls()))
+        return self.hold(submit(endpoint, arguments, (controls or SubmitControls()).headers()))
 
     def status(self, endpoint: str, request_id: str, *, logs: bool = False) -> QueueStatus:
         """Tell where a request stands."""

@@ -14,6 +14,7 @@ from numbers import Integral, Rational, Real
 from typing import Annotated, Any, NamedTuple, Self, get_type_hints
 
 from airflow_provider_pika.exceptions import InvalidInput
+from airflow_provider_pika.fal import tags as request_tags
 from airflow_provider_pika.strict_json import LARGEST_INTEGER, clean_text, shown
 
 #: A number in a text, as a template renders it.
@@ -96,6 +97,9 @@ INTEGER = Rule(_integer, "an integer of 64 bits")
 
 #: Seconds that fal takes for a start timeout.
 _PATIENCE = Rule(_patience, "a number of seconds above 0.1")
+
+#: What a request may be tagged with.
+_TAGS = Rule(request_tags.checked, request_tags.ALLOWED)
 
 
 def one_of(*choices: str | int | None, unit: str = "") -> Rule:
@@ -204,14 +208,17 @@ class SubmitControls(_Request):
     """fal's own controls of a submit (fal-protocol.md, 2.1).
 
     ``start_timeout``: seconds from submit within which a runner must start it, or fal drops it; ``priority``: "low"
-    waits behind everybody's "normal", which is fal's default.
+    waits behind everybody's "normal", which is fal's default; ``tags``: what fal's reports split by (``tags.py``).
     """
 
     start_timeout: Annotated[float | None, or_none(_PATIENCE)] = None
     priority: Annotated[str | None, one_of("normal", "low", None)] = None
+    tags: Annotated[Mapping[str, str] | None, or_none(_TAGS)] = None
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, origin: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the headers that carry them.
+
+        :param origin: tags besides the user's.
 
         The start timeout goes under two names: fal's current one, and the deprecated one, which fal's own clients still
         send and a gateway may know alone. fal takes the current one if it has both (N5). A deadline that nobody reads
@@ -222,7 +229,7 @@ class SubmitControls(_Request):
             headers["X-Fal-Request-Start-Timeout"] = headers["X-Fal-Request-Timeout"] = str(self.start_timeout)
         if self.priority is not None:
             headers["X-Fal-Queue-Priority"] = self.priority
-        return headers
+        return headers | request_tags.headers({**(origin or {}), **(self.tags or {})})
 
 
 def _read(request: type[_Request], values: Mapping[str, Any], *, whole: bool = False) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from airflow_provider_pika.exceptions import (
     UnknownRequest,
     UnknownStatus,
 )
-from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.fal.lookup import Found
 from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.record import Record, fingerprint
@@ -36,6 +35,7 @@ class Wanted:
     :param attempt: counts the attempts.
     :param on_unknown_submit: what to do when fal may have accepted a submit, and its id is not to be found.
     :param on_clear: whether a person who asks anew wants a new clip, or the one there is.
+    :param headers: of the submit: fal's own controls, and the tags. They are no part of what is wanted.
     """
 
     endpoint: str
@@ -45,7 +45,7 @@ class Wanted:
     attempt: int
     on_unknown_submit: Literal["fail", "resubmit"] = "fail"
     on_clear: Literal["resubmit", "reuse"] = "resubmit"
-    controls: SubmitControls = field(default_factory=SubmitControls)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:

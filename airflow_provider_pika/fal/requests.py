@@ -16,7 +16,6 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import responses
 from airflow_provider_pika.fal.http_answer import HISTORY_BYTES, RESULT_BYTES, STATUS_BYTES, Answer
 from airflow_provider_pika.fal.ids import app_of, check_request_id
-from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.fal.models import HistoryPage, QueueStatus, Video
 from airflow_provider_pika.fal.network import transport_trouble
 
@@ -39,8 +38,11 @@ class Call(Generic[T]):
     most: int = STATUS_BYTES
 
 
-def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls) -> Call[str]:
-    """Ask for a generation; the answer is its request id."""
+def submit(endpoint: str, arguments: Mapping[str, Any], headers: Mapping[str, str]) -> Call[str]:
+    """Ask for a generation; the answer is its request id.
+
+    :param headers: those of ``SubmitControls``.
+    """
     app_of(endpoint)
 
     def lost(error: Exception, never_sent: bool) -> errors.PikaError:
@@ -49,7 +51,7 @@ def submit(endpoint: str, arguments: Mapping[str, Any], controls: SubmitControls
         trouble = transport_trouble(error)
         return errors.SubmitUnknown(f"The submit to {endpoint} was sent, but its reply was lost: {trouble}.")
 
-    options = {"json": dict(arguments), "headers": controls.headers()}
+    options = {"json": dict(arguments), "headers": dict(headers)}
     return Call("POST", endpoint, lambda answer: responses.submitted(answer, endpoint), lost, options)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, TryLater, UnknownRequest
 from airflow_provider_pika.fal import lookup, requests
-from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.record import Record, Records
 from airflow_provider_pika.fal.recovery import (
@@ -40,13 +39,14 @@ LONGEST_PAUSE = 30.0
 def submit(
     endpoint: str,
     arguments: Mapping[str, Any],
-    controls: SubmitControls,
+    headers: Mapping[str, str],
     check: Callable[[], object] = lambda: None,
 ) -> Conversation[str]:
     """Submit and return the request id.
 
     It ends in one of three ways: accepted, the id; certainly refused, the last refusal raised; unknown, raised at once.
 
+    :param headers: fal's own controls of the submit, and the tags.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
     :raises SubmitUnknown: fal may have accepted it.
     :raises PikaError: any other: fal accepted nothing.
@@ -55,7 +55,7 @@ def submit(
     while True:
         check()
         try:
-            request_id: str = yield requests.submit(endpoint, arguments, controls)
+            request_id: str = yield requests.submit(endpoint, arguments, headers)
         except TryLater as error:
             pause = pause_before_repeat(error, repeats)
             if pause is None:
@@ -181,7 +181,7 @@ class Submission:
         self._submits += 1
         arguments = record.with_seed(self._wanted.arguments)
         try:
-            request_id = yield from submit(self._wanted.endpoint, arguments, self._wanted.controls, self._check)
+            request_id = yield from submit(self._wanted.endpoint, arguments, self._wanted.headers, self._check)
         except SubmitUnknown as error:
             return Search(record, error)
         except PikaError:

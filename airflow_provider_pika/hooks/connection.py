@@ -34,7 +34,7 @@ def account_of(connection: Connection | None, extra: Mapping[str, Any]) -> Accou
     """Say where the queue is and who asks. Blocks: a saved login may have to be renewed over the network.
 
     :raises MissingKey: there is no key anywhere.
-    :raises InvalidInput: the address, the key or the timeout cannot be one.
+    :raises InvalidInput: the address, the key, the timeout or another field cannot be one.
     """
     from airflow_provider_pika.fal.account import QUEUE_URL, Account
 
@@ -42,6 +42,7 @@ def account_of(connection: Connection | None, extra: Mapping[str, Any]) -> Accou
         authorization=_authorization(_key_of(connection) if connection else ""),
         queue_url=(queue_url_of(connection) if connection else "") or QUEUE_URL,
         timeout=_timeout(extra.get("http_timeout")),
+        tags=_switch("tags", extra.get("tags")),
     )
 
 
@@ -118,6 +119,17 @@ def media_hosts_of(extra: Mapping[str, Any]) -> list[str]:
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
         raise errors.InvalidInput(f"media_hosts={value!r} is not allowed: it takes hosts, with commas between them.")
     return [host.strip() for host in hosts if host.strip()]
+
+
+def _switch(name: str, value: Any) -> bool:
+    """Return a switch that is on where nothing is said; forms and command lines write texts.
+
+    :raises InvalidInput: it is neither true nor false.
+    """
+    read = {"": True, "true": True, "false": False}.get(str("" if value is None else value).strip().lower())
+    if read is None:
+        raise errors.InvalidInput(f"{name}={value!r} is not allowed: it takes true or false.")
+    return read
 
 
 def _timeout(value: Any) -> float:

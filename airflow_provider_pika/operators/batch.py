@@ -83,6 +83,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     :param endpoint: another Pika model at fal that takes the same input.
     :param start_timeout: seconds, above 0.1, within which fal must start each request. Then fal drops it.
     :param priority: ``"low"`` waits behind everybody's ``"normal"``. None: fal's default, ``"normal"``.
+    :param tags: a dict of tags for fal's reports, such as ``{"team": "social"}``, beside ``dag``, ``task`` and ``run``.
     :param on_unknown_submit: what to do if fal may have accepted a submit, and the request cannot be found. ``"fail"``
         fails this clip, and three in a row stop the batch. ``"resubmit"`` submits once more, and you may pay twice.
     :param on_clear: what a clear submits. ``"reuse"``: what failed or is missing. At another queue, also what still
@@ -104,6 +105,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         "endpoint",
         "start_timeout",
         "priority",
+        "tags",
         "on_unknown_submit",
         "on_clear",
         "cancel_on_kill",
@@ -125,6 +127,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         endpoint: str = TEXT_TO_VIDEO,
         start_timeout: float | str | None = None,
         priority: str | None = None,
+        tags: Templated[Mapping[str, Any] | None] = None,
         on_unknown_submit: str = "fail",
         on_clear: str = "reuse",
         poll_interval: timedelta | float | None = None,
@@ -141,6 +144,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         self.endpoint = endpoint
         self.start_timeout = start_timeout
         self.priority = priority
+        self.tags = tags
         self.on_unknown_submit = on_unknown_submit
         self.on_clear = on_clear
         self.poll_interval = None if poll_interval is None else seconds_of("poll_interval", poll_interval)
@@ -322,6 +326,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             "endpoint": self.endpoint,
             "start_timeout": self.start_timeout,
             "priority": self.priority,
+            "tags": self.tags,
             "on_unknown_submit": self.on_unknown_submit,
             "on_clear": self.on_clear,
             "cancel_on_kill": self.cancel_on_kill,

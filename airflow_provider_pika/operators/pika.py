@@ -61,6 +61,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param start_timeout: seconds, above 0.1, within which fal must start the request. Then fal drops it. None: no
         limit.
     :param priority: ``"low"`` waits behind everybody's ``"normal"``. None: fal's default, ``"normal"``.
+    :param tags: a dict of tags for fal's reports, such as ``{"team": "social"}``, beside ``dag``, ``task`` and ``run``.
     :param on_unknown_submit: what to do if fal may have accepted a submit, and the request cannot be found. ``"fail"``
         fails without retries, so that a person decides. ``"resubmit"`` submits once more, and you may pay twice.
     :param on_clear: what a person who clears the task gets. ``"resubmit"``: a new clip. ``"reuse"``: the one there is.
@@ -87,6 +88,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         "extra_arguments",
         "start_timeout",
         "priority",
+        "tags",
         "on_unknown_submit",
         "on_clear",
         "wait_for_completion",
@@ -110,6 +112,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         extra_arguments: Templated[Mapping[str, Any] | None] = None,
         start_timeout: float | str | None = None,
         priority: str | None = None,
+        tags: Templated[Mapping[str, Any] | None] = None,
         on_unknown_submit: str = "fail",
         on_clear: str = "resubmit",
         wait_for_completion: Templated[bool | str] = False,
@@ -132,6 +135,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         self.extra_arguments = extra_arguments
         self.start_timeout = start_timeout
         self.priority = priority
+        self.tags = tags
         self.on_unknown_submit = on_unknown_submit
         self.on_clear = on_clear
         self.wait_for_completion = wait_for_completion
@@ -290,6 +294,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             "extra_arguments": self.extra_arguments,
             "start_timeout": self.start_timeout,
             "priority": self.priority,
+            "tags": self.tags,
             "on_unknown_submit": self.on_unknown_submit,
             "on_clear": self.on_clear,
             "wait_for_completion": self.wait_for_completion,

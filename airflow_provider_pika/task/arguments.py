@@ -254,11 +254,13 @@ def timeout_of(value: timedelta | float | None) -> float:
 def wanted_of(terms: SubmitTerms, ti: Any, account: Account, arguments: Mapping[str, Any]) -> Wanted:
     """Return what an attempt of a task wants."""
     from airflow_provider_pika.fal.recovery import Wanted
+    from airflow_provider_pika.fal.tags import of_task
 
+    origin = of_task(ti.dag_id, ti.task_id, ti.run_id) if account.tags else None
     return Wanted(
         endpoint=terms.endpoint,
         arguments=arguments,
-        controls=terms.controls,
+        headers=terms.controls.headers(origin),
         queue_url=account.queue_url,
         generation=ti.max_tries,  # a clear changes it, a retry never does (airflow-facts.md, section 3.3)
         attempt=ti.try_number,

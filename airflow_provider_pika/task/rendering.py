@@ -44,7 +44,7 @@ _OF_AIRFLOW = frozenset({"task_id", "dag", "task_group", "start_date", "end_date
 _OF_FUNCTION, _PREFIX = "op_kwargs", "op_kwargs."
 
 #: Fields for which None means something, so that a template may render it: all others need a value.
-_MAY_BE_NONE = frozenset({"seed", "start_timeout", "priority", "conn_id", "cancel_on_kill"})
+_MAY_BE_NONE = frozenset({"seed", "start_timeout", "priority", "tags", "conn_id", "cancel_on_kill"})
 
 #: Fields that take any text.
 _OF_TEXT = frozenset({"prompt", "negative_prompt", "path"})

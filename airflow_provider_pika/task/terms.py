@@ -75,11 +75,12 @@ class SubmitTerms(Terms):
     priority: str | None
     on_unknown_submit: Any
     on_clear: Any
+    tags: Mapping[str, str] | None = None
 
     @property
     def controls(self) -> SubmitControls:
         """fal's controls of the submit."""
-        return SubmitControls(start_timeout=self.start_timeout, priority=self.priority)
+        return SubmitControls(start_timeout=self.start_timeout, priority=self.priority, tags=self.tags)
 
     @property
     def cancel_on_clear(self) -> bool:

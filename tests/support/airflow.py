@@ -33,6 +33,8 @@ class StateStore:
 class TaskInstance:
     """The little of a task instance that our tasks ask for; ``xcoms`` is what was pushed."""
 
+    dag_id = "a_dag"
+    run_id = "manual__2026-11-27T00:00:00+00:00"
     task_id = "task"
     map_index = -1
 

@@ -29,6 +29,12 @@ CONNECTION_FIELDS: dict[str, Any] = {
         "too: 10.20.0.0/16.",
         "schema": {"type": ["string", "null"]},
     },
+    "prices": {
+        "label": "Prices",
+        "description": "Your own prices as JSON, by endpoint. They count before fal's: "
+        '{"fal-ai/pika/v2.5/text-to-video": {"unit": "videos", "price": "0.30", "currency": "USD"}}',
+        "schema": {"type": ["string", "null"]},
+    },
 }
 
 #: What one task may send, in the section ``[pika]`` of Airflow's configuration; all of it is paid for.

@@ -265,18 +265,15 @@ def told_price(rows: Sequence[Any], endpoint: str, today: str) -> Price | str:
 
     :param rows: the list's entries, as fal sent them.
     """
-    found = [row for row in rows if isinstance(row, Mapping) and row.get("endpoint_id") == endpoint]
-    said = {(row.get("unit_price"), row.get("unit"), row.get("currency")) for row in found if _is_flat(row)}
-    if not found:
+    said = {_row(row) for row in rows if isinstance(row, Mapping) and row.get("endpoint_id") == endpoint}
+    if not said:
         return "fal's price list does not have it"
-    if len(said) != 1 or not all(map(_is_flat, found)):
-        return "fal's price list has several prices for it, or none that can be read"
-    [(given, unit, currency)] = said
-    amount = number_of(given, noisy=True)
-    if amount is None or amount > MOST or not is_currency(currency):
+    if len(said) > 1:
+        return "fal's price list has several prices for it"
+    [(amount, unit, currency)] = said
+    if amount is None or currency is None:
         return "fal's price list has no price for it that can be read"
     if amount == 0 or unit not in UNITS:
-        unit = one_line(str(unit), _LONGEST_UNIT)
         return f"fal's price list has a placeholder for it, {_plain(amount)} for {unit!r}"
     return Price(unit, amount, currency, FAL, today)
 
@@ -368,5 +365,8 @@ def is_day(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and _DAY.fullmatch(value) is not None
 
 
-def _is_flat(row: Mapping[str, Any]) -> bool:
-    return not any(isinstance(row.get(name), list | dict) for name in ("unit_price", "unit", "currency"))
+def _row(row: Mapping[str, Any]) -> tuple[Decimal | None, str, str | None]:
+    """Read an entry of fal's price list: the amount and the currency are None where they cannot be one."""
+    amount, unit, currency = number_of(row.get("unit_price"), noisy=True), row.get("unit"), row.get("currency")
+    readable = amount if amount is not None and amount <= MOST else None
+    return readable, one_line(str(unit), _LONGEST_UNIT), currency if is_currency(currency) else None

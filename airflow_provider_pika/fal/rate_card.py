@@ -142,4 +142,4 @@ def _seconds(value: Any, has_default: bool) -> Decimal | None:
         value = int(value)  # fal's schemas of 2025 have "5" (fal-protocol.md, section 9)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_SECONDS:
         return None
-    return Decimal(repr(value))
+    return Decimal(repr(value)) if value == round(value, 3) else None  # nobody means less than a millisecond

@@ -106,7 +106,7 @@ def test_the_rate_card_estimates_by_resolution_and_length(
     endpoint: str, clip: dict[str, Any], amount: str, units: int
 ) -> None:
     cost = estimate(endpoint, clip, Prices())
-    assert (cost.amount, cost.units, cost.basis) == (Decimal(amount), units, "estimated")
+    assert (cost.amount, cost.units, cost.basis) == (Decimal(amount), Decimal(units), "estimated")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_bill_is_fals_units_times_one_price_of_a_unit() -> None:
 
 def test_a_bill_never_uses_the_rate_card() -> None:
     cost = billed(V2_2, 1.0, Prices())
-    assert (cost.amount, cost.units) == (None, 1)
+    assert (cost.amount, cost.units) == (None, Decimal(1))
     assert json.dumps(to_paste(V2_2)) in str(cost.reason)
 
 

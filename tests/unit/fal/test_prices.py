@@ -136,7 +136,7 @@ def test_seconds_are_counted_by_the_input_and_a_length_that_nobody_tells_is_unkn
     assert estimate(TEXT_TO_VIDEO, {**CLIP, "duration": 10}, prices).amount == Decimal("0.80")
     other = "fal-ai/another/model"
     assert estimate(other, {"duration": 4}, fal_tells(other, "0.5", "seconds")).amount == 2
-    for length in ("auto", "8s", True, -1, 0, float("nan"), 10**9, None):
+    for length in ("auto", "8s", True, -1, 0, 0.0005, float("nan"), 10**9, None):
         assert estimate(other, {"duration": length}, fal_tells(other, "0.5", "seconds")).amount is None
 
 
@@ -164,6 +164,11 @@ def test_every_amount_of_the_rate_card_has_its_evidence() -> None:
 def test_a_bill_is_fals_units_times_one_price_of_a_unit() -> None:
     cost = billed(V2_2, 2.25, fal_tells(V2_2, "0.2"))
     assert cost == Cost(Decimal("0.45"), "USD", "billed", TODAY, FAL, Decimal("2.25"))
+
+
+def test_a_bill_is_exact_where_a_usual_calculation_would_round() -> None:
+    cost = billed(V2_2, 123.456789012345, fal_tells(V2_2, "123.456789012345"))
+    assert money(cost.amount or Decimal(0)) == "15241.578753238669120562399025"
 
 
 def test_a_bill_never_uses_the_rate_card() -> None:
@@ -281,6 +286,12 @@ def test_the_connections_prices_are_an_object_or_its_text_with_texts_or_numbers(
     assert prices == {TEXT_TO_VIDEO: Price("videos", Decimal("0.3"), "USD", CONNECTION)}
     text = f'{{"{TEXT_TO_VIDEO}": {{"unit": "videos", "price": {str(amount)!s}, "currency": "USD"}}}}'
     assert own_prices_of(text) == prices
+
+
+def test_a_number_in_the_texts_json_is_read_as_it_is_written() -> None:
+    text = f'{{"{TEXT_TO_VIDEO}": {{"unit": "videos", "price": 0.3000000000000000001, "currency": "USD"}}}}'
+    with pytest.raises(InvalidInput, match=r"\['price'\]=0\.3000000000000000001 is not allowed"):
+        own_prices_of(text)  # a float would have made 0.3 of it
 
 
 def test_what_a_message_shows_is_taken_as_it_stands_once_the_price_is_filled_in() -> None:

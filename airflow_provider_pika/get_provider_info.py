@@ -35,6 +35,12 @@ CONNECTION_FIELDS: dict[str, Any] = {
         "fal's reports split what was spent by them.",
         "schema": {"type": ["string", "null"], "enum": ["true", "false", None]},
     },
+    "prices": {
+        "label": "Prices",
+        "description": "Your own prices as JSON, by endpoint. They count before fal's: "
+        '{"fal-ai/pika/v2.5/text-to-video": {"unit": "videos", "price": "0.30", "currency": "USD"}}',
+        "schema": {"type": ["string", "null"]},
+    },
 }
 
 #: What one task may send, in the section ``[pika]`` of Airflow's configuration; all of it is paid for.

@@ -10,10 +10,10 @@ from typing import Any
 from airflow_provider_pika.batch.manifest import check_total
 from airflow_provider_pika.exceptions import InvalidInput
 from airflow_provider_pika.fal.ids import is_base_name
-from airflow_provider_pika.fal.inputs import TextToVideoInput, python_number
+from airflow_provider_pika.fal.inputs import python_number
 from airflow_provider_pika.saving.clip_paths import ClipPaths
 from airflow_provider_pika.strict_json import shown
-from airflow_provider_pika.task.arguments import check_lengths, extra_arguments_of, most_of
+from airflow_provider_pika.task.arguments import input_of, most_of
 from airflow_provider_pika.task.templates import has_braces, holds_templates, known_now, read_text
 
 #: Wrong inputs that an error describes; of the others it gives the places.
@@ -87,7 +87,7 @@ def batch_inputs_of(inputs: Any, defaults: Any) -> BatchInputs:
         try:
             own = {"prompt": item} if isinstance(item, str) else dict(_mapping("an input", item))
             checked.names.append(_name_of(own.pop("name", None)))
-            checked.arguments.append(_arguments(own, common, longest))
+            checked.arguments.append(input_of({**common, **own}, longest))
         except InvalidInput as error:
             wrong[place] = error.message
     if wrong:
@@ -124,14 +124,6 @@ def check_known_batch(
     if holds_templates([inputs, defaults], is_template):
         return None
     return batch_inputs_of(inputs, defaults)
-
-
-def _arguments(own: Mapping[str, Any], common: Mapping[str, Any], longest: int) -> dict[str, Any]:
-    values = {**common, **own}
-    extra = extra_arguments_of(values.pop("extra_arguments", None))
-    arguments = TextToVideoInput.checked(values).arguments()
-    check_lengths(arguments, longest)
-    return arguments | extra
 
 
 def _name_of(value: Any) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,6 +23,8 @@ from airflow_provider_pika.fal.lookup import poll
 from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.network import never_sent, proxy_to, trusted
 from airflow_provider_pika.fal.polling import Poll
+from airflow_provider_pika.fal.prices import Told
+from airflow_provider_pika.fal.pricing import ask
 from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.fal.sansio import Conversation, ahold
 from airflow_provider_pika.fal.submission import submit
@@ -104,6 +106,10 @@ class AsyncFalQueue:
     async def poll(self, endpoint: str, request_id: str, seen: QueueStatus | None = None) -> Poll:
         """See :meth:`FalQueue.poll`; ``seen`` is the request's status, if that is known already."""
         return await self.hold(poll(self.account.platform_url, endpoint, request_id, seen))
+
+    async def told_prices(self, endpoints: Iterable[str]) -> dict[str, Told]:
+        """See :meth:`FalQueue.told_prices`."""
+        return await self.hold(ask(self.account, endpoints))
 
     async def follow(self, endpoint: str, request_id: str) -> AsyncGenerator[QueueStatus]:
         """Yield the statuses that fal's status stream sends, until it ends; it may be silent for minutes.

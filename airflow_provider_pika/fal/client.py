@@ -8,7 +8,7 @@ request handles: they repeat a read for up to 20 minutes out of our sight, and b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -22,6 +22,8 @@ from airflow_provider_pika.fal.lookup import Remembered, poll, remember
 from airflow_provider_pika.fal.models import QueueStatus, Video
 from airflow_provider_pika.fal.network import Watchdog, httpx_transport, never_sent, trusted
 from airflow_provider_pika.fal.polling import Poll
+from airflow_provider_pika.fal.prices import Told
+from airflow_provider_pika.fal.pricing import ask
 from airflow_provider_pika.fal.requests import Call
 from airflow_provider_pika.fal.sansio import Conversation, hold
 from airflow_provider_pika.fal.submission import submit
@@ -101,6 +103,10 @@ class FalQueue:
         :param units: as :func:`~.lookup.remember` takes it.
         """
         return self.hold(remember(self.account.platform_url, endpoint, request_id, units))
+
+    def told_prices(self, endpoints: Iterable[str]) -> dict[str, Told]:
+        """Tell what fal says that these endpoints cost this account. Never raises ``PikaError``: it may be unknown."""
+        return self.hold(ask(self.account, endpoints))
 
     def _send(self, call: Call[T]) -> T:
         options = {"extensions": {"trace": self._watchdog.trace}, **call.options}

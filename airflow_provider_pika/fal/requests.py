@@ -6,7 +6,7 @@ exchange of several calls yields them one by one, as ``sansio.py`` explains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -108,6 +108,23 @@ def history(
         return errors.Unreachable(f"fal's request history cannot be reached: {transport_trouble(error)}.")
 
     return Call("GET", url, responses.history, lost, {"params": params}, HISTORY_BYTES)
+
+
+def pricing(platform_url: str, endpoints: Sequence[str]) -> Call[list[Any]]:
+    """Ask for fal's price list of some endpoints, 50 at most (fal-protocol.md, 6)."""
+    params = [("endpoint_id", endpoint) for endpoint in endpoints]
+    return Call("GET", f"{platform_url}/models/pricing", responses.pricing, _lost_prices, {"params": params})
+
+
+def average(platform_url: str, endpoint: str) -> Call[dict[str, Any]]:
+    """Ask what one call has cost on average. It is a POST that submits nothing and costs nothing."""
+    wanted = {"estimate_type": "historical_api_price", "endpoints": {endpoint: {"call_quantity": 1}}}
+    url = f"{platform_url}/models/pricing/estimate"
+    return Call("POST", url, responses.average, _lost_prices, {"json": wanted})
+
+
+def _lost_prices(error: Exception, never_sent: bool) -> errors.PikaError:
+    return errors.Unreachable(f"fal's prices cannot be reached: {transport_trouble(error)}.")
 
 
 def _request_path(endpoint: str, request_id: str) -> str:

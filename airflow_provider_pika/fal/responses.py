@@ -8,6 +8,7 @@ green.
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -208,6 +209,31 @@ def history(answer: Answer) -> HistoryPage:
         return HistoryPage.model_validate(answer.body)
     except ValidationError:
         raise _unreadable(answer, "no request history") from None
+
+
+def pricing(answer: Answer) -> list[Any]:
+    """Return the entries of fal's price list, as fal wrote them; ``prices.py`` reads them.
+
+    :raises PikaError: there is none.
+    """
+    entries = answer.get("prices")
+    if not answer.ok:
+        raise _refusal(answer, "to show its prices")
+    if not isinstance(entries, list):
+        raise _unreadable(answer, "no price list")
+    return entries
+
+
+def average(answer: Answer) -> dict[str, Any]:
+    """Return fal's estimate by history, as fal wrote it; ``prices.py`` reads it.
+
+    :raises PikaError: there is none.
+    """
+    if not answer.ok:
+        raise _refusal(answer, "to estimate a price")
+    if not isinstance(answer.body, dict) or "total_cost" not in answer.body:
+        raise _unreadable(answer, "no estimate")
+    return answer.body
 
 
 def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | errors.GenerationFailed | None:

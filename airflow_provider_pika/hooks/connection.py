@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_pika.fal.account import Account
+    from airflow_provider_pika.fal.prices import Price
 
 
 def checked(connection: Connection) -> Connection:
@@ -130,6 +131,16 @@ def _switch(name: str, value: Any) -> bool:
     if read is None:
         raise errors.InvalidInput(f"{name}={value!r} is not allowed: it takes true or false.")
     return read
+
+
+def prices_of(extra: Mapping[str, Any]) -> dict[str, Price]:
+    """Return the connection's own prices: negotiated ones, or of a model that fal names no price for.
+
+    :raises InvalidInput: naming the field, its value and what is allowed.
+    """
+    from airflow_provider_pika.fal.own_prices import own_prices_of
+
+    return own_prices_of(extra.get("prices"))
 
 
 def _timeout(value: Any) -> float:

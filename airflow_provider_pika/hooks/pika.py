@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, CONNECTION_FORM
 from airflow_provider_pika.hooks import CONNECTION_TYPE, DEFAULT_CONNECTION, LONGEST_CALL
-from airflow_provider_pika.hooks.connection import account_of, checked, media_hosts_of, queue_url_of
+from airflow_provider_pika.hooks.connection import account_of, checked, media_hosts_of, prices_of, queue_url_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.inputs import SubmitControls
     from airflow_provider_pika.fal.models import QueueStatus, Video
+    from airflow_provider_pika.fal.prices import Prices
     from airflow_provider_pika.media.url_policy import Trust
+
+
+#: Seconds for each call about prices: whoever asks wants to submit, and can do without an answer.
+_PRICES_WITHIN = 10.0
 
 
 class PikaHook(BaseHook):
@@ -60,32 +65,40 @@ class PikaHook(BaseHook):
         """
         from airflow_provider_pika.fal.client import FalQueue
 
-        account = self._account()
-        return FalQueue(replace(account, timeout=min(account.timeout, within)))
+        return FalQueue(_hurried(self._account(self._connection()), within))
 
     async def aget_conn(self) -> AsyncFalQueue:
         """Return a client for an event loop. The caller closes it. It raises what :meth:`get_conn` raises."""
-        try:
-            connection, extra = await self._connection_for_a_loop()
-        except AirflowNotFoundException:
-            queue = await asyncio.to_thread(lambda: _async_queue(self._account_without_connection()))
-        else:
-            queue = await asyncio.to_thread(lambda: _async_queue(account_of(checked(connection), extra)))
+        return await self._aqueue(*await self._connection_for_a_loop())
+
+    async def _aqueue(
+        self, connection: Connection | None, extra: Mapping[str, Any], within: float = LONGEST_CALL
+    ) -> AsyncFalQueue:
+        def build() -> AsyncFalQueue:
+            from airflow_provider_pika.fal.async_client import AsyncFalQueue
+
+            account = account_of(connection, extra) if connection else self._account_without_connection()
+            return AsyncFalQueue(_hurried(account, within))
+
+        queue = await asyncio.to_thread(build)
         for secret in queue.account.secrets:
             await _amask_secret(secret)
         return queue
 
     def mask_key(self) -> None:
         """Have Airflow mask the key in this process's log. Raises as :meth:`get_conn`."""
-        self._account()
+        self._account(self._connection())
 
-    def _account(self) -> Account:
+    def _connection(self) -> Connection | None:
+        """Return the connection; None: there is no default one."""
         try:
-            connection = self.get_connection(self.pika_conn_id)
+            return checked(self.get_connection(self.pika_conn_id))
         except AirflowNotFoundException:
-            account = self._account_without_connection()
-        else:
-            account = account_of(checked(connection), connection.extra_dejson)
+            self._check_absence()
+            return None
+
+    def _account(self, connection: Connection | None) -> Account:
+        account = account_of(connection, connection.extra_dejson) if connection else self._account_without_connection()
         for secret in account.secrets:  # Airflow knows a connection's password, but not FAL_KEY, and not its half
             mask_secret(secret)
         return account
@@ -138,6 +151,54 @@ class PikaHook(BaseHook):
         async with await self.aget_conn() as queue:
             return await queue.cancel(endpoint, request_id)
 
+    def estimate(
+        self, inputs: Mapping[str, Any] | Sequence[str | Mapping[str, Any]], *, endpoint: str = TEXT_TO_VIDEO
+    ) -> dict[str, Any]:
+        """Return what some clips will cost, as far as it is known. Nothing is submitted.
+
+        The price of each is the first that is known: the connection's, fal's, fal's average, the rate card's. An
+        unknown price is never counted as 0. ``amount`` is the sum of the known ones, a decimal text. ``unknown`` counts
+        the others, ``reasons`` say why, and ``paste`` is what to add to the connection's extra.
+
+        :param inputs: one dict of the endpoint's inputs, or a list of them and of prompts, as a batch takes it.
+        :param endpoint: such as ``fal-ai/pika/v2.5/text-to-video``.
+        :raises InvalidInput: an input, the endpoint or one of the connection's prices is not allowed.
+        """
+        from airflow_provider_pika.hooks.estimate import estimate_of, inputs_of
+
+        asked = inputs_of(inputs, endpoint)
+        return estimate_of(asked, endpoint, self.prices([endpoint]))
+
+    def prices(self, endpoints: Iterable[str]) -> Prices:
+        """Return the prices that are known for some endpoints: the connection's own, and what fal tells.
+
+        fal is asked only where the connection has no price, and once an hour for all of this process. A price that fal
+        does not tell is unknown, and no error.
+
+        :raises InvalidInput: one of the connection's prices is not allowed.
+        :raises MissingKey: fal would have to be asked, and there is no key anywhere.
+        """
+        from airflow_provider_pika.fal.client import FalQueue
+        from airflow_provider_pika.fal.prices import Prices
+
+        connection = self._connection()
+        own = prices_of(connection.extra_dejson if connection else {})
+        if not (others := [endpoint for endpoint in endpoints if endpoint not in own]):
+            return Prices(own)
+        with FalQueue(_hurried(self._account(connection), _PRICES_WITHIN)) as queue:
+            return Prices(own, queue.told_prices(others))
+
+    async def aprices(self, endpoints: Iterable[str]) -> Prices:
+        """Do what :meth:`prices` does, on an event loop."""
+        from airflow_provider_pika.fal.prices import Prices
+
+        connection, extra = await self._connection_for_a_loop()
+        own = prices_of(extra)
+        if not (others := [endpoint for endpoint in endpoints if endpoint not in own]):
+            return Prices(own)
+        async with await self._aqueue(connection, extra, _PRICES_WITHIN) as queue:
+            return Prices(own, await queue.told_prices(others))
+
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the status of a random ID, which costs nothing: a good key gets 404, a bad one 401."""
         try:
@@ -160,13 +221,9 @@ class PikaHook(BaseHook):
         """
         from airflow_provider_pika.media.url_policy import Trust
 
-        try:
-            connection = self.get_connection(self.pika_conn_id)
-        except AirflowNotFoundException:
-            if self.pika_conn_id != self.default_conn_name:
-                raise
+        if (connection := self._connection()) is None:
             return Trust.of(None)
-        return Trust.of(queue_url_of(checked(connection)), media_hosts_of(connection.extra_dejson))
+        return Trust.of(queue_url_of(connection), media_hosts_of(connection.extra_dejson))
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -187,22 +244,26 @@ class PikaHook(BaseHook):
             for name, field in CONNECTION_FIELDS.items()
         }
 
-    async def _connection_for_a_loop(self) -> tuple[Connection, Mapping[str, Any]]:
+    async def _connection_for_a_loop(self) -> tuple[Connection | None, Mapping[str, Any]]:
+        """Return the connection and its extra; None: there is no default one."""
         try:
             connection = await get_async_connection(self.pika_conn_id)
-            return connection, await get_async_extra_dejson(connection)
+            return checked(connection), await get_async_extra_dejson(connection)
         except AirflowNotFoundException:
             # `airflow dags test` runs triggers without the means for an async answer, and says "not found" (3.3.2). In
             # a triggerer the blocking call is safe, too: greenback turns it into an await (airflow-facts.md, 2.3).
-            connection = self.get_connection(self.pika_conn_id)
-            return connection, connection.extra_dejson
+            found = self._connection()
+            return found, found.extra_dejson if found else {}
 
-    def _account_without_connection(self) -> Account:
+    def _check_absence(self) -> None:
+        """Refuse that a connection does not exist, unless it is the default one."""
         if self.pika_conn_id != self.default_conn_name:
             raise AirflowNotFoundException(
                 f"There is no connection {self.pika_conn_id!r}. Create it with type 'pika', or leave pika_conn_id out "
                 "to use FAL_KEY."
             )
+
+    def _account_without_connection(self) -> Account:
         try:
             account = account_of(None, {})
         except errors.MissingKey:
@@ -229,7 +290,5 @@ async def _amask_secret(secret: str) -> None:
         await amask_secret(secret)
 
 
-def _async_queue(account: Account) -> AsyncFalQueue:
-    from airflow_provider_pika.fal.async_client import AsyncFalQueue
-
-    return AsyncFalQueue(account)
+def _hurried(account: Account, within: float) -> Account:
+    return replace(account, timeout=min(account.timeout, within))

@@ -160,9 +160,21 @@ def arguments_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises InvalidInput: naming every wrong value and what is allowed.
     """
-    arguments = TextToVideoInput.checked({name: values[name] for name in TextToVideoInput.names()}).arguments()
-    check_lengths(arguments)
-    return arguments | extra_arguments_of(values["extra_arguments"])
+    return input_of({name: values[name] for name in (*TextToVideoInput.names(), "extra_arguments")})
+
+
+def input_of(values: Mapping[str, Any], longest: int | None = None) -> dict[str, Any]:
+    """Return what is sent for one clip.
+
+    :param values: the endpoint's inputs, perhaps with ``extra_arguments``, and nothing else.
+    :param longest: characters of a prompt; None: as Airflow's configuration has it.
+    :raises InvalidInput: naming every wrong value and what is allowed.
+    """
+    inputs = dict(values)
+    extra = extra_arguments_of(inputs.pop("extra_arguments", None))
+    arguments = TextToVideoInput.checked(inputs).arguments()
+    check_lengths(arguments, longest)
+    return arguments | extra
 
 
 def check_lengths(arguments: Mapping[str, Any], most: int | None = None) -> None:

@@ -8,15 +8,18 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.emulator import options
 from airflow_provider_pika.emulator.faults import catalogue
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, responses
+from airflow_provider_pika.fal import TEXT_TO_VIDEO, own_prices, responses
 from airflow_provider_pika.fal.http_answer import Answer
+from airflow_provider_pika.fal.own_prices import own_prices_of
+from airflow_provider_pika.fal.prices import UNITS
+from airflow_provider_pika.fal.rate_card import AS_OF, RATE_CARD
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, LIMITS
 from dev.pages import PAGES, README, ROOT, blocks, commands, dags, is_file, rows, section
 from dev.readability import Page, sentences_of, words_of
@@ -202,6 +205,37 @@ def test_the_connections_fields_are_those_of_its_form() -> None:
     seconds = CONNECTION_FIELDS["http_timeout"]["schema"]
     described = (DOCS / "reference" / "connection.md").read_text()
     assert f"{seconds['minimum']} to {seconds['maximum']}, default 60" in described
+
+
+def test_the_price_that_the_connections_page_shows_is_taken_and_its_keys_are_all_that_there_are() -> None:
+    text = section((DOCS / "reference" / "connection.md").read_text(), "Prices")
+    [shown] = map(json.loads, blocks(text, "json"))
+    assert own_prices_of(shown["prices"]) == own_prices_of(json.dumps(shown)) != {}
+    keys = {name for row in rows(text) for name in re.findall(r"^`(\w+)`", row[0])}
+    assert keys == own_prices._ENTRY
+    [unit] = [row[1] for row in rows(text) if row[0] == "`unit`"]
+    assert set(re.findall(r"`(\w+)`", unit)) == set(UNITS)
+
+
+def test_the_rate_card_is_the_page_s_line_by_line_with_its_evidence() -> None:
+    text = section((DOCS / "money.md").read_text(), "The rate card")
+    shown: dict[str, set[tuple[Any, ...]]] = {}
+    for names, unit, price, evidence in rows(text):
+        lines = set()
+        for resolved in re.finditer(r"(\d\.\d+)(?: \((\d+p)\))?", price):
+            length = re.match(r"(\d+) s: ", price)
+            lines.add((unit, resolved[1], resolved[2], int(length[1]) if length else None, evidence))
+        assert bool(lines) == (price != "unknown")
+        for name in re.findall(r"`([^`]+)`", names):
+            shown.setdefault(f"fal-ai/pika/{name}", set()).update(lines)
+    words = {"DOC": "page", "3P": "report"}
+    assert shown == {
+        endpoint: {
+            (each.unit, str(each.amount), each.resolution, each.seconds, words[each.evidence]) for each in known.lines
+        }
+        for endpoint, known in RATE_CARD.items()
+    }
+    assert f"gathered on {AS_OF}." in text
 
 
 @pytest.mark.parametrize("page", ["reference/connection.md", "scale.md"])

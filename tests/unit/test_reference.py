@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import re
+from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,10 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator
 from airflow_provider_pika.batch.progress import Tally
 from airflow_provider_pika.decorators.returned import INPUTS
 from airflow_provider_pika.exceptions import PikaError, tree
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.models import Video
+from airflow_provider_pika.fal.prices import CONNECTION, Price, Prices
+from airflow_provider_pika.hooks.estimate import estimate_of, inputs_of
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator, read_manifest
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
@@ -124,6 +128,14 @@ def test_the_objects_shown_have_the_real_keys() -> None:
     assert list(video) == [name for name, field in Video.model_fields.items() if not field.exclude]
     assert list(metadata) == [field.alias or name for name, field in Metadata.model_fields.items()]
     assert set(saved) == set(Metadata.model_validate(metadata).in_short())
+
+
+def test_the_estimate_shown_is_what_the_hook_returns() -> None:
+    [shown] = map(json.loads, blocks((DOCS / "money.md").read_text(), "json"))
+    price = Price("videos", Decimal("0.30"), "USD", CONNECTION, shown["sources"][0]["priced_at"])
+    real = estimate_of(inputs_of(["a fox"] * 60, TEXT_TO_VIDEO), TEXT_TO_VIDEO, Prices({TEXT_TO_VIDEO: price}))
+    assert real == shown
+    assert list(real) == list(shown)
 
 
 def test_the_batch_says_how_far_it_has_come_as_its_page_shows_it() -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from airflow_provider_pika.emulator.engine import errors
 from airflow_provider_pika.emulator.engine.endpoints import ENDPOINTS
 from airflow_provider_pika.emulator.engine.inputs import VideoInput
+from airflow_provider_pika.emulator.engine.prices import Prices, plain
 from airflow_provider_pika.emulator.engine.records import Job, Outcome
 from airflow_provider_pika.emulator.engine.rendering import Drawing
 from airflow_provider_pika.emulator.faults.result_files import finish_file
@@ -47,11 +48,14 @@ class Made:
 class Generator:
     """What makes the outcome of a request."""
 
-    def __init__(self, files: Path, pace: Pace, log: Callable[[str, str], None], drawing: Drawing) -> None:
+    def __init__(
+        self, files: Path, pace: Pace, log: Callable[[str, str], None], drawing: Drawing, prices: Prices
+    ) -> None:
         self._files = files
         self._pace = pace
         self._log = log
         self._drawing = drawing
+        self._prices = prices
 
     async def make(self, job: Job) -> Made:
         """Make one attempt. Raises `RequeueError`, and can be cancelled like any coroutine."""
@@ -67,19 +71,21 @@ class Generator:
         self._log(job.id, "Starting generation")
         if job.fault("never_finish"):
             await asyncio.Event().wait()
-        if (failure := _failure(job, asked.billable_units)) is not None:
+        price = self._prices.of(job.submission.endpoint)
+        units = "0" if price is None else plain(asked.billable_units(price.unit))
+        if (failure := _failure(job, units)) is not None:
             await asyncio.sleep(self._pace.seconds(job))
             return Made(failure)
         if job.fault("requeue") and job.attempts == 1:
             await asyncio.sleep(self._pace.seconds(job))
             raise RequeueError
-        return await self._draw(job, asked)
+        return await self._draw(job, asked, units)
 
     def close(self) -> None:
         """Stop drawing. Whoever calls this has cancelled the attempts under way."""
         self._drawing.close()
 
-    async def _draw(self, job: Job, asked: VideoInput) -> Made:
+    async def _draw(self, job: Job, asked: VideoInput, units: str) -> Made:
         clip = asked.clip()
         if job.fault("wrong_length"):
             clip = replace(clip, frames=clip.frames // 2)
@@ -94,10 +100,10 @@ class Generator:
             "file_name": own.name,
             "file_size": size,
         }
-        return Made(Outcome(200, {"video": video}, {errors.BILLABLE_UNITS: str(asked.billable_units)}), name)
+        return Made(Outcome(200, {"video": video}, {errors.BILLABLE_UNITS: units}), name)
 
 
-def _failure(job: Job, units: int) -> Outcome | None:
+def _failure(job: Job, units: str) -> Outcome | None:
     """Return the failure that was asked for, or None. A refused prompt may be charged ``units``."""
     if fault := job.fault("content_policy_violation"):
         return errors.content_policy_violation(job.prompt, units if fault.billed else None)

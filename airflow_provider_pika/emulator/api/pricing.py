@@ -1,0 +1,151 @@
+"""fal's prices, and its estimates (fal-protocol.md 6.2, N12 and N13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+from starlette.responses import JSONResponse, Response
+
+from airflow_provider_pika.emulator.api.gate import Gate, Tally
+from airflow_provider_pika.emulator.api.queries import Cursor, Some
+from airflow_provider_pika.emulator.api.wire import Keys, number
+from airflow_provider_pika.emulator.engine import errors
+from airflow_provider_pika.emulator.engine.books import Books, Selection
+from airflow_provider_pika.emulator.engine.prices import CURRENCY, NANO, PLACEHOLDERS, Prices, UnitPrice
+from airflow_provider_pika.emulator.faults.registry import FaultRegistry
+
+
+class PricesQuery(BaseModel):
+    """The query of the prices; a wrong one is a 422."""
+
+    endpoint_id: Some
+    cursor: Cursor = None
+
+
+class Calls(BaseModel):
+    """How many calls of an endpoint to estimate."""
+
+    model_config = ConfigDict(strict=True)
+
+    call_quantity: int = Field(ge=1)
+
+
+class Amount(BaseModel):
+    """How many units of an endpoint to estimate."""
+
+    model_config = ConfigDict(strict=True)
+
+    unit_quantity: float = Field(gt=0, le=1e12)
+
+
+class HistoricalEstimate(BaseModel):
+    """An estimate by what calls have cost so far."""
+
+    estimate_type: Literal["historical_api_price"]
+    endpoints: dict[str, Calls] = Field(min_length=1)
+
+
+class UnitEstimate(BaseModel):
+    """An estimate by the price of a unit."""
+
+    estimate_type: Literal["unit_price"]
+    endpoints: dict[str, Amount] = Field(min_length=1)
+
+
+#: The body of an estimate; a wrong one is a 422.
+ESTIMATE: TypeAdapter[HistoricalEstimate | UnitEstimate] = TypeAdapter(
+    Annotated[HistoricalEstimate | UnitEstimate, Field(discriminator="estimate_type")]
+)
+
+
+@dataclass(frozen=True)
+class PricingApi:
+    """The calls below ``/v1/models/pricing``. They need a key."""
+
+    prices: Prices
+    books: Books
+    faults: FaultRegistry
+    gate: Gate
+    tally: Tally
+    keys: Keys
+
+    def router(self) -> APIRouter:
+        """Return the routes of prices and estimates."""
+        router = APIRouter(prefix="/v1/models/pricing")
+        router.add_api_route("", self.list_prices, methods=["GET"])
+        router.add_api_route("/estimate", self.estimate, methods=["POST"])
+        return router
+
+    async def list_prices(self, request: Request, query: Annotated[PricesQuery, Query()]) -> Response:
+        """Return the price of a unit of each endpoint, placeholders among them. What fal does not have is left out."""
+        told = ((endpoint, self._told(endpoint)) for endpoint in dict.fromkeys(query.endpoint_id))
+        return await self._answer(
+            request,
+            lambda: {
+                "prices": [
+                    {
+                        "endpoint_id": endpoint,
+                        "unit_price": number(price.amount),
+                        "unit": price.unit,
+                        "currency": CURRENCY,
+                    }
+                    for endpoint, price in told
+                    if price is not None
+                ],
+                "next_cursor": None,
+                "has_more": False,
+            },
+        )
+
+    async def estimate(self, request: Request) -> Response:
+        """Return what calls or units will cost; null if one of the endpoints has no history, or is not fal's."""
+        sent = await request.body()
+
+        def body() -> dict[str, Any]:
+            # FastAPI's own reading of a body answers NaN with a 500.
+            asked = ESTIMATE.validate_python(from_json(sent or b"null", allow_inf_nan=False))
+            if isinstance(asked, HistoricalEstimate):
+                costs = [self._of_calls(name, calls.call_quantity) for name, calls in asked.endpoints.items()]
+            else:
+                costs = [self._of_units(name, amount.unit_quantity) for name, amount in asked.endpoints.items()]
+            known = [cost for cost in costs if cost is not None]
+            total = number(sum(known, Decimal(0)).quantize(NANO)) if len(known) == len(costs) else None
+            return {"estimate_type": asked.estimate_type, "total_cost": total, "currency": CURRENCY}
+
+        return await self._answer(request, body)
+
+    def _told(self, endpoint: str) -> UnitPrice | None:
+        """Return the price that is told, which a fault may make a placeholder. What is charged stays the same."""
+        price = self.prices.of(endpoint)
+        fault = None if price is None else self.faults.for_price(endpoint)
+        return price if fault is None else PLACEHOLDERS[fault.unit]
+
+    def _of_calls(self, endpoint: str, calls: int) -> Decimal | None:
+        """Return what so many calls cost on average so far. What fal's own average is made of is not established."""
+        count, total = self.books.total(Selection(endpoints=[endpoint]))
+        return total * calls / count if count else None
+
+    def _of_units(self, endpoint: str, units: float) -> Decimal | None:
+        price = self._told(endpoint)
+        return None if price is None else price.amount * Decimal(repr(units))
+
+    async def _answer(self, request: Request, body: Callable[[], dict[str, Any]]) -> Response:
+        self.tally.add("pricing")
+
+        async def process() -> Response:
+            if (refused := self.keys.refuse_platform(request)) is not None:
+                return refused
+            try:
+                return JSONResponse(body())
+            except ValidationError as error:
+                return JSONResponse({"detail": error.errors(include_url=False, include_input=False)}, 422)
+            except ValueError:
+                return JSONResponse({"detail": [errors.detail(["body"], "JSON decode error", "json_invalid")]}, 422)
+
+        return await self.gate.exchange("pricing", [], process)

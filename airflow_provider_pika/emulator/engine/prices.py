@@ -1,0 +1,79 @@
+"""What fal asks for a unit of each endpoint, as its pricing call says it and as it charges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from airflow_provider_pika.emulator.engine.endpoints import APP
+
+#: The currency of every amount.
+CURRENCY = "USD"
+
+#: The smallest amount: fal counts in nano-dollars, too.
+NANO = Decimal("1e-9")
+
+#: Units of which an account may have its own price.
+UNITS = ("videos", "seconds")
+
+
+@dataclass(frozen=True)
+class UnitPrice:
+    """The price of one unit, in US dollars."""
+
+    unit: str
+    amount: Decimal
+
+
+#: What fal's pricing call says of v2.5: a placeholder, which is no price (fal-protocol.md N12).
+NO_PRICE = UnitPrice("compute seconds", Decimal(0))
+
+#: The other placeholders that were seen of models without a set price, by their unit.
+PLACEHOLDERS = {
+    "units": UnitPrice("units", Decimal(1)),
+    "compute seconds": UnitPrice("compute seconds", Decimal("0.00017")),
+}
+
+#: A video in 720p of v2.2 and of v2 turbo.
+_V22 = _TURBO = UnitPrice("videos", Decimal("0.20"))
+_V21 = UnitPrice("videos", Decimal("0.40"))
+
+#: The price of a unit of each endpoint that is served (00.1).
+LISTED: dict[str, UnitPrice] = {
+    f"{APP}/v2.5/text-to-video": NO_PRICE,
+    f"{APP}/v2.5/image-to-video": NO_PRICE,
+    f"{APP}/v2.2/text-to-video": _V22,
+    f"{APP}/v2.2/image-to-video": _V22,
+    f"{APP}/v2.2/pikascenes": _V22,
+    f"{APP}/v2.2/pikaframes": UnitPrice("seconds", Decimal("0.04")),
+    f"{APP}/v2.1/text-to-video": _V21,
+    f"{APP}/v2.1/image-to-video": _V21,
+    f"{APP}/v2/turbo/text-to-video": _TURBO,
+    f"{APP}/v2/turbo/image-to-video": _TURBO,
+    f"{APP}/v2/pikaswaps": UnitPrice("videos", Decimal("0.47")),
+}
+
+
+class Prices:
+    """The prices of the account: its own where it has one, else the listed ones."""
+
+    def __init__(self, own: Mapping[str, UnitPrice]) -> None:
+        self._prices = {**LISTED, **own}
+
+    def of(self, endpoint: str) -> UnitPrice | None:
+        """Return what is charged for a unit, or None if there is no such endpoint.
+
+        An endpoint with a placeholder alone is charged at it, which is nothing. What fal charges is not established.
+        """
+        return self._prices.get(endpoint)
+
+
+def cost(units: Decimal, price: UnitPrice) -> Decimal:
+    """Return what so many units cost, in whole nano-dollars."""
+    return (units * price.amount).quantize(NANO)
+
+
+def plain(number: Decimal) -> str:
+    """Return a number without an exponent and without zeros at its end: ``5``, ``2.25``."""
+    return format(number.normalize(), "f")

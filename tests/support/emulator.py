@@ -47,7 +47,7 @@ class RunningEmulator(EmulatorProcess):
     def books(self, since: float = 0.0, **tags: str) -> list[dict[str, Any]]:
         """Return what was charged, oldest first, or those charges whose request has these tags.
 
-        Each has ``request_id``, ``endpoint_id``, ``units``, ``unit``, ``unit_price``, ``cost`` and ``tags``. Numbers are
+        Each has ``request_id``, ``endpoint_id``, ``units``, ``unit``, ``unit_price``, ``cost`` and ``tags``, numbers as
         decimal strings. The lag of fal's books does not hold here.
         """
         charges: list[dict[str, Any]] = self._admin("GET", "books", params={"since": since}).json()

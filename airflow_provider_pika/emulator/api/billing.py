@@ -42,13 +42,13 @@ class Span(BaseModel):
 
     @property
     def begins(self) -> float:
-        """Return the start in unix seconds."""
-        return self.ends - DAY if self.start is None else seconds(self.start)
+        """Return the start in unix seconds; not before 1970, where some time zones have no dates."""
+        return time.time() - DAY if self.start is None else max(0.0, seconds(self.start))
 
     @property
     def ends(self) -> float:
-        """Return the end in unix seconds."""
-        return time.time() if self.end is None else seconds(self.end)
+        """Return the end in unix seconds; at most a year from now, where no charge is."""
+        return time.time() if self.end is None else min(seconds(self.end), time.time() + 366 * DAY)
 
 
 class EventsQuery(Span):

@@ -20,6 +20,9 @@ from airflow_provider_pika.emulator.engine.books import Books, Selection
 from airflow_provider_pika.emulator.engine.prices import CURRENCY, NANO, PLACEHOLDERS, Prices, UnitPrice
 from airflow_provider_pika.emulator.faults.registry import FaultRegistry
 
+#: Calls or units at most. fal's own limit is not established.
+MOST = 10**9
+
 
 class PricesQuery(BaseModel):
     """The query of the prices; a wrong one is a 422."""
@@ -33,7 +36,7 @@ class Calls(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    call_quantity: int = Field(ge=1)
+    call_quantity: int = Field(ge=1, le=MOST)
 
 
 class Amount(BaseModel):
@@ -41,7 +44,7 @@ class Amount(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    unit_quantity: float = Field(gt=0, le=1e12)
+    unit_quantity: float = Field(gt=0, le=MOST)
 
 
 class HistoricalEstimate(BaseModel):

@@ -175,8 +175,7 @@ class BillingApi:
         self.tally.add("billing")
 
         async def process() -> Response:
-            refused = self.keys.refuse_platform(request, admin=True)
-            return JSONResponse(body()) if refused is None else refused
+            return self.keys.refuse_platform(request, admin=True) or JSONResponse(body())
 
         return await self.gate.exchange("billing", [], process)
 

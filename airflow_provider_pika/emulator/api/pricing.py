@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_pika.emulator.api.gate import Gate, Tally
-from airflow_provider_pika.emulator.api.queries import Cursor, Some
+from airflow_provider_pika.emulator.api.queries import MOST_VALUES, Cursor, Some
 from airflow_provider_pika.emulator.api.wire import Keys, number
 from airflow_provider_pika.emulator.engine import errors
 from airflow_provider_pika.emulator.engine.books import Books, Selection
@@ -51,14 +51,14 @@ class HistoricalEstimate(BaseModel):
     """An estimate by what calls have cost so far."""
 
     estimate_type: Literal["historical_api_price"]
-    endpoints: dict[str, Calls] = Field(min_length=1)
+    endpoints: dict[str, Calls] = Field(min_length=1, max_length=MOST_VALUES)
 
 
 class UnitEstimate(BaseModel):
     """An estimate by the price of a unit."""
 
     estimate_type: Literal["unit_price"]
-    endpoints: dict[str, Amount] = Field(min_length=1)
+    endpoints: dict[str, Amount] = Field(min_length=1, max_length=MOST_VALUES)
 
 
 #: The body of an estimate; a wrong one is a 422.
@@ -87,41 +87,37 @@ class PricingApi:
 
     async def list_prices(self, request: Request, query: Annotated[PricesQuery, Query()]) -> Response:
         """Return the price of a unit of each endpoint, placeholders among them. What fal does not have is left out."""
-        told = ((endpoint, self._told(endpoint)) for endpoint in dict.fromkeys(query.endpoint_id))
-        return await self._answer(
-            request,
-            lambda: {
-                "prices": [
-                    {
-                        "endpoint_id": endpoint,
-                        "unit_price": number(price.amount),
-                        "unit": price.unit,
-                        "currency": CURRENCY,
-                    }
-                    for endpoint, price in told
-                    if price is not None
-                ],
-                "next_cursor": None,
-                "has_more": False,
-            },
-        )
+
+        def reply() -> Response:
+            told = {endpoint: self._told(endpoint) for endpoint in query.endpoint_id}
+            prices = [_price(endpoint, price) for endpoint, price in told.items() if price is not None]
+            return JSONResponse({"prices": prices, "next_cursor": None, "has_more": False})
+
+        return await self._answer(request, reply)
 
     async def estimate(self, request: Request) -> Response:
         """Return what calls or units will cost; null if one of the endpoints has no history, or is not fal's."""
-        sent = await request.body()
+        body = await request.body()
 
-        def body() -> dict[str, Any]:
-            # FastAPI's own reading of a body answers NaN with a 500.
-            asked = ESTIMATE.validate_python(from_json(sent or b"null", allow_inf_nan=False))
-            if isinstance(asked, HistoricalEstimate):
-                costs = [self._of_calls(name, calls.call_quantity) for name, calls in asked.endpoints.items()]
-            else:
-                costs = [self._of_units(name, amount.unit_quantity) for name, amount in asked.endpoints.items()]
-            known = [cost for cost in costs if cost is not None]
-            total = number(sum(known, Decimal(0)).quantize(NANO)) if len(known) == len(costs) else None
-            return {"estimate_type": asked.estimate_type, "total_cost": total, "currency": CURRENCY}
+        def reply() -> Response:
+            try:  # FastAPI's own reading of a body answers NaN with a 500
+                asked = ESTIMATE.validate_python(from_json(body, allow_inf_nan=False))
+            except ValidationError as error:
+                return JSONResponse({"detail": error.errors(include_url=False, include_input=False)}, 422)
+            except ValueError:
+                return JSONResponse({"detail": [errors.detail(["body"], "JSON decode error", "json_invalid")]}, 422)
+            return JSONResponse(self._estimate(asked))
 
-        return await self._answer(request, body)
+        return await self._answer(request, reply)
+
+    def _estimate(self, asked: HistoricalEstimate | UnitEstimate) -> dict[str, Any]:
+        if isinstance(asked, HistoricalEstimate):
+            costs = [self._of_calls(name, calls.call_quantity) for name, calls in asked.endpoints.items()]
+        else:
+            costs = [self._of_units(name, amount.unit_quantity) for name, amount in asked.endpoints.items()]
+        known = [cost for cost in costs if cost is not None]
+        total = number(sum(known, Decimal(0)).quantize(NANO)) if len(known) == len(costs) else None
+        return {"estimate_type": asked.estimate_type, "total_cost": total, "currency": CURRENCY}
 
     def _told(self, endpoint: str) -> UnitPrice | None:
         """Return the price that is told, which a fault may make a placeholder. What is charged stays the same."""
@@ -138,17 +134,19 @@ class PricingApi:
         price = self._told(endpoint)
         return None if price is None else price.amount * Decimal(repr(units))
 
-    async def _answer(self, request: Request, body: Callable[[], dict[str, Any]]) -> Response:
+    async def _answer(self, request: Request, reply: Callable[[], Response]) -> Response:
         self.tally.add("pricing")
 
         async def process() -> Response:
-            if (refused := self.keys.refuse_platform(request)) is not None:
-                return refused
-            try:
-                return JSONResponse(body())
-            except ValidationError as error:
-                return JSONResponse({"detail": error.errors(include_url=False, include_input=False)}, 422)
-            except ValueError:
-                return JSONResponse({"detail": [errors.detail(["body"], "JSON decode error", "json_invalid")]}, 422)
+            return self.keys.refuse_platform(request) or reply()
 
         return await self.gate.exchange("pricing", [], process)
+
+
+def _price(endpoint: str, price: UnitPrice) -> dict[str, Any]:
+    return {
+        "endpoint_id": endpoint,
+        "unit_price": number(price.amount),
+        "unit": price.unit,
+        "currency": CURRENCY,
+    }

@@ -35,8 +35,9 @@ PLACEHOLDERS = {
     "compute seconds": UnitPrice("compute seconds", Decimal("0.00017")),
 }
 
-#: A video in 720p of v2.2 and of v2 turbo.
+#: A video of v2.2 in 720p, and one of v2 turbo.
 _V22 = _TURBO = UnitPrice("videos", Decimal("0.20"))
+#: A video of v2.1.
 _V21 = UnitPrice("videos", Decimal("0.40"))
 
 #: The price of a unit of each endpoint that is served (00.1).

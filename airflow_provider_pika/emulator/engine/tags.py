@@ -10,7 +10,9 @@ MOST_TAGS, LONGEST_KEY, LONGEST_VALUE, MOST_BYTES = 10, 64, 256, 1024
 #: Keys that begin so are fal's own.
 RESERVED = "fal."
 
+#: A key, once it is lowercased.
 _KEY = re.compile(r"[a-z0-9._-]+")
+#: A value, which may be empty. A comma ends it.
 _VALUE = re.compile(r"[ -~]*")
 
 

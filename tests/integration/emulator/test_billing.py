@@ -297,7 +297,7 @@ def test_a_charge_may_be_seen_late(tmp_path: Path) -> None:
     with RunningEmulator.start(tmp_path, generation_time="0", extra=extra) as emulator:
         caller = Caller(emulator)
         made(caller)
-        assert (events(caller), balance(caller), emulator.billed()) == ([], 1000, Decimal("0.3"))
+        assert (events(caller), balance(caller), emulator.billed()) == ([], Decimal(1000), Decimal("0.3"))
         estimate = {"estimate_type": "historical_api_price", "endpoints": {ENDPOINT: {"call_quantity": 2}}}
         assert caller.http.post("/v1/models/pricing/estimate", json=estimate).json()["total_cost"] is None
         time.sleep(1.5)

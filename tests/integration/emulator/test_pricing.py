@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def told(caller: Caller, endpoints: object) -> dict[str, tuple[float, str]]:
     return {price["endpoint_id"]: (price["unit_price"], price["unit"]) for price in reply.json()["prices"]}
 
 
-def estimate(caller: Caller, kind: str, **endpoints: dict[str, float]) -> Any:
+def estimate(caller: Caller, kind: str, **endpoints: Mapping[str, float]) -> Any:
     reply = caller.http.post(ESTIMATE, json={"estimate_type": kind, "endpoints": endpoints})
     assert reply.status_code == 200, reply.text
     body = reply.json()

@@ -73,7 +73,7 @@ def create_app(options: Options, database: Database, run_port: int) -> ASGIApp:
     runners = Runners(store, faults, generator, books, webhooks.announce, options.runners)
     files_api = FilesApi(store, gate, tally, FileLog(), files)
 
-    admin_api = AdminApi(store, books, faults, tally, files_api.log)
+    admin_api = AdminApi(store, books, prices, faults, tally, files_api.log)
     platform_api = PlatformApi(database, gate, tally, keys, options.history_lag, kept)
     pricing_api = PricingApi(prices, books, faults, gate, tally, keys)
     billing_api = BillingApi(books, gate, tally, keys)

@@ -65,6 +65,14 @@ class RunningEmulator(EmulatorProcess):
             sums[value] = sums.get(value, Decimal(0)) + Decimal(charge["cost"])
         return sums
 
+    def set_price(self, endpoint: str, unit: str, price: str) -> None:
+        """Give the account its own price of an endpoint: so many US dollars per ``"videos"`` or ``"seconds"``."""
+        self._admin("POST", "prices", json={"endpoint_id": endpoint, "unit": unit, "unit_price": price})
+
+    def reset_prices(self) -> None:
+        """Go back to the prices that it was started with."""
+        self._admin("DELETE", "prices")
+
     def most_at_once(self, prompt: str) -> int:
         """Return how many requests with this in their prompt were unfinished at the same time, at most."""
         requests = self.requests(prompt)

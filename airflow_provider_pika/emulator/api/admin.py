@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from airflow_provider_pika.emulator.api.files import FileLog
 from airflow_provider_pika.emulator.api.gate import Tally
 from airflow_provider_pika.emulator.engine.books import Books, Charge
-from airflow_provider_pika.emulator.engine.prices import CURRENCY, plain
+from airflow_provider_pika.emulator.engine.prices import CURRENCY, OwnPrice, Prices, plain
 from airflow_provider_pika.emulator.engine.records import Job
 from airflow_provider_pika.emulator.engine.store import Store
 from airflow_provider_pika.emulator.faults.catalogue import Fault
@@ -23,12 +23,13 @@ class AdminApi:
 
     store: Store
     books: Books
+    prices: Prices
     faults: FaultRegistry
     tally: Tally
     file_log: FileLog
 
     def router(self) -> APIRouter:
-        """Return the routes of faults, counters, requests, charges and downloads."""
+        """Return the routes of faults, counters, requests, money and downloads."""
         router = APIRouter(prefix="/_emulator")
         router.add_api_route("/faults", self.set_fault, methods=["POST"], status_code=201)
         router.add_api_route("/faults", self.list_faults, methods=["GET"])
@@ -37,6 +38,8 @@ class AdminApi:
         router.add_api_route("/counts", self.reset_counts, methods=["DELETE"])
         router.add_api_route("/requests", self.requests, methods=["GET"])
         router.add_api_route("/books", self.charges, methods=["GET"])
+        router.add_api_route("/prices", self.set_price, methods=["POST"], status_code=201)
+        router.add_api_route("/prices", self.reset_prices, methods=["DELETE"])
         router.add_api_route("/file_requests", self.file_requests, methods=["GET"])
         router.add_api_route("/file_requests", self.reset_file_requests, methods=["DELETE"])
         return router
@@ -71,6 +74,16 @@ class AdminApi:
     async def charges(self, since: float = 0.0) -> list[dict[str, Any]]:
         """Return every charge, oldest first, also those that fal's books do not show yet."""
         return [_describe_charge(charge) for charge in self.books.everything(since)]
+
+    async def set_price(self, price: OwnPrice) -> OwnPrice:
+        """Give the account its own price of an endpoint, until the end of the process."""
+        self.prices.set(price)
+        return price
+
+    async def reset_prices(self) -> Response:
+        """Go back to the prices of the start."""
+        self.prices.reset()
+        return Response(status_code=204)
 
     async def file_requests(self) -> list[dict[str, Any]]:
         """Return the last exchanges about result files, oldest first."""

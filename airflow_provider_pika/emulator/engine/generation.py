@@ -19,6 +19,9 @@ from airflow_provider_pika.emulator.engine.rendering import Drawing
 from airflow_provider_pika.emulator.faults.result_files import finish_file
 from airflow_provider_pika.emulator.http.hosts import media_origin
 
+#: The faults that end a generation with an error.
+FAILURES = ("content_policy_violation", "generation_error", "downstream_error", "runner_error")
+
 
 class RequeueError(Exception):
     """The attempt failed and the queue tries again: fal's own retry, with the same id (3)."""
@@ -71,21 +74,19 @@ class Generator:
         self._log(job.id, "Starting generation")
         if job.fault("never_finish"):
             await asyncio.Event().wait()
-        price = self._prices.of(job.submission.endpoint)
-        units = "0" if price is None else plain(asked.billable_units(price.unit))
-        if (failure := _failure(job, units)) is not None:
+        if any(job.fault(name) for name in FAILURES):
             await asyncio.sleep(self._pace.seconds(job))
-            return Made(failure)
+            return Made(_failure(job, self._units(job, asked)))
         if job.fault("requeue") and job.attempts == 1:
             await asyncio.sleep(self._pace.seconds(job))
             raise RequeueError
-        return await self._draw(job, asked, units)
+        return await self._draw(job, asked)
 
     def close(self) -> None:
         """Stop drawing. Whoever calls this has cancelled the attempts under way."""
         self._drawing.close()
 
-    async def _draw(self, job: Job, asked: VideoInput, units: str) -> Made:
+    async def _draw(self, job: Job, asked: VideoInput) -> Made:
         clip = asked.clip()
         if job.fault("wrong_length"):
             clip = replace(clip, frames=clip.frames // 2)
@@ -100,15 +101,20 @@ class Generator:
             "file_name": own.name,
             "file_size": size,
         }
-        return Made(Outcome(200, {"video": video}, {errors.BILLABLE_UNITS: units}), name)
+        return Made(Outcome(200, {"video": video}, {errors.BILLABLE_UNITS: self._units(job, asked)}), name)
+
+    def _units(self, job: Job, asked: VideoInput) -> str:
+        """Return the billable units by the price of now, at which the books charge the outcome in the same moment."""
+        price = self._prices.of(job.submission.endpoint)
+        return "0" if price is None else plain(asked.billable_units(price.unit))
 
 
-def _failure(job: Job, units: str) -> Outcome | None:
-    """Return the failure that was asked for, or None. A refused prompt may be charged ``units``."""
+def _failure(job: Job, units: str) -> Outcome:
+    """Return the failure that was asked for. A refused prompt may be charged ``units``."""
     if fault := job.fault("content_policy_violation"):
         return errors.content_policy_violation(job.prompt, units if fault.billed else None)
     if fault := job.fault("generation_error"):
         return errors.generation_error(retryable=fault.retryable)
     if fault := job.fault("downstream_error"):
         return errors.downstream_error(retryable=fault.retryable)
-    return errors.runner_disconnected() if job.fault("runner_error") else None
+    return errors.runner_disconnected()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from airflow_provider_pika.emulator.engine.endpoints import APP
 
@@ -14,8 +17,10 @@ CURRENCY = "USD"
 #: The smallest amount: fal counts in nano-dollars, too.
 NANO = Decimal("1e-9")
 
+OwnUnit = Literal["videos", "seconds"]
+
 #: Units of which an account may have its own price.
-UNITS = ("videos", "seconds")
+UNITS: tuple[str, ...] = get_args(OwnUnit)
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,40 @@ LISTED: dict[str, UnitPrice] = {
 }
 
 
+class OwnPrice(BaseModel):
+    """A price that the account has of its own, in whole nano-dollars."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint_id: str
+    unit: OwnUnit
+    unit_price: Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=9)]
+
+    @field_validator("endpoint_id")
+    @classmethod
+    def _is_listed(cls, endpoint: str) -> str:
+        if endpoint not in LISTED:
+            raise ValueError(f"{endpoint!r} is not an endpoint: use one of {', '.join(LISTED)}")
+        return endpoint
+
+
 class Prices:
-    """The prices of the account: its own where it has one, else the listed ones."""
+    """The prices of the account: its own where it has one, else the listed ones.
+
+    :param own: the prices that it starts with.
+    """
 
     def __init__(self, own: Mapping[str, UnitPrice]) -> None:
-        self._prices = {**LISTED, **own}
+        self._first = {**LISTED, **own}
+        self._prices = dict(self._first)
+
+    def set(self, price: OwnPrice) -> None:
+        """Charge this price from now on. What was charged stays as it was."""
+        self._prices[price.endpoint_id] = UnitPrice(price.unit, price.unit_price)
+
+    def reset(self) -> None:
+        """Go back to the prices of the start."""
+        self._prices = dict(self._first)
 
     def of(self, endpoint: str) -> UnitPrice | None:
         """Return what is charged for a unit, or None if there is no such endpoint.

@@ -74,6 +74,46 @@ def test_an_accounts_own_price_is_told_and_charged(tmp_path: Path) -> None:
         assert [charge["cost"] for charge in emulator.books()] == ["0.3"]
 
 
+def test_a_price_that_changes_while_a_clip_is_made_has_its_own_units(tmp_path: Path) -> None:
+    with RunningEmulator.start(tmp_path, generation_time="1", extra=["--render", "off"]) as emulator:
+        caller = Caller(emulator)
+        emulator.set_price(ENDPOINT, "seconds", "0.08")
+        requests = [caller.submit("a cat"), caller.submit("a cat [[content_policy_violation billed=true]]")]
+        for request_id in requests:
+            caller.until(request_id, "IN_PROGRESS")
+        emulator.set_price(ENDPOINT, "videos", "0.30")
+        assert [caller.outcome(request_id).headers["X-Fal-Billable-Units"] for request_id in requests] == ["1", "1"]
+        assert [charge["cost"] for charge in emulator.books()] == ["0.3", "0.3"]
+
+
+def test_an_own_price_can_be_set_while_it_runs(caller: Caller, emulator: RunningEmulator) -> None:
+    for unit, price, units, cost in (("videos", "0.30", "1", "0.3"), ("seconds", "0.000000001", "5", "0.000000005")):
+        emulator.set_price(ENDPOINT, unit, price)
+        assert told(caller, ENDPOINT) == {ENDPOINT: (float(price), unit)}
+        reply = caller.generate("a cat")
+        assert reply.headers["X-Fal-Billable-Units"] == units
+        assert emulator.books()[-1]["cost"] == cost
+    emulator.reset_prices()
+    assert told(caller, ENDPOINT) == {ENDPOINT: (0, "compute seconds")}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"endpoint_id": "fal-ai/flux"}, "endpoint_id"),
+        ({"unit": "units"}, "unit"),
+        ({"unit_price": "-1"}, "unit_price"),
+        ({"unit_price": "0.0000000001"}, "unit_price"),
+        ({"unit_price": "NaN"}, "unit_price"),
+        ({"currency": "EUR"}, "currency"),
+    ],
+)
+def test_a_wrong_own_price_is_named(caller: Caller, wrong: dict[str, str], named: str) -> None:
+    price = {"endpoint_id": ENDPOINT, "unit": "videos", "unit_price": "0.30", **wrong}
+    reply = caller.http.post("/_emulator/prices", json=price)
+    assert (reply.status_code, reply.json()["detail"][0]["loc"][-1]) == (422, named)
+
+
 def test_an_estimate_by_history_is_the_mean_of_what_was_billed(tmp_path: Path) -> None:
     with RunningEmulator.start(tmp_path, generation_time="0", extra=["--render", "off"]) as emulator:
         caller = Caller(emulator)

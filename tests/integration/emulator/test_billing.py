@@ -20,6 +20,7 @@ from tests.support.emulator import RunningEmulator
 EVENTS, USAGE, ACCOUNT = "/v1/models/billing-events", "/v1/models/usage", "/v1/account/billing"
 V22 = "fal-ai/pika/v2.2/text-to-video"
 V21 = "fal-ai/pika/v2.1/text-to-video"
+SWAPS = "fal-ai/pika/v2/pikaswaps"
 ADMIN, PLAIN = "admin-key", "plain-key"
 
 
@@ -215,6 +216,25 @@ def test_events_come_in_pages_newest_first(admin: Caller) -> None:
     assert listed == request_ids[::-1]
     assert (first["has_more"], second["has_more"], second["next_cursor"]) == (True, False, None)
     assert [event["request_id"] for event in events(admin, start=start, endpoint_id=V22)] == []
+
+
+def test_a_span_of_time_excludes_its_end(admin: Caller) -> None:
+    request_id = made(admin)
+    (event,) = events(admin, request_id=request_id)
+    at = event["timestamp"]
+    assert len(events(admin, request_id=request_id, start=at)) == 1
+    assert events(admin, request_id=request_id, start="2026-01-01", end="2026-02-01") == []
+    before = (datetime.fromisoformat(at) - timedelta(hours=1)).isoformat()
+    assert events(admin, request_id=request_id, start=before, end=at) == []
+
+
+@pytest.mark.parametrize(("bound", "clips"), [("true", 1), ("false", 0)])
+def test_usage_has_whole_buckets_unless_told_not_to(admin: Caller, bound: str, clips: int) -> None:
+    made(admin, endpoint=SWAPS, video_url="https://v3b.fal.media/files/b/cat.mp4")
+    later = (datetime.now(UTC) + timedelta(milliseconds=10)).isoformat()
+    query = {"endpoint_id": SWAPS, "expand": "summary", "start": later, "timeframe": "month"}
+    rows = read(admin, USAGE, **query, bound_to_timeframe=bound)["summary"]
+    assert min(1, sum(row["quantity"] for row in rows)) == clips
 
 
 def test_tags_are_kept_shown_and_filtered_by(paying: RunningEmulator, admin: Caller) -> None:

@@ -63,7 +63,7 @@ def banner(
         "platform": f"{origin}/v1",
         "admin": f"{origin}/_emulator",
         "data": str(options.data),
-        "keys": str(Keys(options.keys)),
+        "keys": str(Keys(options.keys, options.admin_keys)),
     }
     if certificate is not None:
         lines["CA"] = str(certificate.ca)
@@ -76,7 +76,7 @@ def _add_connection(options: Options, origin: str) -> str:
     address = origin
     for everywhere, here in EVERYWHERE.items():  # what it listens on is no address to call
         address = address.replace(f"//{everywhere}:", f"//{here}:")
-    key = "YOUR_KEY" if options.keys else "any"
+    key = "YOUR_KEY" if options.keys or options.admin_keys else "any"
     return f"airflow connections add pika_default --conn-type pika --conn-host {address} --conn-password {key}"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-#: The tables of the emulator's database; times are unix seconds.
+#: The tables of the emulator's database; times are unix seconds. Units and prices are decimal numbers, as text.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS requests (
     low_priority INTEGER NOT NULL,
     keep_io INTEGER NOT NULL,
     no_retry INTEGER NOT NULL DEFAULT 0,
+    tags TEXT NOT NULL DEFAULT '{}',
     webhook TEXT,
     state TEXT NOT NULL,
     sent_at REAL NOT NULL,
@@ -49,12 +50,26 @@ CREATE TABLE IF NOT EXISTS faults (id INTEGER PRIMARY KEY AUTOINCREMENT, spec TE
 CREATE TABLE IF NOT EXISTS fault_uses (
     subject TEXT NOT NULL, directive INTEGER NOT NULL, uses INTEGER NOT NULL, PRIMARY KEY (subject, directive)
 );
+CREATE TABLE IF NOT EXISTS charges (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    request_id TEXT NOT NULL UNIQUE,
+    endpoint TEXT NOT NULL,
+    at REAL NOT NULL,
+    units TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    unit_price TEXT NOT NULL,
+    nano_usd INTEGER NOT NULL,
+    tags TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS charges_by_time ON charges (at);
 CREATE TABLE IF NOT EXISTS deliveries (
     request_id TEXT PRIMARY KEY, url TEXT NOT NULL, body BLOB NOT NULL, attempts INTEGER NOT NULL,
     due REAL NOT NULL, expires REAL NOT NULL
 );
 """
 
+#: Columns of ``requests`` that the first versions did not have.
+ADDED = {"no_retry": "INTEGER NOT NULL DEFAULT 0", "tags": "TEXT NOT NULL DEFAULT '{}'"}
 
 #: Prompts, webhook URLs and signing keys are for the user who runs the emulator alone.
 PRIVATE = 0o600
@@ -108,8 +123,10 @@ class Database:
         self._add_what_earlier_versions_lack()
 
     def _add_what_earlier_versions_lack(self) -> None:
-        if "no_retry" not in {row["name"] for row in self.rows("PRAGMA table_info(requests)")}:
-            self.execute("ALTER TABLE requests ADD COLUMN no_retry INTEGER NOT NULL DEFAULT 0")
+        columns = {row["name"] for row in self.rows("PRAGMA table_info(requests)")}
+        for name, kind in ADDED.items():
+            if name not in columns:
+                self.execute(f"ALTER TABLE requests ADD COLUMN {name} {kind}")
 
     def execute(self, sql: str, *values: Any) -> int:
         """Run one statement, and return the number of rows it changed."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
+from airflow_provider_pika.emulator.engine.endpoints import ENDPOINTS
 from airflow_provider_pika.emulator.engine.generation import Pace
+from airflow_provider_pika.emulator.engine.prices import UNITS, UnitPrice
 from airflow_provider_pika.emulator.http.hosts import is_host, normal
 
 #: The port without ``--port``.
@@ -22,6 +26,16 @@ PAYLOAD_TTL = 30 * 24 * 3600.0
 
 #: The help of ``--allow-host``.
 ALLOW_HOST = "a name that clients use for it, such as a service's in Docker Compose (repeatable)"
+
+
+#: The help of ``--admin-key``.
+ADMIN_KEY = "a key to accept that may read billing events, usage and credits (repeatable); without --key, all may"
+
+#: The help of ``--price``.
+PRICE = "the account's own price of an endpoint, such as fal-ai/pika/v2.5/text-to-video=videos:0.30 (repeatable)"
+
+#: A price of a unit, in whole nano-dollars.
+_PRICE = re.compile(r"([^=]+)=([^:]+):([0-9]{1,6}(?:\.[0-9]{1,9})?)")
 
 
 @dataclass(frozen=True)
@@ -39,9 +53,12 @@ class Options:
     result_ttl: float
     payload_ttl: float
     history_lag: float
+    books_lag: float
     render: bool = True
     allowed_hosts: tuple[str, ...] = ()
     webhooks_anywhere: bool = False
+    admin_keys: tuple[str, ...] = ()
+    prices: dict[str, UnitPrice] = field(default_factory=dict)
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -67,9 +84,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         result_ttl=given.result_ttl,
         payload_ttl=given.payload_ttl,
         history_lag=given.history_lag,
+        books_lag=given.books_lag,
         render=given.render == "on",
         allowed_hosts=tuple(given.allow_host),
         webhooks_anywhere=given.webhooks_anywhere,
+        admin_keys=tuple(given.admin_key),
+        prices=dict(given.price),
     )
 
 
@@ -97,6 +117,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     add("--run-port", type=_port, help="the synchronous run host's port; the queue's plus one unless given")
     add("--allow-host", type=_host, action="append", default=[], metavar="NAME", help=ALLOW_HOST)
     add("--key", type=_key, action="append", default=[], help="a key to accept (repeatable); without, any will do")
+    add("--admin-key", type=_key, action="append", default=[], help=ADMIN_KEY)
     add("--tls", action="store_true", help="serve https, for fal's host names too, with a CA in the data folder")
     add("--webhooks-anywhere", action="store_true", help="send webhooks to other machines, too; else to this one alone")
 
@@ -110,6 +131,8 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     add("--result-ttl", type=_seconds, default=3600.0, help="seconds that the queue keeps a result")
     add("--payload-ttl", type=_seconds, default=PAYLOAD_TTL, help="seconds that stored inputs and results are kept")
     add("--history-lag", type=_seconds, default=0.0, help="seconds until a started request is in the request history")
+    add("--books-lag", type=_seconds, default=0.0, help="seconds until a charge is in the billing events")
+    add("--price", type=_price, action="append", default=[], metavar="ENDPOINT=UNIT:USD", help=PRICE)
 
 
 def _port(text: str) -> int:
@@ -150,6 +173,18 @@ def _pace(text: str) -> Pace:
     if pace.shortest <= pace.longest:
         return pace
     raise argparse.ArgumentTypeError(f"{text!r} runs backwards: use the shorter time first, such as 2-6")
+
+
+def _price(text: str) -> tuple[str, UnitPrice]:
+    match = _PRICE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price: use ENDPOINT=UNIT:USD, with 6 and 9 digits at most")
+    endpoint, unit, amount = match.groups()
+    if endpoint not in ENDPOINTS:
+        raise argparse.ArgumentTypeError(f"{endpoint!r} is not an endpoint: use one of {', '.join(ENDPOINTS)}")
+    if unit not in UNITS:
+        raise argparse.ArgumentTypeError(f"{unit!r} is not a unit: use {' or '.join(UNITS)}")
+    return endpoint, UnitPrice(unit, Decimal(amount))
 
 
 def _host(text: str) -> str:

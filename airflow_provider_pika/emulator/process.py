@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -93,7 +94,8 @@ class EmulatorProcess:
 
     def cancel_unfinished(self, *, since: float = 0.0) -> None:
         """Ask every request that waits or runs to stop, so that the runners are free again."""
-        key = self._options[self._options.index("--key") + 1] if "--key" in self._options else "any:key"
+        named = [value for name, value in pairwise(self._options) if name in {"--key", "--admin-key"}]
+        key = named[0] if named else "any:key"
         with self.client(headers={"Authorization": f"Key {key}"}) as client:
             for request in self.requests(since=since):
                 if request["state"] != "COMPLETED":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,35 @@ class RunningEmulator(EmulatorProcess):
     def reset_file_requests(self) -> None:
         """Forget the exchanges of result files."""
         self._admin("DELETE", "file_requests")
+
+    def books(self, since: float = 0.0, **tags: str) -> list[dict[str, Any]]:
+        """Return what was charged, oldest first, or those charges whose request has these tags.
+
+        Each has ``request_id``, ``endpoint_id``, ``units``, ``unit``, ``unit_price``, ``cost`` and ``tags``, numbers as
+        decimal strings. The lag of fal's books does not hold here.
+        """
+        charges: list[dict[str, Any]] = self._admin("GET", "books", params={"since": since}).json()
+        return [charge for charge in charges if tags.items() <= charge["tags"].items()]
+
+    def billed(self, since: float = 0.0, **tags: str) -> Decimal:
+        """Return what the requests with these tags were charged in all, in US dollars."""
+        return sum((Decimal(charge["cost"]) for charge in self.books(since, **tags)), Decimal(0))
+
+    def billed_by(self, key: str, since: float = 0.0) -> dict[str | None, Decimal]:
+        """Return the sum by the value of a tag, or by ``"endpoint_id"``; None is for requests without the tag."""
+        sums: dict[str | None, Decimal] = {}
+        for charge in self.books(since):
+            value = charge["endpoint_id"] if key == "endpoint_id" else charge["tags"].get(key)
+            sums[value] = sums.get(value, Decimal(0)) + Decimal(charge["cost"])
+        return sums
+
+    def set_price(self, endpoint: str, unit: str, price: str) -> None:
+        """Give the account its own price of an endpoint: so many US dollars per ``"videos"`` or ``"seconds"``."""
+        self._admin("POST", "prices", json={"endpoint_id": endpoint, "unit": unit, "unit_price": price})
+
+    def reset_prices(self) -> None:
+        """Go back to the prices that it was started with."""
+        self._admin("DELETE", "prices")
 
     def most_at_once(self, prompt: str) -> int:
         """Return how many requests with this in their prompt were unfinished at the same time, at most."""

@@ -23,7 +23,7 @@ LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.
 
 
 #: Operations of which all calls are one count.
-PLAIN = ("status", "stream", "result", "cancel", "file", "history")
+PLAIN = ("status", "stream", "result", "cancel", "file", "history", "pricing", "billing")
 #: Operations whose calls are counted in parts, since they may be charged.
 SPLIT = ("submit", "run")
 #: The parts: calls that came, and what became of them.

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sqlite3
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_pika.emulator.api.gate import Gate, Tally
+from airflow_provider_pika.emulator.api.queries import DAY, Cursor, Some, cursor_of, page_of, seconds, split
 from airflow_provider_pika.emulator.api.wire import Keys, timestamp
 from airflow_provider_pika.emulator.data_folder import Database
 from airflow_provider_pika.emulator.engine.records import Job, Retention, job_of
 from airflow_provider_pika.emulator.faults.registry import Subject
 
-#: Seconds of a day.
-DAY = 24 * 3600.0
-
 #: Seconds before now at which ``start`` is by default, without and with a ``request_id`` (N8).
 DEFAULT_SPAN, SPAN_OF_ONE = DAY, 90 * DAY
-
-#: Endpoints that one call may ask for.
-MAX_ENDPOINTS = 50
-
-#: SQLite's integers end above this.
-LAST_PAGE = 10**9
 
 #: SQL for each value of the parameter ``status``.
 STATUS = {
@@ -46,7 +36,7 @@ SORT_KEY = {"ended_at": "COALESCE(ended_at, 1e12)", "duration": "COALESCE(ended_
 class HistoryQuery(BaseModel):
     """The query's parameters; a wrong one is a 422. ``start`` and ``end`` hold for ``sent_at`` (not established)."""
 
-    endpoint_id: list[str]
+    endpoint_id: Some
     start: datetime | None = None
     end: datetime | None = None
     status: Literal["success", "error", "user_error"] | None = None
@@ -54,42 +44,27 @@ class HistoryQuery(BaseModel):
     expand: list[str] = Field(default_factory=list)
     sort_by: Literal["ended_at", "duration"] = "ended_at"
     limit: int = Field(default=50, ge=1, le=100)
-    cursor: str | None = Field(default=None, max_length=64)
-
-    @field_validator("endpoint_id")
-    @classmethod
-    def _split_endpoints(cls, values: list[str]) -> list[str]:
-        endpoints = _split(values)
-        if not 1 <= len(endpoints) <= MAX_ENDPOINTS:
-            raise ValueError(f"1 to {MAX_ENDPOINTS} endpoints, please")
-        return endpoints
-
-    @field_validator("cursor")
-    @classmethod
-    def _check_cursor(cls, cursor: str | None) -> str | None:
-        if cursor is not None:
-            _decode(cursor)
-        return cursor
+    cursor: Cursor = None
 
     @property
     def with_payloads(self) -> bool:
         """Tell whether inputs and outputs are asked for."""
-        return "payloads" in _split(self.expand)
+        return "payloads" in split(self.expand)
 
     @property
     def page(self) -> int:
         """Return the number of the page that is asked for; the first is 0."""
-        return 0 if self.cursor is None else _decode(self.cursor)
+        return page_of(self.cursor)
 
     def conditions(self, lag: float) -> tuple[list[str], list[Any]]:
         """Return the SQL conditions and their values. A request is listed ``lag`` seconds after its start."""
         marks = ", ".join("?" * len(self.endpoint_id))
         sql = [f"endpoint IN ({marks})", "COALESCE(started_at, ended_at) <= ?", "sent_at >= ?"]
         span = DEFAULT_SPAN if self.request_id is None else SPAN_OF_ONE
-        since = time.time() - span if self.start is None else _seconds(self.start)
+        since = time.time() - span if self.start is None else seconds(self.start)
         values: list[Any] = [*self.endpoint_id, time.time() - lag, since]
         if self.end is not None:
-            sql, values = [*sql, "sent_at < ?"], [*values, _seconds(self.end)]
+            sql, values = [*sql, "sent_at < ?"], [*values, seconds(self.end)]
         if self.status is not None:
             sql.append(STATUS[self.status])
         if self.request_id is not None:
@@ -125,7 +100,7 @@ class PlatformApi:
                 return refused
             now = time.time()
             items = [_item(job, query.with_payloads and self.kept.shows_payloads(job, now)) for job in jobs]
-            cursor = _encode(query.page + 1) if has_more else None
+            cursor = cursor_of(query.page + 1) if has_more else None
             return JSONResponse({"items": items, "next_cursor": cursor, "has_more": has_more})
 
         return await self.gate.exchange("history", [Subject(job.prompt, f"history:{job.id}") for job in jobs], process)
@@ -160,27 +135,3 @@ def _item(job: Job, with_payloads: bool) -> dict[str, Any]:
             "json_output": None if job.outcome is None else job.outcome.body,
         }
     return item
-
-
-def _seconds(at: datetime) -> float:
-    """Return unix seconds. A time without an offset is UTC."""
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-
-
-def _encode(page: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps({"page": page}).encode()).decode()
-
-
-def _decode(cursor: str) -> int:
-    try:
-        page = int(json.loads(base64.urlsafe_b64decode(cursor))["page"])
-    except (ValueError, TypeError, KeyError):
-        page = -1
-    if not 0 <= page <= LAST_PAGE:
-        raise ValueError("not a cursor of ours")
-    return page
-
-
-def _split(values: list[str]) -> list[str]:
-    """Split parameters that may be repeated, separated by commas, or both."""
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from airflow_provider_pika.emulator.api.wire import Keys, origin_of
 from airflow_provider_pika.emulator.engine.endpoints import EndpointId
 from airflow_provider_pika.emulator.engine.records import Submission, Via
+from airflow_provider_pika.emulator.engine.tags import parse_tags
 
 #: Seconds. A start timeout must be greater (fal-protocol.md 0.1).
 SHORTEST_START_TIMEOUT = 0.1
@@ -36,6 +37,7 @@ async def read_submission(request: Request, via: Via) -> Submission:
         no_retry=headers.get("x-fal-no-retry", "").lower() in {"1", "true", "yes"},
         webhook=request.query_params.get("fal_webhook") or None,
         start_after=_start_timeout(headers.get(_start_timeout_header(headers) or "")),
+        tags=parse_tags(",".join(headers.getlist("x-fal-tags"))),
     )
 
 

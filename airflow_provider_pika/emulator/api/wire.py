@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
@@ -16,13 +17,20 @@ from airflow_provider_pika.emulator.engine.store import Store
 
 
 class Keys:
-    """The keys that are accepted: any key if none was named."""
+    """The keys that are accepted: any key if none was named, and then each has the ADMIN right.
 
-    def __init__(self, accepted: Collection[str] = ()) -> None:
-        self._accepted = frozenset(accepted)
+    :param admins: keys with the ADMIN right, which are accepted for all else, too.
+    """
+
+    def __init__(self, accepted: Collection[str] = (), admins: Collection[str] = ()) -> None:
+        self._admins = frozenset(admins)
+        self._accepted = frozenset(accepted) | self._admins
 
     def __str__(self) -> str:
-        return f"{len(self._accepted)} accepted" if self._accepted else "any"
+        if not self._accepted:
+            return "any"
+        admins = f", {len(self._admins)} with the ADMIN right" if self._admins else ""
+        return f"{len(self._accepted)} accepted{admins}"
 
     def refuse(self, request: Request, app: str) -> Response | None:
         """Return the 401 to answer with, or None (fal-protocol.md 4.3; its text for a call without a key is cut)."""
@@ -31,11 +39,38 @@ class Keys:
             return _unauthorized(
                 f'Cannot access application "{app}". Authentication is required to access this application.'
             )
-        scheme, _, key = header.partition(" ")
-        if scheme.lower() == "bearer":
+        if header.partition(" ")[0].lower() == "bearer":
             return _unauthorized("bearer: unable to decode issuer")
-        known = key.strip() in self._accepted if self._accepted else bool(key.strip())
-        return None if scheme.lower() == "key" and known else _unauthorized("invalid key credentials")
+        return None if self._known(header) else _unauthorized("invalid key credentials")
+
+    def refuse_platform(self, request: Request, *, admin: bool = False) -> Response | None:
+        """Return the 401 of the Platform API, its 403 for a key without the ADMIN right, or None.
+
+        The 401 is [3P], one captured body. The words of the 403 are not established: a client of fal's looks for
+        "Admin API key" in them.
+        """
+        header = request.headers.get("authorization", "")
+        if not self._known(header):
+            message = "Invalid API key or malformed Authorization header"
+            return platform_error(401, "authorization_error", message)
+        if admin and self._accepted and _key_of(header) not in self._admins:
+            return platform_error(403, "authorization_error", "Admin API key required")
+        return None
+
+    def _known(self, header: str) -> bool:
+        key = _key_of(header)
+        return key in self._accepted if self._accepted else bool(key)
+
+
+def _key_of(header: str) -> str:
+    """Return the key of an ``Authorization`` header, or an empty string if it has none."""
+    scheme, _, key = header.partition(" ")
+    return key.strip() if scheme.lower() == "key" else ""
+
+
+def platform_error(status: int, kind: str, message: str) -> Response:
+    """Return an error in the Platform API's shape, which is not the queue's."""
+    return JSONResponse({"error": {"type": kind, "message": message}}, status)
 
 
 def _unauthorized(detail: str) -> Response:
@@ -83,6 +118,11 @@ def log_entries(rows: Iterable[sqlite3.Row]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def number(amount: Decimal) -> int | float:
+    """Return an amount as fal writes it: a JSON number. Nothing is counted with it."""
+    return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
 def timestamp(at: float) -> str:

@@ -2,7 +2,7 @@
 
 ``store`` keeps the ``records`` and tells ``changes``. ``runners`` take requests in order. ``generation`` checks a
 request's ``inputs`` by its endpoint (``endpoints``), and makes its outcome: an error of ``errors``, or a ``clip`` drawn
-in ``rendering``.
+in ``rendering``. ``books`` has what was charged for it, by ``prices`` and ``tags``.
 """
 
 from __future__ import annotations

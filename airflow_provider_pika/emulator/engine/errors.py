@@ -65,12 +65,12 @@ def unknown_path(path: str) -> Outcome:
     return Outcome(404, {"detail": f"Path /{path} not found"}, {BILLABLE_UNITS: "0"})
 
 
-def content_policy_violation(prompt: str, units: int | None = None) -> Outcome:
+def content_policy_violation(prompt: str, units: str | None = None) -> Outcome:
     """Return the error of a refused prompt. With ``units`` it is charged for, as a 422 may be (N11)."""
     message = "The content could not be processed because it contained material flagged by a content checker."
     outcome = model_error(422, detail(["body", "prompt"], message, "content_policy_violation", input=prompt))
     if units is not None:
-        outcome.headers[BILLABLE_UNITS] = str(units)
+        outcome.headers[BILLABLE_UNITS] = units
     return outcome
 
 

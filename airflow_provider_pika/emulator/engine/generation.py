@@ -13,10 +13,14 @@ from pydantic import ValidationError
 from airflow_provider_pika.emulator.engine import errors
 from airflow_provider_pika.emulator.engine.endpoints import ENDPOINTS
 from airflow_provider_pika.emulator.engine.inputs import VideoInput
+from airflow_provider_pika.emulator.engine.prices import Prices, plain
 from airflow_provider_pika.emulator.engine.records import Job, Outcome
 from airflow_provider_pika.emulator.engine.rendering import Drawing
 from airflow_provider_pika.emulator.faults.result_files import finish_file
 from airflow_provider_pika.emulator.http.hosts import media_origin
+
+#: The faults that end a generation with an error.
+FAILURES = ("content_policy_violation", "generation_error", "downstream_error", "runner_error")
 
 
 class RequeueError(Exception):
@@ -47,11 +51,14 @@ class Made:
 class Generator:
     """What makes the outcome of a request."""
 
-    def __init__(self, files: Path, pace: Pace, log: Callable[[str, str], None], drawing: Drawing) -> None:
+    def __init__(
+        self, files: Path, pace: Pace, log: Callable[[str, str], None], drawing: Drawing, prices: Prices
+    ) -> None:
         self._files = files
         self._pace = pace
         self._log = log
         self._drawing = drawing
+        self._prices = prices
 
     async def make(self, job: Job) -> Made:
         """Make one attempt. Raises `RequeueError`, and can be cancelled like any coroutine."""
@@ -67,9 +74,9 @@ class Generator:
         self._log(job.id, "Starting generation")
         if job.fault("never_finish"):
             await asyncio.Event().wait()
-        if (failure := _failure(job, asked.billable_units)) is not None:
+        if any(job.fault(name) for name in FAILURES):
             await asyncio.sleep(self._pace.seconds(job))
-            return Made(failure)
+            return Made(_failure(job, self._units(job, asked)))
         if job.fault("requeue") and job.attempts == 1:
             await asyncio.sleep(self._pace.seconds(job))
             raise RequeueError
@@ -94,15 +101,20 @@ class Generator:
             "file_name": own.name,
             "file_size": size,
         }
-        return Made(Outcome(200, {"video": video}, {errors.BILLABLE_UNITS: str(asked.billable_units)}), name)
+        return Made(Outcome(200, {"video": video}, {errors.BILLABLE_UNITS: self._units(job, asked)}), name)
+
+    def _units(self, job: Job, asked: VideoInput) -> str:
+        """Return the billable units by the price of now, at which the books charge the outcome in the same moment."""
+        price = self._prices.of(job.submission.endpoint)
+        return "0" if price is None else plain(asked.billable_units(price.unit))
 
 
-def _failure(job: Job, units: int) -> Outcome | None:
-    """Return the failure that was asked for, or None. A refused prompt may be charged ``units``."""
+def _failure(job: Job, units: str) -> Outcome:
+    """Return the failure that was asked for. A refused prompt may be charged ``units``."""
     if fault := job.fault("content_policy_violation"):
         return errors.content_policy_violation(job.prompt, units if fault.billed else None)
     if fault := job.fault("generation_error"):
         return errors.generation_error(retryable=fault.retryable)
     if fault := job.fault("downstream_error"):
         return errors.downstream_error(retryable=fault.retryable)
-    return errors.runner_disconnected() if job.fault("runner_error") else None
+    return errors.runner_disconnected()

@@ -6,6 +6,7 @@ refused.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
@@ -52,7 +53,8 @@ class VideoInput(BaseModel):
     negative_prompt: str | None = None
     seed: int | None = None
 
-    priced_per_video: ClassVar[bool] = False
+    #: Units of a clip in 1080p, for one unit of the same clip in 720p.
+    units_of_1080p: ClassVar[Decimal] = Decimal(1)
 
     @property
     def seconds(self) -> int:
@@ -61,13 +63,18 @@ class VideoInput(BaseModel):
         return duration
 
     @property
-    def billable_units(self) -> int:
-        """Return what ``X-Fal-Billable-Units`` says: seconds of video, or 1 where a price is for a video.
+    def billed_seconds(self) -> int:
+        """Return the seconds that are charged for where the price is for a second."""
+        return self.seconds
 
-        This is established for v2.1 and v2 turbo, which have a price for a video (00.1). It is not for v2.5, which has
-        no known price, and for v2.2, where the sources disagree.
+    def billable_units(self, unit: str) -> Decimal:
+        """Return what ``X-Fal-Billable-Units`` says, in the unit of the endpoint's price: clips, or seconds.
+
+        An endpoint has one price of a unit, but fal's pages ask more for 1080p. So 1080p counts as more units. That
+        is not established, as are the units of v2.5, which has no known price.
         """
-        return 1 if self.priced_per_video else self.seconds
+        units = Decimal(self.billed_seconds if unit.endswith("seconds") else 1)
+        return units * self.units_of_1080p if getattr(self, "resolution", "") == "1080p" else units
 
     def clip(self) -> Clip:
         """Return the clip to draw. Its short side has the resolution's number of lines, and both sides are even.
@@ -99,7 +106,9 @@ class V25ImageToVideo(V25TextToVideo):
 
 
 class V22TextToVideo(VideoInput):
-    """``v2.2/text-to-video``."""
+    """``v2.2/text-to-video``: 0.20 USD a video in 720p, and 0.45 in 1080p."""
+
+    units_of_1080p: ClassVar[Decimal] = Decimal("2.25")
 
     prompt: str
     negative_prompt: str = UGLY
@@ -110,6 +119,8 @@ class V22TextToVideo(VideoInput):
 
 class V22ImageToVideo(VideoInput):
     """``v2.2/image-to-video``."""
+
+    units_of_1080p: ClassVar[Decimal] = Decimal("2.25")
 
     image_url: Url
     prompt: str
@@ -134,7 +145,12 @@ class Transition(BaseModel):
 
 
 class Pikaframes(VideoInput):
-    """``v2.2/pikaframes``: two to five images, as long as the transitions between them. It has no ``duration``."""
+    """``v2.2/pikaframes``: two to five images, as long as the transitions between them. It has no ``duration``.
+
+    A second costs 0.04 USD in 720p, and 0.06 in 1080p.
+    """
+
+    units_of_1080p: ClassVar[Decimal] = Decimal("1.5")
 
     image_urls: Annotated[list[Url], Field(min_length=2, max_length=5)]
     transitions: list[Transition] | None = None
@@ -155,15 +171,13 @@ class Pikaframes(VideoInput):
         return sum(transition.duration for transition in transitions)
 
     @property
-    def billable_units(self) -> int:
+    def billed_seconds(self) -> int:
         """Return its seconds, but never less than five."""
         return max(self.seconds, SHORTEST_FRAMES_BILLED)
 
 
 class V21TextToVideo(VideoInput):
     """``v2.1/text-to-video`` and ``v2/turbo/text-to-video``: 0.40 and 0.20 USD a video, whatever its length."""
-
-    priced_per_video: ClassVar[bool] = True
 
     prompt: str
     negative_prompt: str = ""
@@ -175,8 +189,6 @@ class V21TextToVideo(VideoInput):
 class V21ImageToVideo(VideoInput):
     """``v2.1/image-to-video`` and ``v2/turbo/image-to-video``."""
 
-    priced_per_video: ClassVar[bool] = True
-
     image_url: Url
     prompt: str
     negative_prompt: str = ""
@@ -186,8 +198,6 @@ class V21ImageToVideo(VideoInput):
 
 class Pikaswaps(VideoInput):
     """``v2/pikaswaps``. fal's clip is as long as its source; here it is five seconds, since nothing is fetched."""
-
-    priced_per_video: ClassVar[bool] = True
 
     video_url: Url
     image_url: Url | None = None

@@ -48,6 +48,7 @@ class Submission:
     no_retry: bool = False
     webhook: str | None = None
     start_after: float | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def input(self) -> Any:
@@ -137,6 +138,7 @@ def job_of(row: sqlite3.Row) -> Job:
         keep_io=bool(row["keep_io"]),
         no_retry=bool(row["no_retry"]),
         webhook=row["webhook"],
+        tags=json.loads(row["tags"]),
     )
     return Job(
         seq=row["seq"],

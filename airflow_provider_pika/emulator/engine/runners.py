@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 
 from airflow_provider_pika.emulator.engine import errors
+from airflow_provider_pika.emulator.engine.books import Books
 from airflow_provider_pika.emulator.engine.generation import Generator, Made, RequeueError
 from airflow_provider_pika.emulator.engine.records import Job, Outcome
 from airflow_provider_pika.emulator.engine.store import Store
@@ -30,12 +31,14 @@ class Runners:
         store: Store,
         faults: FaultRegistry,
         generator: Generator,
+        books: Books,
         announce: Callable[[Job], None],
         capacity: int,
     ) -> None:
         self._store = store
         self._faults = faults
         self._generator = generator
+        self._books = books
         self._announce = announce
         self._capacity = capacity
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -133,4 +136,6 @@ class Runners:
 
     def _end(self, job: Job, made: Made) -> None:
         with self._store.transaction():
-            self._announce(self._store.finish(job, made.outcome, made.file))
+            ended = self._store.finish(job, made.outcome, made.file)
+            self._books.enter(ended)
+            self._announce(ended)

@@ -41,6 +41,7 @@ class Store:
             "keep_io": submission.keep_io,
             "no_retry": submission.no_retry,
             "webhook": submission.webhook,
+            "tags": json.dumps(submission.tags),
             "state": state,
             "sent_at": now,
             "start_by": None if submission.start_after is None else now + submission.start_after,

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Operation = Literal["submit", "status", "stream", "result", "cancel", "file", "history", "run"]
+Operation = Literal["submit", "status", "stream", "result", "cancel", "file", "history", "pricing", "billing", "run"]
 
 #: Answered before anything is processed, so that no request comes of it.
 RefusalName = Literal[
@@ -51,12 +51,17 @@ GenerationName = Literal[
     "webhook_payload_error",
 ]
 
+#: What goes wrong with the price that is told of one endpoint. What is charged stays the same.
+PriceName = Literal["placeholder_price"]
+
 #: Faults that refuse a call.
 REFUSALS = frozenset(get_args(RefusalName))
 #: Faults of a file's download.
 DOWNLOAD_FAULTS = frozenset(get_args(DownloadName))
 #: Faults of an accepted request.
 GENERATION_FAULTS = frozenset(get_args(GenerationName))
+#: Faults of a price.
+PRICE_FAULTS = frozenset(get_args(PriceName))
 
 #: The options of a fault, besides ``times``, ``match`` and (for faults of an exchange) ``on``.
 OPTIONS: dict[str, frozenset[str]] = {
@@ -71,6 +76,7 @@ OPTIONS: dict[str, frozenset[str]] = {
     "slow_download": frozenset({"bytes_per_second"}),
     "large_file": frozenset({"bytes"}),
     "redirect": frozenset({"location"}),
+    "placeholder_price": frozenset({"unit"}),
     "reset_midway": frozenset({"bytes"}),
     "stall_midway": frozenset({"bytes", "seconds"}),
 }
@@ -90,7 +96,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fault: RefusalName | ReplyName | DownloadName | GenerationName
+    fault: RefusalName | ReplyName | DownloadName | GenerationName | PriceName
     on: Operation = "submit"
     times: int = Field(default=1, ge=1)
     match: str = ""
@@ -101,6 +107,7 @@ class Fault(BaseModel):
     accepted: bool = False
     bytes_per_second: int = Field(default=65536, ge=1)
     bytes: int = Field(default=65536, ge=0, le=2**40)
+    unit: Literal["units", "compute seconds"] = "units"
     location: str = Field(default="", pattern=r"^[!-~]+$")
 
     @model_validator(mode="before")
@@ -111,7 +118,7 @@ class Fault(BaseModel):
     @model_validator(mode="after")
     def _only_its_own_options(self) -> Fault:
         known = {"fault", "times", "match"} | OPTIONS.get(self.fault, frozenset())
-        if not self.is_generation:
+        if not self.is_generation and not self.is_price:
             known |= {"on"}
         if unknown := self.model_fields_set - known:
             raise ValueError(f"{self.fault} has no option {', '.join(sorted(unknown))}")
@@ -134,6 +141,11 @@ class Fault(BaseModel):
     def is_generation(self) -> bool:
         """Tell whether it strikes the request itself rather than one HTTP exchange."""
         return self.fault in GENERATION_FAULTS
+
+    @property
+    def is_price(self) -> bool:
+        """Tell whether it strikes the price that is told of an endpoint. Then ``match`` is in the endpoint's id."""
+        return self.fault in PRICE_FAULTS
 
     @property
     def is_refusal(self) -> bool:
@@ -164,5 +176,7 @@ def _parse_directive(match: re.Match[str]) -> Fault | None:
     try:
         fault = Fault.model_validate({**options, "fault": match[1]})
     except ValidationError:
+        return None
+    if fault.is_price:  # no prompt leads to a price
         return None
     return None if fault.is_generation and "times" in options else fault  # a request has only one end

@@ -49,7 +49,7 @@ class FaultRegistry:
         """Return the fault that strikes this exchange, or None. This call uses it up once."""
         subjects = list(subjects)
         for number, fault, left in self._pending():
-            if fault.is_generation or fault.on != operation:
+            if fault.is_generation or fault.is_price or fault.on != operation:
                 continue
             if not fault.match or any(fault.match in subject.prompt for subject in subjects):
                 self._use(number, left)
@@ -64,6 +64,14 @@ class FaultRegistry:
                 self._use(number, left)
                 taken.append(fault)
         return taken
+
+    def for_price(self, endpoint: str) -> Fault | None:
+        """Return the fault of the price that is told of this endpoint, or None. This call uses it up once."""
+        for number, fault, left in self._pending():
+            if fault.is_price and fault.match in endpoint:
+                self._use(number, left)
+                return fault
+        return None
 
     def forget(self, key: str) -> None:
         """Count a submission's faults anew, so that the same prompt behaves the same in the next run."""

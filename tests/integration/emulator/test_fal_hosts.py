@@ -91,9 +91,9 @@ def test_a_file_is_served_by_the_older_hosts_too(fal: RunningEmulator) -> None:
         ("POST", "https://auth.fal.ai/oauth/token", 421, "does not serve auth.fal.ai"),
         (
             "GET",
-            "https://api.fal.ai/v1/models/pricing",
+            "https://api.fal.ai/v1/models/analytics",
             404,
-            "does not serve GET /v1/models/pricing: of fal's",
+            "does not serve GET /v1/models/analytics: of fal's",
         ),
         ("POST", "https://api.fal.ai/v1/models/requests/by-endpoint", 404, "does not serve POST /v1/models/requests"),
         ("GET", "https://api.fal.ai/", 404, "does not serve GET /: of fal's Platform API"),
@@ -116,7 +116,7 @@ def test_what_is_not_served_says_so_and_counts_nothing(
     assert fal.counts() == before
 
 
-@pytest.mark.parametrize("path", ["/v1/models/pricing", "/v1/keys", "/v1"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/keys", "/v1"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_path_of_the_platform_that_is_not_served_says_so_on_the_own_names_too(
     fal: RunningEmulator, method: str, path: str

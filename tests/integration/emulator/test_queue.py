@@ -46,7 +46,8 @@ def test_a_submission_is_answered_with_all_eight_fields_in_order(caller: Caller,
     ("path", "given", "units"),
     [
         ("v2.5/text-to-video", {"duration": 10}, "10"),
-        ("v2.2/text-to-video", {"duration": 10}, "10"),
+        ("v2.2/text-to-video", {"duration": 10}, "1"),
+        ("v2.2/text-to-video", {"resolution": "1080p"}, "2.25"),
         ("v2.1/text-to-video", {"duration": 7}, "1"),
         ("v2.1/image-to-video", {"duration": 7}, "1"),
         ("v2/turbo/text-to-video", {}, "1"),
@@ -60,7 +61,7 @@ def test_billable_units_are_seconds_or_one_for_a_price_a_video(
     unrendered: Caller, path: str, given: dict[str, object], units: str
 ) -> None:
     media = {"image_url": IMAGE, "image_urls": [IMAGE, IMAGE], "video_url": IMAGE, "resolution": "720p"}
-    reply = unrendered.generate("a cat", endpoint=f"fal-ai/pika/{path}", **media, **given)
+    reply = unrendered.generate("a cat", endpoint=f"fal-ai/pika/{path}", **{**media, **given})
     assert (reply.status_code, reply.headers["X-Fal-Billable-Units"]) == (200, units)
 
 

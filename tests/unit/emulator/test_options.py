@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_pika.emulator.engine.generation import Pace
+from airflow_provider_pika.emulator.engine.prices import UnitPrice
 from airflow_provider_pika.emulator.options import parse
+
+V25 = "fal-ai/pika/v2.5/text-to-video"
 
 
 def test_the_defaults_are_those_of_the_readme() -> None:
@@ -17,6 +21,7 @@ def test_the_defaults_are_those_of_the_readme() -> None:
     assert (options.allowed_hosts, options.webhooks_anywhere) == ((), False)
     assert (options.data, options.result_ttl, options.history_lag) == (Path.cwd() / ".fal-emulator", 3600, 0)
     assert options.payload_ttl == 30 * 24 * 3600
+    assert (options.admin_keys, options.prices, options.books_lag) == ((), {}, 0)
 
 
 def test_names_that_it_answers_to_are_added_one_by_one() -> None:
@@ -40,6 +45,14 @@ def test_it_renders_unless_told_not_to() -> None:
 def test_more_runners_than_threads_are_possible_only_without_rendering() -> None:
     assert parse(["--runners", "64"]).runners == 64
     assert parse(["--runners", "5000", "--render", "off"]).runners == 5000
+
+
+def test_an_account_has_its_own_prices_one_by_one() -> None:
+    prices = parse(["--price", f"{V25}=videos:0.30", "--price", "fal-ai/pika/v2/pikaswaps=seconds:1"]).prices
+    assert prices == {
+        V25: UnitPrice("videos", Decimal("0.30")),
+        "fal-ai/pika/v2/pikaswaps": UnitPrice("seconds", Decimal(1)),
+    }
 
 
 @pytest.mark.parametrize(("given", "pace"), [("3", Pace(3, 3)), ("2-6", Pace(2, 6)), ("0.2-0.5", Pace(0.2, 0.5))])
@@ -69,6 +82,14 @@ def test_an_ephemeral_queue_port_makes_an_ephemeral_run_port() -> None:
         (["--port", "65535"], "name one with --run-port"),
         (["--data", ""], "an empty name is no folder"),
         (["--key", " "], "leave --key out"),
+        (["--admin-key", ""], "an empty key"),
+        (["--price", V25], "use ENDPOINT=UNIT:USD"),
+        (["--price", f"{V25}=videos:-1"], "use ENDPOINT=UNIT:USD"),
+        (["--price", f"{V25}=videos:1e3"], "use ENDPOINT=UNIT:USD"),
+        (["--price", f"{V25}=videos:0.0000000001"], "9 digits at most"),
+        (["--price", f"{V25}=clips:1"], "use videos or seconds"),
+        (["--price", "fal-ai/flux=videos:1"], "'fal-ai/flux' is not an endpoint"),
+        (["--books-lag", "soon"], "0 or more"),
         (["--result-ttl", "-1"], "0 or more"),
         (["--allow-host", "http://fal"], "without scheme and port"),
         (["--allow-host", "fal:8188"], "without scheme and port"),

@@ -11,6 +11,8 @@ import pytest
 from airflow_provider_pika.emulator.api.gate import Tally
 from airflow_provider_pika.emulator.data_folder import Database, DataFolderBusyError
 from airflow_provider_pika.emulator.engine import errors
+from airflow_provider_pika.emulator.engine.books import Books
+from airflow_provider_pika.emulator.engine.prices import Prices
 from airflow_provider_pika.emulator.engine.records import Job, Outcome, Submission, new_request_id
 from airflow_provider_pika.emulator.engine.store import LOG_WINDOW, Store
 from airflow_provider_pika.emulator.faults.catalogue import Fault
@@ -106,11 +108,15 @@ def test_nothing_is_lost_when_the_file_is_opened_again(tmp_path: Path) -> None:
 def test_a_folder_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
     first = Database(tmp_path)
     job = add(Store(first))
-    first.execute("ALTER TABLE requests DROP COLUMN no_retry")
+    for column in ("no_retry", "tags"):
+        first.execute(f"ALTER TABLE requests DROP COLUMN {column}")
+    first.execute("DROP TABLE charges")
     first.close()
     for _ in range(2):
         again = Database(tmp_path)
-        assert Store(again).get(job.id).submission.no_retry is False
+        kept = Store(again).get(job.id).submission
+        assert (kept.no_retry, kept.tags) == (False, {})
+        assert Books(again, Prices({}), 0).everything() == []
         add(Store(again))
         again.close()
 

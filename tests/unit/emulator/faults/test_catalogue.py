@@ -40,6 +40,7 @@ def test_operation_faults_strike_the_submission_once_unless_told_otherwise() -> 
         "[[reset_midway on=status]]",
         "[[redirect on=file]]",
         "[[large_file on=file]]",
+        "[[placeholder_price]]",
     ],
 )
 def test_what_is_no_directive_stays_text(prompt: str) -> None:
@@ -88,6 +89,8 @@ def test_retryable_is_read_as_a_truth_value() -> None:
         ({"fault": "no_ranges", "on": "result"}, "on=file"),
         ({"fault": "no_ranges", "bytes": 1}, "bytes"),
         ({"fault": "redirect", "on": "file"}, "location"),
+        ({"fault": "placeholder_price", "on": "pricing"}, "on"),
+        ({"fault": "placeholder_price", "unit": "videos"}, "unit"),
         ({"fault": "redirect", "location": "http://a b"}, "location"),
         ({"fault": ["redirect"]}, "fault"),
     ],

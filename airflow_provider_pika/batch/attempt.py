@@ -33,6 +33,7 @@ from airflow_provider_pika.exceptions import (
     WaitTimeout,
 )
 from airflow_provider_pika.fal.polling import Done, Ending, Failed
+from airflow_provider_pika.fal.prices import Prices, Total, billed, total
 from airflow_provider_pika.saving.json_lines import INLINE_BYTES, fitted
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class BatchRun:
     :param fail_on: "any", "all", or the share of failed clips above which the batch fails.
     :param tell: takes a line for the task's log, and ``warn`` one about a clip that failed.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
+    :param ask_prices: returns the prices by which clips are billed.
     """
 
     state: BatchState
@@ -124,6 +126,7 @@ class BatchRun:
     tell: Callable[[str], object]
     warn: Callable[[str], object]
     check: Callable[[], object]
+    ask_prices: Callable[[], Prices]
     #: Where the item of each input is kept.
     slots: Sequence[int] = ()
     #: The requests that are under way; and those that this attempt has still to take up, by their input's place.
@@ -144,6 +147,11 @@ class BatchRun:
     def place(self) -> str:
         """Name where the batch saves its clips, in a few letters: there is a record of it for each."""
         return hashlib.sha256(str(self.terms.save_to).encode()).hexdigest()[:8]
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Return the prices by which clips are billed; they are asked for once, when the first clip is there."""
+        return self.ask_prices()
 
     def wants(self, index: int) -> Wanted:
         """Return what is wanted of the input at a place."""
@@ -332,7 +340,14 @@ class BatchRun:
             lines = [fitted(line, INLINE_BYTES) for line in self._lines()]
         counts = {"total": carried.tally.total, "done": carried.tally.done, "failed": carried.tally.failed}
         path = None if unwritten else self.terms.manifest_path
-        return {**counts, "clips": lines, "manifest": path}, self._verdict(carried) or unwritten
+        cost = self._cost()
+        self.tell(f"The clips that are done cost {cost}.")
+        return {**counts, "cost": cost.as_json(), "clips": lines, "manifest": path}, self._verdict(carried) or unwritten
+
+    def _cost(self) -> Total:
+        """Return what fal billed for the clips that are done; what it may bill for the others is not known."""
+        done = [item.outcome for item in self._items() if item.state == "done"]
+        return total(billed(video.endpoint, video.billable_units, self.prices) for video in done)  # type: ignore[union-attr]
 
     def _write_the_last_manifest(self) -> PikaError | None:
         """Return what stood against it: that must not hide how the clips ended."""
@@ -365,7 +380,8 @@ class BatchRun:
 
     def line(self, index: int) -> dict[str, Any]:
         """Return the manifest's line of the input at a place."""
-        return manifest.line_of(index, self.state[self.slots[index]], *self.asked.of(index))
+        item = self.state[self.slots[index]]
+        return manifest.line_of(index, item, *self.asked.of(index), self.prices if item.state == "done" else None)
 
     def _lines(self) -> Iterable[dict[str, Any]]:
         return map(self.line, range(len(self.slots)))

@@ -10,6 +10,7 @@ from airflow_provider_pika.task.paths import checked_path
 
 if TYPE_CHECKING:
     from airflow_provider_pika.batch.item import Item
+    from airflow_provider_pika.fal.prices import Prices
 
 #: Clips of which a return value holds the lines; of more, it names the file that does.
 INLINE = 100
@@ -48,14 +49,20 @@ def check_total(total: int, path: Any) -> None:
 
 
 def line_of(
-    index: int, item: Item, arguments: Mapping[str, Any] | None = None, name: str | None = None
+    index: int,
+    item: Item,
+    arguments: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    prices: Prices | None = None,
 ) -> dict[str, Any]:
     """Return the line of an item: its place, its state, its request, its video or what went wrong, what was asked for.
 
     :param arguments: the endpoint's input, as the user gave it; None: it is not known any more.
     :param name: what the user calls it.
+    :param prices: by which a clip's cost is told; None: it is not.
     """
     from airflow_provider_pika.fal.models import Video
+    from airflow_provider_pika.fal.prices import billed
 
     video = item.outcome if isinstance(item.outcome, Video) else None
     error = item.outcome if isinstance(item.outcome, PikaError) else None
@@ -72,6 +79,7 @@ def line_of(
         "prompt": sent.get("prompt"),
         "seed": sent.get("seed"),
         "input": sent or None,
+        "cost": billed(video.endpoint, video.billable_units, prices).as_json() if video and prices else None,
     }
 
 

@@ -104,9 +104,12 @@ class FalQueue:
         """
         return self.hold(remember(self.account.platform_url, endpoint, request_id, units))
 
-    def told_prices(self, endpoints: Iterable[str]) -> dict[str, Told]:
-        """Tell what fal says that these endpoints cost this account. Never raises ``PikaError``: it may be unknown."""
-        return self.hold(ask(self.account, endpoints))
+    def told_prices(self, endpoints: Iterable[str], *, average: bool = True) -> dict[str, Told]:
+        """Tell what fal says that these endpoints cost this account. Never raises ``PikaError``: it may be unknown.
+
+        :param average: False: fal is not asked what a call has cost on average, which only estimates.
+        """
+        return self.hold(ask(self.account, endpoints, average=average))
 
     def _send(self, call: Call[T]) -> T:
         options = {"extensions": {"trace": self._watchdog.trace}, **call.options}

@@ -96,9 +96,12 @@ class Prices:
         """Return the account's single price of a billed unit; None: it is unknown."""
         return self.own.get(endpoint) or self.told.get(endpoint, Told()).price
 
-    def unknown(self, endpoint: str) -> str:
-        """Return why the price of a unit is unknown, and what to do."""
-        return unknown_price(endpoint, self.told.get(endpoint, Told()).reason)
+    def unknown(self, endpoint: str, units: Decimal | None = None) -> str:
+        """Return why the price of a unit is unknown, and what to do.
+
+        :param units: as :func:`to_paste`.
+        """
+        return unknown_price(endpoint, self.told.get(endpoint, Told()).reason, units)
 
 
 @dataclass(frozen=True)
@@ -235,13 +238,24 @@ def billed(endpoint: str, units: Any, prices: Prices) -> Cost:
         said = "fal did not say" if units is None else f"fal said {shown(units)[:_LONGEST_UNIT]} for"
         return _unknown("billed", f"It is not known what was billed: {said} the billed units.")
     if (price := prices.of_unit(endpoint)) is None:
-        return _unknown("billed", prices.unknown(endpoint), counted)
+        return _unknown("billed", prices.unknown(endpoint, counted), counted)
     told = prices.told.get(endpoint, Told()).price
     if told and told.unit != price.unit:
         reason = f"The connection has a price for {price.unit}, and fal bills {told.unit}. Correct the connection."
         return _unknown("billed", reason, counted)
+    if price.unit == "videos" and price.source == CONNECTION and _are_seconds(counted):
+        reason = (
+            f"The connection has a price for videos, and fal billed {_plain(counted)} units for one clip: these look "
+            "like seconds. Correct unit and price in the connection."
+        )
+        return _unknown("billed", reason, counted)
     amount = _EXACT.multiply(counted, price.amount)
     return Cost(amount, price.currency, "billed", price.date, price.source, counted)
+
+
+def _are_seconds(units: Decimal) -> bool:
+    """Return whether billed units count seconds: clips have 5 of them and more, and no video counts as so many."""
+    return units >= 5 and units == units.to_integral_value()
 
 
 def total(costs: Iterable[Cost]) -> Total:
@@ -288,14 +302,21 @@ def told_average(body: Any, today: str) -> Price | None:
     return Price("videos", amount, currency, HISTORY, today)
 
 
-def to_paste(endpoint: str) -> dict[str, Any]:
-    """Return what the connection's extra needs to have a price of this endpoint, with ? where the price belongs."""
-    return {"prices": {endpoint: {"unit": "videos", "price": "?", "currency": "USD"}}}
+def to_paste(endpoint: str, units: Decimal | None = None) -> dict[str, Any]:
+    """Return what the connection's extra needs to have a price of this endpoint, with ? where the price belongs.
+
+    :param units: those that fal billed for a clip, by which its unit is known.
+    """
+    unit = "seconds" if units is not None and _are_seconds(units) else "videos"
+    return {"prices": {endpoint: {"unit": unit, "price": "?", "currency": "USD"}}}
 
 
-def unknown_price(endpoint: str, why: str) -> str:
-    """Return the message for a price that is unknown, with what to do."""
-    text = json.dumps(to_paste(endpoint))
+def unknown_price(endpoint: str, why: str, units: Decimal | None = None) -> str:
+    """Return the message for a price that is unknown, with what to do.
+
+    :param units: as :func:`to_paste`.
+    """
+    text = json.dumps(to_paste(endpoint, units))
     return (
         f"The price of {endpoint} is unknown: {why}. To tell it, add this to the connection's extra, with the price in "
         f"place of the question mark: {text}"

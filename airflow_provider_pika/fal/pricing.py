@@ -43,30 +43,33 @@ class _Remembered(NamedTuple):
     until: float
 
 
-#: What fal told, by account and endpoint; ``until`` is of the clock ``time.monotonic``.
-_REMEMBERED: dict[tuple[str, str], _Remembered] = {}
+#: What fal told, by account and endpoint, and whether for its average, too; ``until`` is of ``time.monotonic``.
+_REMEMBERED: dict[tuple[str, str, bool], _Remembered] = {}
 
 
-def ask(account: Account, endpoints: Iterable[str]) -> Conversation[dict[str, Told]]:
+def ask(account: Account, endpoints: Iterable[str], *, average: bool = True) -> Conversation[dict[str, Told]]:
     """Return what fal tells about the prices of some endpoints. Never raises ``PikaError``: they may be unknown.
 
     fal is asked for its price list, and for the average of past calls where that has no price.
+
+    :param average: False: not for the average, which only estimates.
     """
     now, who = time.monotonic(), _name_of(account)
     wanted = list(dict.fromkeys(endpoints))
     told = {
         endpoint: known.told
         for endpoint in wanted
-        if (known := _REMEMBERED.get((who, endpoint))) is not None and now < known.until
+        if (known := _REMEMBERED.get((who, endpoint, average))) is not None and now < known.until
     }
     new = [endpoint for endpoint in wanted if endpoint not in told]
     for first in range(0, len(new), _TOGETHER):
-        answers = yield from _asked(account.platform_url, new[first : first + _TOGETHER])
+        answers = yield from _asked(account.platform_url, new[first : first + _TOGETHER], average)
         if len(_REMEMBERED) > _MOST_REMEMBERED:
             _REMEMBERED.clear()
         for endpoint, (answer, answered) in answers.items():
             told[endpoint] = answer
-            _REMEMBERED[who, endpoint] = _Remembered(answer, time.monotonic() + (KEPT if answered else ASKED_AGAIN))
+            until = time.monotonic() + (KEPT if answered else ASKED_AGAIN)
+            _REMEMBERED[who, endpoint, average] = _Remembered(answer, until)
     return told
 
 
@@ -75,7 +78,7 @@ def forget() -> None:
     _REMEMBERED.clear()
 
 
-def _asked(platform_url: str, endpoints: list[str]) -> Conversation[dict[str, tuple[Told, bool]]]:
+def _asked(platform_url: str, endpoints: list[str], with_average: bool) -> Conversation[dict[str, tuple[Told, bool]]]:
     """Return what fal tells about each of some endpoints, and whether it answered all that was asked."""
     today = pendulum.now("UTC").to_date_string()
     answers: dict[str, tuple[Told, bool]] = {}
@@ -92,7 +95,7 @@ def _asked(platform_url: str, endpoints: list[str]) -> Conversation[dict[str, tu
             answers[endpoint] = (Told(price), True)
             continue
         average, answered = None, trouble is None and answers_now
-        if answers_now:  # a platform that hangs is not asked for each of them
+        if with_average and answers_now:  # a platform that hangs is not asked for each of them
             try:
                 average = told_average((yield requests.average(platform_url, endpoint)), today)
             except PikaError as error:

@@ -1,10 +1,9 @@
 """Tags of a request, by which fal's own reports split what was spent (fal-protocol.md, N15).
 
-fal drops a tag that it does not take, and never fails a request for it. Which letters and which length it takes is not
-established. So names and values are made of letters, digits and a few marks, and are short.
+fal drops a tag that it does not take, and never fails a request for it. Its limits are those that its newer clients
+mirror: 10 tags, names in small letters of 64 characters, values of 256 in ASCII without a comma, 1024 bytes in all.
 """
 
-import re
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -13,16 +12,13 @@ from typing import Any
 OWN = ("dag", "task", "run")
 
 #: Tags that a task may have besides.
-MOST = 20
+MOST = 10 - len(OWN)
 
-#: Characters of a tag's name, and of its value.
-_LONGEST_NAME, _LONGEST_VALUE = 50, 100
+#: What names are made of, and how long they are.
+_LETTERS, _LONGEST_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-"), 64
 
-#: What a name may be. fal has reserved the prefix "fal.".
-_NAME = re.compile(r"(?!fal\.)[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
-
-#: What a value keeps; a comma would end it.
-_NOT_KEPT = re.compile(r"[^A-Za-z0-9_.:/-]", re.ASCII)
+#: Characters of a value, and bytes of the header.
+_LONGEST_VALUE, _LONGEST_HEADER = 256, 1024
 
 #: What a user may set, for an error.
 ALLOWED = (
@@ -40,11 +36,10 @@ def checked(tags: Any) -> dict[str, str]:
         raise ValueError(tags)
     read = {}
     for name, value in tags.items():
-        usable = isinstance(name, str) and len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) and name not in OWN
-        if not usable or isinstance(value, bool) or not isinstance(value, str | Real | None):
+        if not _is_name(name) or isinstance(value, bool) or not isinstance(value, str | Real | None):
             raise ValueError(tags)
         if value is not None and str(value).strip():
-            read[str.__str__(name)] = str(value)
+            read[name.lower()] = str(value)
     return read
 
 
@@ -54,6 +49,20 @@ def of_task(dag_id: str, task_id: str, run_id: str) -> dict[str, str]:
 
 
 def headers(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the header that carries tags; none for no tags."""
-    kept = {name: _NOT_KEPT.sub("_", value.strip())[:_LONGEST_VALUE] for name, value in tags.items()}
-    return {"X-Fal-Tags": ",".join(f"{name}={value}" for name, value in kept.items())} if kept else {}
+    """Return the header that carries tags, as many as fit into it; none for no tags."""
+    kept = ""
+    for name, value in tags.items():
+        longer = f"{kept}{',' if kept else ''}{name}={_value(value)}"
+        kept = longer if len(longer) <= _LONGEST_HEADER else kept
+    return {"X-Fal-Tags": kept} if kept else {}
+
+
+def _is_name(name: Any) -> bool:
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+        return False
+    return _LETTERS.issuperset(name.lower()) and name.lower() not in OWN and not name.lower().startswith("fal.")
+
+
+def _value(text: str) -> str:
+    """Return a value as fal takes it; a comma would end it, and "=" be read as another."""
+    return "".join(sign if " " < sign <= "~" and sign not in ",=" else "_" for sign in text.strip())[:_LONGEST_VALUE]

@@ -164,17 +164,18 @@ class PikaHook(BaseHook):
         :param endpoint: such as ``fal-ai/pika/v2.5/text-to-video``.
         :raises InvalidInput: an input, the endpoint or one of the connection's prices is not allowed.
         """
-        from airflow_provider_pika.hooks.estimate import estimate_of, inputs_of
+        from airflow_provider_pika.hooks.costs import estimate_of, inputs_of
 
         asked = inputs_of(inputs, endpoint)
         return estimate_of(asked, endpoint, self.prices([endpoint]))
 
-    def prices(self, endpoints: Iterable[str]) -> Prices:
+    def prices(self, endpoints: Iterable[str], *, average: bool = True) -> Prices:
         """Return the prices that are known for some endpoints: the connection's own, and what fal tells.
 
         fal is asked only where the connection has no price, and once an hour for all of this process. A price that fal
         does not tell is unknown, and no error.
 
+        :param average: ask fal, too, what a call has cost on average. It only estimates, so a bill needs no such call.
         :raises InvalidInput: one of the connection's prices is not allowed.
         :raises MissingKey: fal would have to be asked, and there is no key anywhere.
         """
@@ -186,7 +187,7 @@ class PikaHook(BaseHook):
         if not (others := [endpoint for endpoint in endpoints if endpoint not in own]):
             return Prices(own)
         with FalQueue(_hurried(self._account(connection), _PRICES_WITHIN)) as queue:
-            return Prices(own, queue.told_prices(others))
+            return Prices(own, queue.told_prices(others, average=average))
 
     async def aprices(self, endpoints: Iterable[str]) -> Prices:
         """Do what :meth:`prices` does, on an event loop."""

@@ -17,11 +17,13 @@ from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.kill import StopsWhenKilled, Target
 from airflow_provider_pika.task.terms import Terms
 from airflow_provider_pika.task.time_limit import Limit, shorter_limit_of
+from airflow_provider_pika.task.xcom import asked_for
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_pika.fal.client import FalQueue
+    from airflow_provider_pika.fal.models import Video
     from airflow_provider_pika.fal.polling import Ending, PollAgain, TooLate, Wait
     from airflow_provider_pika.fal.progress import Progress
 
@@ -167,12 +169,28 @@ class WaitsForVideo(StopsWhenKilled):
             ending = self._cancel_late(ending)
         match ending:
             case Done(video):
-                self.log.info("Finished: %s", video.url.partition("?")[0])  # a signed URL's token is no line of a log
-                return for_airflow(video.model_dump())  # type: ignore[no-any-return]
+                return self._told(context, video)
             case Failed(error):
                 raise error
             case late:
                 raise self._time_is_up(late)
+
+    def _told(self, context: Context, video: Video) -> dict[str, Any]:
+        """Return the video with what was asked for and what it cost, as far as that is known, and log it."""
+        from airflow_provider_pika.hooks.costs import cost_of
+        from airflow_provider_pika.hooks.pika import PikaHook
+
+        cost = cost_of(PikaHook(self._terms.pika_conn_id), video.endpoint, video.billable_units)
+        if cost.reason:
+            self.log.info("%s", cost.reason)
+        price = "" if cost.amount is None else f", {cost}"
+        self.log.info("Finished: %s%s", video.url.partition("?")[0], price)  # a signed URL's token is no line of a log
+        asked = asked_for(context, self._submitters(), video.request_id)
+        return for_airflow({**video.model_dump(), **asked, "cost": cost.as_json()})  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def _submitters(self) -> list[str]:
+        """Return the tasks of which one may have submitted the request."""
 
     @abstractmethod
     def _time_is_up(self, late: TooLate) -> BaseException:

@@ -64,9 +64,9 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     clip that cannot be saved is a warning. ``PikaBatchToObjectStorageOperator`` after this task, with the same path,
     downloads only what is missing, and says whether all clips are saved.
 
-    It returns ``{"total", "done", "failed", "clips", "manifest"}``. ``clips`` has a line for each input, and is None
-    above 100 inputs. ``manifest`` is the path of the file with the same lines, which :func:`read_manifest` reads. A
-    task that fails pushes the same object as XCom ``manifest``.
+    It returns ``{"total", "done", "failed", "cost", "clips", "manifest"}``. ``clips`` has a line for each input, and is
+    None above 100 inputs. ``manifest`` is the path of the file with the same lines, which :func:`read_manifest` reads.
+    A task that fails pushes the same object as XCom ``manifest``.
 
     :param inputs: a list or tuple of prompts, or of dicts of the endpoint's inputs. It may be another task's output,
         or a template of JSON. A dict may have a ``name`` of yours, such as a SKU. A name is not sent, and may change.
@@ -214,6 +214,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
 
     def _run(self, context: Context, state: BatchState, terms: BatchTerms, asked: BatchInputs) -> BatchRun:
         from airflow_provider_pika.batch.attempt import BatchRun
+        from airflow_provider_pika.hooks.costs import prices_for
         from airflow_provider_pika.hooks.pika import PikaHook
 
         with PikaHook(terms.pika_conn_id).get_conn() as queue:
@@ -229,6 +230,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             tell=self.log.info,
             warn=self.log.warning,
             check=self._stop_if_killed,
+            ask_prices=lambda: prices_for(PikaHook(terms.pika_conn_id), terms.endpoint),
         )
         self._cancel_if_killed(context, run)
         return run

@@ -273,6 +273,9 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         record = records_of(context).read()
         return (record and record.request_id) or pull_request_id(context)
 
+    def _submitters(self) -> list[str]:
+        return [self.task_id]
+
     def _time_is_up(self, late: TooLate) -> BaseException:
         next_try = (
             "A retry submits a new request, once this one has stopped."
@@ -302,3 +305,13 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             "cancel_on_timeout": self.cancel_on_timeout,
             "pika_conn_id": self.pika_conn_id,
         }
+
+
+def submitting_before(task: BaseOperator) -> list[str]:
+    """Return the tasks before one that submit; asking the others costs a call and a line in the log each."""
+    return sorted(each.task_id for each in task.get_flat_relatives(upstream=True) if submits(each))
+
+
+def submits(task: Any) -> bool:
+    """Return whether a task, mapped or not, asks for a clip."""
+    return issubclass(getattr(task, "operator_class", type(task)), PikaTextToVideoOperator)

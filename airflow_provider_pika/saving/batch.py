@@ -327,4 +327,6 @@ class _Worker(threading.Thread):
         endpoint = line.get("endpoint") if isinstance(line.get("endpoint"), str) else None
         asked = line.get("input") if isinstance(line.get("input"), Mapping) else None
         units = saved_lines.units_of(line)
-        return told_by({"input": asked}, self._lookup.remember(endpoint, line["request_id"], units))
+        remembered = self._lookup.remember(endpoint, line["request_id"], units)
+        cost = saved_lines.cost_of(line)
+        return told_by({"input": asked}, remembered, None if cost is None else lambda _: cost)

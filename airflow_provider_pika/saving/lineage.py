@@ -25,7 +25,7 @@ def emit_asset_events(
 
     :param warn: takes a line for the task's log, and its arguments.
     """
-    more = {"url": metadata.url, "prompt": metadata.prompt, "saved_at": metadata.saved_at}
+    more = {"url": metadata.url, "saved_at": metadata.saved_at}
     _emit_to_all(context, outlets, {**metadata.in_short(), **more}, uri, warn)
 
 

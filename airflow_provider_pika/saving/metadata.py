@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pendulum
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from airflow_provider_pika.fal.prices import Cost
 from airflow_provider_pika.task.paths import SIDECAR
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 #: Bytes of a sidecar that are read: an input may hold a picture as text. A longer one is written without its input.
 LONGEST = 16 << 20
+
+
+def _readable_cost(value: Any) -> dict[str, Any] | None:
+    """Read a cost, which anybody may have written, so that it is one."""
+    return None if value is None else Cost.from_json(value).as_json()
 
 
 class _Kept(BaseModel):
@@ -33,6 +39,7 @@ class _Kept(BaseModel):
     :param url: fal's, where the file was fetched from; it may expire.
     :param inference_time: seconds that fal measured.
     :param billable_units: what fal charges for, times the endpoint's price a unit.
+    :param cost: what fal billed (``fal/prices.py``, ``Cost.as_json``); None: this version did not know costs yet.
     :param dag_id: and ``run_id``, ``task_id``, ``map_index``: the task that saved it.
     """
 
@@ -59,6 +66,7 @@ class _Kept(BaseModel):
     saved_at: str
     inference_time: float | None = None
     billable_units: float | None = None
+    cost: Annotated[dict[str, Any] | None, BeforeValidator(_readable_cost)] = None
     dag_id: str
     run_id: str
     task_id: str
@@ -92,15 +100,19 @@ class Metadata(_Kept):
 
     def in_short(self) -> dict[str, Any]:
         """Return what the saving task returns."""
-        names = {"path", "size", "sha256", "width", "height", "seconds", "poster", "request_id"}
+        file = {"path", "size", "sha256", "width", "height", "seconds", "poster"}
+        names = {*file, "request_id", "prompt", "seed", "cost"}
         return {**self.model_dump(include=names, by_alias=True), "sidecar": self.path + SIDECAR}
 
 
-def told_by(asked: Mapping[str, Any], remembered: Remembered) -> dict[str, Any]:
+def told_by(
+    asked: Mapping[str, Any], remembered: Remembered, cost_of: Callable[[float | None], Cost] | None = None
+) -> dict[str, Any]:
     """Return the fields that the submit and fal tell; fal's own times are better than ours.
 
     :param asked: what the submitting task pushed (``xcoms.REQUEST``); empty where there is none.
     :param remembered: what fal keeps of the request.
+    :param cost_of: returns what fal billed, by the billable units; None: nobody knows prices here.
     """
     row = remembered.row
     kept = row.json_input if row and isinstance(row.json_input, dict) else None
@@ -115,6 +127,7 @@ def told_by(asked: Mapping[str, Any], remembered: Remembered) -> dict[str, Any]:
         "started_at": _utc(row and row.started_at),
         "completed_at": _utc(row and row.ended_at),
         "billable_units": remembered.billable_units,
+        "cost": cost_of(remembered.billable_units).as_json() if cost_of else None,
     }
 
 

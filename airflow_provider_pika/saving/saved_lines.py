@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import pendulum
 
 from airflow_provider_pika.exceptions import InvalidInput, PikaError, SavingFailed, SavingIncomplete
 from airflow_provider_pika.fal.ids import is_request_id
+from airflow_provider_pika.fal.prices import Cost, Total, total
 from airflow_provider_pika.saving.clip_paths import is_integer
 from airflow_provider_pika.strict_json import clean_json
 from airflow_provider_pika.task.paths import NOT_LOST
@@ -66,6 +67,16 @@ def units_of(line: Mapping[str, Any]) -> float | None:
     return float(units) if is_number and units >= 0 else None
 
 
+def cost_of(line: Mapping[str, Any]) -> Cost | None:
+    """Return what a line says that its clip cost; None if it does not say."""
+    return None if line.get("cost") is None else Cost.from_json(line["cost"])
+
+
+def total_of(lines: Iterable[Mapping[str, Any]]) -> Total:
+    """Return what the clips of some lines have cost."""
+    return total(cost for line in lines if (cost := cost_of(line)) is not None)
+
+
 def label(line: Mapping[str, Any]) -> str:
     """Return what a log line calls a clip."""
     name = line.get("name")
@@ -92,6 +103,7 @@ def line_of(line: Mapping[str, Any], outcome: Metadata | PikaError | None, path:
         "name": line.get("name"),
         "prompt": line.get("prompt") or getattr(saved, "prompt", None),
         "seed": getattr(saved, "seed", None) if line.get("seed") is None else line["seed"],
+        "cost": line.get("cost") if saved is None else saved.cost,  # type: ignore[union-attr]
         "error": error.message[:_MESSAGE] if error else line.get("error"),
         "error_type": (error.error_type or type(error).__name__) if error else line.get("error_type"),
     }

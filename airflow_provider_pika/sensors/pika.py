@@ -57,7 +57,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     """Wait for a request, and return its clip as a JSON object.
 
     The object is the same however the sensor waits: ``url``, ``content_type``, ``file_name``, ``file_size`` (bytes),
-    ``request_id``, ``endpoint`` and ``inference_time`` (seconds). What fal did not say is null.
+    ``request_id``, ``endpoint``, ``inference_time`` (seconds), ``prompt``, ``seed`` and ``cost``. What is not known is
+    null.
 
     It polls once before it defers, so a clip that is ready costs no deferral. It tolerates trouble on the way to fal
     (5xx, 429, no connection) until ``timeout``. A failed clip, a refused key and an unknown request fail the task at
@@ -229,6 +230,11 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
         if self._rescheduling:
             raise AirflowRescheduleException(pendulum.now("UTC").add(seconds=step.after))
         time.sleep(step.after)
+
+    def _submitters(self) -> list[str]:
+        from airflow_provider_pika.operators.pika import submitting_before
+
+        return submitting_before(self)
 
     def _time_is_up(self, late: TooLate) -> BaseException:
         if late.limit != "timeout":

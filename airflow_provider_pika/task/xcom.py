@@ -51,6 +51,20 @@ def pull_request(context: Context, task_ids: Iterable[str], request_id: str) -> 
     return {}
 
 
+def asked_for(context: Context, task_ids: Iterable[str], request_id: str) -> dict[str, Any]:
+    """Return the ``prompt`` and the ``seed`` of a request, as :func:`pull_request`; null where they are not known."""
+    try:
+        sent = pull_request(context, task_ids, request_id).get("input")
+    except (Exception, AirflowTaskTimeout):  # the clip is there, and must not be lost for this
+        sent = None
+    known = sent if isinstance(sent, Mapping) else {}
+    prompt, seed = known.get("prompt"), known.get("seed")
+    return {
+        "prompt": prompt if isinstance(prompt, str) else None,
+        "seed": seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+    }
+
+
 def _push(context: Context, key: str, value: Any, log: Any) -> None:
     try:
         context["ti"].xcom_push(key=key, value=for_airflow(value))

@@ -49,8 +49,8 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
     A clip that cannot be saved does not stop the others. A retry, or a clear, saves what is missing, and downloads
     nothing twice. Memory stays flat for any number of clips.
 
-    It returns ``{"total", "saved", "failed", "unsaved", "bytes", "clips", "manifest"}``. ``clips`` has a line for each
-    input of the batch, and is None above 100. ``manifest`` is the path of the file with the same lines, which
+    It returns ``{"total", "saved", "failed", "unsaved", "bytes", "cost", "clips", "manifest"}``. ``clips`` has a line
+    for each input of the batch, and is None above 100. ``manifest`` is the path of the file with the same lines, which
     ``read_manifest`` reads. A task that fails pushes the same object as XCom ``manifest``.
 
     :param batch: what ``PikaTextToVideoBatchOperator`` returned, or its XCom ``manifest``.
@@ -158,13 +158,15 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
 
     def _conclude(self, context: Context, saving: BatchSave, manifest_path: str | None) -> dict[str, Any]:
         from airflow_provider_pika.batch.item import is_failure
+        from airflow_provider_pika.saving import saved_lines
 
         totals = saving.totals
         self.log.info("Saved: %s", saving.in_words())
         unwritten = self._write_manifest(manifest_path, saving) if manifest_path else None
         lines = list(saving.inline_lines()) if totals.total <= _inline() else None
         manifest = None if unwritten else manifest_path
-        value = for_airflow({**totals.as_json(), "clips": lines, "manifest": manifest})
+        cost = saved_lines.total_of(saving.lines()).as_json()
+        value = for_airflow({**totals.as_json(), "cost": cost, "clips": lines, "manifest": manifest})
         failed = saving.hindrance or is_failure(totals.unsaved, totals.clips, self.fail_on)
         if error := totals.failure(saving.hindrance) if failed else unwritten:
             context["ti"].xcom_push(key="manifest", value=value)

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_pika.exceptions import InvalidInput, PikaError
 from airflow_provider_pika.fal.ids import is_base_name, is_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
-from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.operators.pika import submits, submitting_before
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import check_switches, seconds_of
 from airflow_provider_pika.task.errors import failing_what_sends_nothing, tells_why_it_fails
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.sdk import ObjectStoragePath
 
+    from airflow_provider_pika.fal.prices import Cost
     from airflow_provider_pika.saving.metadata import Metadata
     from airflow_provider_pika.saving.object_store import Place
     from airflow_provider_pika.saving.save import Save
@@ -203,7 +204,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         asked: Mapping[str, Any] = {}
         remembered = Remembered()
         try:
-            asked = pull_request(context, self._submitting_before(), video["request_id"])
+            asked = pull_request(context, submitting_before(self), video["request_id"])
         except Exception as error:
             self.log.info("The request's input could not be read from the tasks before: %s", type(error).__name__)
         try:
@@ -213,11 +214,15 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         except Exception as error:
             why = error.message if isinstance(error, PikaError) else type(error).__name__  # it may quote a password
             self.log.info("The metadata file has gaps: %s", why)
-        return told_by(asked, remembered)
+        return told_by(asked, remembered, lambda units: self._cost(hook, video, units))
 
-    def _submitting_before(self) -> list[str]:
-        """Return the tasks before this one that submit; asking the others costs a call and a line in the log each."""
-        return sorted(task.task_id for task in self.get_flat_relatives(upstream=True) if _submits(task))
+    def _cost(self, hook: Any, video: Mapping[str, Any], units: float | None) -> Cost:
+        """Return what the task said that waited for the video; what it did not know may be known now."""
+        from airflow_provider_pika.fal.prices import Cost
+        from airflow_provider_pika.hooks.costs import cost_of
+
+        told = Cost.from_json(video.get("cost"))
+        return cost_of(hook, video["endpoint"], units) if told.amount is None and video["endpoint"] else told
 
 
 def video_of(value: Any, path: str = "") -> Mapping[str, Any]:
@@ -263,14 +268,10 @@ def _no_name(field: str, value: str, kind: str) -> InvalidInput:
     return InvalidInput(f"video's {field}={value[:200]!r} is not allowed: it takes {kind}.", consequence=NOT_LOST)
 
 
-def _submits(task: Any) -> bool:
-    return issubclass(getattr(task, "operator_class", type(task)), PikaTextToVideoOperator)
-
-
 def _submits_only(video: Any) -> str | None:
     """Return the task whose output a video is, if that does not wait for it, and so gives no video."""
     source = getattr(video, "operator", None)
-    if source is None or getattr(video, "key", None) != "return_value" or not _submits(source):
+    if source is None or getattr(video, "key", None) != "return_value" or not submits(source):
         return None
     waits = getattr(source, "wait_for_completion", None)  # a mapped task's output is a list, which is refused as one
     text = waits.strip().lower() if isinstance(waits, str) else None

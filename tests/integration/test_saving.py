@@ -49,6 +49,9 @@ def test_a_video_lands_as_a_file_that_plays_and_the_task_says_what_it_is(video: 
         "seconds": 5.0,
         "poster": f"{path}.jpg",
         "request_id": video["request_id"],
+        "prompt": "a fox",
+        "seed": video["seed"],
+        "cost": video["cost"],
         "sidecar": f"{path}.json",
     }
     with av.open(str(path)) as container:
@@ -86,6 +89,7 @@ def test_its_metadata_lies_beside_it(emulator: RunningEmulator, tmp_path: Path) 
         "endpoint": "fal-ai/pika/v2.5/text-to-video",
         "url": video["url"],
         "billable_units": 5.0,
+        "cost": saved["cost"],
         "dag_id": "clips",
         "run_id": "manual__2026-11-24",
         "task_id": "save",

@@ -33,6 +33,7 @@ MODES: dict[str, dict[str, Any]] = {
     "reschedule": {"deferrable": False, "mode": "reschedule"},
 }
 KEYS = {"url", "content_type", "file_name", "file_size", "request_id", "endpoint", "inference_time"}
+KEYS |= {"prompt", "seed", "cost"}
 
 
 @pytest.fixture(params=list(MODES))
@@ -258,7 +259,8 @@ def test_each_position_and_each_log_line_is_told_once_and_the_tail_again_on_the_
     assert len(set(seen)) == len(seen)
     assert sum(line.startswith("fal: ") for line in seen) >= 4
     task.execute_complete(context(), event)
-    assert seen[len(while_deferred) + 1 : -1] == [f"While deferred: {line}" for line in while_deferred]
+    assert seen[len(while_deferred) + 1 : -2] == [f"While deferred: {line}" for line in while_deferred]
+    assert seen[-2].startswith("The price of fal-ai/pika/v2.5/text-to-video is unknown")
     assert seen[-1].startswith("Finished: http")
 
 

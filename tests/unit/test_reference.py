@@ -18,8 +18,8 @@ from airflow_provider_pika.decorators.returned import INPUTS
 from airflow_provider_pika.exceptions import PikaError, tree
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.models import Video
-from airflow_provider_pika.fal.prices import CONNECTION, Price, Prices
-from airflow_provider_pika.hooks.estimate import estimate_of, inputs_of
+from airflow_provider_pika.fal.prices import CONNECTION, Cost, Price, Prices
+from airflow_provider_pika.hooks.costs import estimate_of, inputs_of
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator, read_manifest
 from airflow_provider_pika.operators.cancel import PikaCancelOperator
@@ -125,13 +125,17 @@ def test_every_public_name_is_in_the_reference() -> None:
 def test_the_objects_shown_have_the_real_keys() -> None:
     [video] = map(json.loads, blocks((DOCS / "waiting.md").read_text(), "json"))
     saved, metadata = map(json.loads, blocks((DOCS / "saving.md").read_text(), "json"))
-    assert list(video) == [name for name, field in Video.model_fields.items() if not field.exclude]
+    fals = [name for name, field in Video.model_fields.items() if not field.exclude]
+    assert list(video) == [*fals, "prompt", "seed", "cost"]
+    for each in (video, saved, metadata):
+        assert Cost.from_json(each["cost"]).as_json() == each["cost"]
     assert list(metadata) == [field.alias or name for name, field in Metadata.model_fields.items()]
     assert set(saved) == set(Metadata.model_validate(metadata).in_short())
 
 
 def test_the_estimate_shown_is_what_the_hook_returns() -> None:
-    [shown] = map(json.loads, blocks((DOCS / "money.md").read_text(), "json"))
+    shown, cost = map(json.loads, blocks((DOCS / "money.md").read_text(), "json"))
+    assert Cost.from_json(cost).as_json() == cost
     price = Price("videos", Decimal("0.30"), "USD", CONNECTION, shown["sources"][0]["priced_at"])
     real = estimate_of(inputs_of(["a fox"] * 60, TEXT_TO_VIDEO), TEXT_TO_VIDEO, Prices({TEXT_TO_VIDEO: price}))
     assert real == shown

@@ -1,15 +1,37 @@
-"""What ``PikaHook.estimate`` takes and returns."""
+"""What clips will cost, and what one has cost, by the prices that a hook knows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_pika.exceptions import InvalidInput
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+from airflow_provider_pika.exceptions import InvalidInput, PikaError
 from airflow_provider_pika.fal.ids import app_of
-from airflow_provider_pika.fal.prices import Cost, Prices, estimate, to_paste, total
+from airflow_provider_pika.fal.prices import Cost, Prices, Told, billed, estimate, to_paste, total
 from airflow_provider_pika.strict_json import shown
 from airflow_provider_pika.task.arguments import input_of, most_of
+
+if TYPE_CHECKING:
+    from airflow_provider_pika.hooks.pika import PikaHook
+
+
+def prices_for(hook: PikaHook, endpoint: str) -> Prices:
+    """Return the prices by which a clip is billed. Never raises: where they cannot be read, they are unknown."""
+    try:
+        return hook.prices([endpoint], average=False)
+    except (Exception, AirflowTaskTimeout) as error:  # the latter is a BaseException; the clip is there
+        why = error.message if isinstance(error, PikaError) else type(error).__name__  # it may quote a password
+        return Prices(told={endpoint: Told(reason=f"the connection's prices cannot be read ({why.rstrip('.')})")})
+
+
+def cost_of(hook: PikaHook, endpoint: str, units: float | None) -> Cost:
+    """Return what fal billed for a clip. Never raises, as :func:`prices_for`.
+
+    :param units: fal's billable units; None: fal did not say, so nobody is asked for a price.
+    """
+    return billed(endpoint, units, Prices() if units is None else prices_for(hook, endpoint))
 
 
 def inputs_of(inputs: Any, endpoint: str) -> list[dict[str, Any]]:

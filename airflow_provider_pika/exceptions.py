@@ -280,6 +280,18 @@ class RecordUnreadable(PikaError):
     )
 
 
+class CostLimitExceeded(PikaError):
+    """A submission could cost more than the task's ``max_cost`` has left, or its price is unknown."""
+
+    advice = (
+        "A retry fails the same way. Raise max_cost, ask for less, or tell the price in the connection's extra, and "
+        "clear the task."
+    )
+
+    def __init__(self, message: str, *, consequence: str | None = None, **known: Any) -> None:
+        super().__init__(message, consequence="Nothing was submitted." if consequence is None else consequence, **known)
+
+
 class SubmitUnknown(PikaError):
     """A submit has an unknown outcome: its reply was lost, and fal has no idempotency key (fal-protocol.md, 3)."""
 

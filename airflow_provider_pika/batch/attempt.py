@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,13 @@ from airflow_provider_pika.batch import manifest
 from airflow_provider_pika.batch.inputs import BatchInputs, check_paths
 from airflow_provider_pika.batch.item import Item, State, is_failure, is_of_one_clip, slots_of
 from airflow_provider_pika.batch.progress import Carried, Tally
+from airflow_provider_pika.batch.spending import Spending
 from airflow_provider_pika.batch.state import BatchState
 from airflow_provider_pika.batch.submitter import TopUp
 from airflow_provider_pika.exceptions import (
     BatchFailed,
     BatchIncomplete,
+    CostLimitExceeded,
     InvalidInput,
     OtherQueue,
     PathTaken,
@@ -32,8 +35,9 @@ from airflow_provider_pika.exceptions import (
     UnknownRequest,
     WaitTimeout,
 )
+from airflow_provider_pika.fal.budget import known
 from airflow_provider_pika.fal.polling import Done, Ending, Failed
-from airflow_provider_pika.fal.prices import Prices, Total, billed, total
+from airflow_provider_pika.fal.prices import Prices, Total, billed, estimate, money, total
 from airflow_provider_pika.saving.json_lines import INLINE_BYTES, fitted
 
 if TYPE_CHECKING:
@@ -132,6 +136,7 @@ class BatchRun:
     #: The requests that are under way; and those that this attempt has still to take up, by their input's place.
     in_flight: Sequence[str] = ()
     take_up: dict[int, str] = field(default_factory=dict)
+    _spending: Spending | None = None
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
@@ -155,7 +160,8 @@ class BatchRun:
 
     def wants(self, index: int) -> Wanted:
         """Return what is wanted of the input at a place."""
-        return replace(self.wanted, arguments=self.inputs[index])
+        budget = self._spending.of(index) if self._spending else None
+        return replace(self.wanted, arguments=self.inputs[index], budget=budget)
 
     def begin(self, limit: Limit) -> Carried:
         """Begin an attempt: find out where each item stands, and that the manifest can be written.
@@ -169,6 +175,7 @@ class BatchRun:
             nothing, limit.deadline, self.account.queue_url, self.digest, timeout=limit.seconds, limit=limit.name
         )
         carried = self._find_the_items(carried)
+        self._check_estimate()
         if self.terms.manifest_path:
             manifest.write(self.terms.manifest_path, self._lines(), _NOT_BEGUN)
         return carried
@@ -209,6 +216,29 @@ class BatchRun:
         self.slots = sorted(kept)
         self._warn_of_failed(ended)
         return replace(carried, tally=Tally.of([kept[slot].state for slot in self.slots], time.time()))
+
+    @cached_property
+    def _estimates(self) -> list[Decimal]:
+        """Return what each input's clip costs.
+
+        :raises CostLimitExceeded: a price is unknown.
+        """
+        limit = Decimal(str(self.terms.max_cost))
+        return [known(estimate(self.terms.endpoint, arguments, self.prices), limit) for arguments in self.inputs]
+
+    def _check_estimate(self) -> None:
+        """Refuse a batch that would cost too much, before its first submit; later, each submit is checked.
+
+        :raises CostLimitExceeded: it would, or a price is unknown.
+        """
+        if not self.terms.max_cost or any(item.record for item in self._items()):
+            return
+        limit, whole = Decimal(self.terms.max_cost), sum(self._estimates, Decimal(0))
+        if whole > limit:
+            raise CostLimitExceeded(
+                f"The {len(self.inputs)} clips would cost {money(whole)}, by an estimate. max_cost={money(limit)} "
+                "allows no more."
+            )
 
     def _watch_on(self, carried: Carried) -> None:
         self.in_flight = carried.watched
@@ -304,6 +334,12 @@ class BatchRun:
 
         What passes stops the attempt only where nothing is in flight: else the next round tries again.
         """
+        if self.terms.max_cost:
+            on_record = self.state.read_all().values()
+            try:
+                self._spending = Spending(Decimal(self.terms.max_cost), self._estimates, on_record, self.prices)
+            except CostLimitExceeded as error:  # the price is not told any more
+                return replace(carried, stopped=carried.stopped or error)
         round_ = asyncio.run(self._top_up(carried))
         hindrance = round_.hindrance
         if hindrance:

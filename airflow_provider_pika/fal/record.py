@@ -29,6 +29,7 @@ class Record(BaseModel):
     :param intended_at: unix seconds, just before the POST.
     :param reason: why it was submitted.
     :param replaced: the ids of the requests before it, the newest last.
+    :param cost: what it may cost, a decimal text; None: the task has no limit. And ``spent``: what those before it may.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -45,6 +46,8 @@ class Record(BaseModel):
     intended_at: float
     reason: str
     replaced: list[str] = []  # pydantic copies a default
+    cost: str | None = None
+    spent: str = "0"
 
     @classmethod
     def read(cls, value: object) -> Self:

@@ -14,12 +14,14 @@ from typing import Any, Literal
 from airflow_provider_pika.exceptions import (
     GenerationCancelled,
     GenerationFailed,
+    GenerationInterrupted,
     OtherQueue,
     PikaError,
     SubmitUnknown,
     UnknownRequest,
     UnknownStatus,
 )
+from airflow_provider_pika.fal.budget import Budget
 from airflow_provider_pika.fal.lookup import Found
 from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.record import Record, fingerprint
@@ -36,6 +38,7 @@ class Wanted:
     :param on_unknown_submit: what to do when fal may have accepted a submit, and its id is not to be found.
     :param on_clear: whether a person who asks anew wants a new clip, or the one there is.
     :param headers: of the submit: fal's own controls, and the tags. They are no part of what is wanted.
+    :param budget: what it may cost; None: there is no limit.
     """
 
     endpoint: str
@@ -46,6 +49,7 @@ class Wanted:
     on_unknown_submit: Literal["fail", "resubmit"] = "fail"
     on_clear: Literal["resubmit", "reuse"] = "resubmit"
     headers: Mapping[str, str] = field(default_factory=dict)
+    budget: Budget | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,11 +63,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Submit:
-    """Submit; first cancel the request of ``replaces`` if it is to be, ``cancels``, and still waits in the queue."""
+    """Submit; first cancel the request of ``replaces`` if it is to be, ``cancels``, and still waits in the queue.
+
+    :param is_free: fal certainly charges nothing for the submission before.
+    """
 
     reason: str
     replaces: Record | None = None
     cancels: bool = False
+    is_free: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ def begin(record: Record | None, wanted: Wanted) -> Step:
     if record is None:
         return Submit("first submission")
     if record.state == "refused":
-        return Submit("fal refused the earlier submit", record)
+        return Submit("fal refused the earlier submit", record, is_free=True)
     return _resume(record, wanted)
 
 
@@ -132,7 +140,8 @@ def after_inspection(record: Record, seen: Poll, wanted: Wanted) -> Step:
         case GenerationCancelled():
             return Submit("the earlier request was cancelled", record)
         case GenerationFailed() as error if error.retry_helps or anew:
-            return Submit(f"the earlier request failed: {error.message}", record)
+            is_free = isinstance(error, GenerationInterrupted)  # fal charges for no error of its servers
+            return Submit(f"the earlier request failed: {error.message}", record, is_free=is_free)
         case UnknownRequest() as error:
             return _after_unknown(record, wanted, SubmitUnknown(error.message, request_id=record.request_id))
         case PikaError() as error if isinstance(error, GenerationFailed) or not error.retry_helps:

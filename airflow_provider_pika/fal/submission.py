@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, TryLater, UnknownRequest
@@ -176,7 +177,7 @@ class Submission:
         if step.replaces and step.cancels:
             yield from self._cancel_if_it_waits(step.replaces)
         self._check()
-        record = self._intent(step)
+        record = self._intent(step, *self._costs(step))
         yield Act(lambda: self._records.write(record))
         self._submits += 1
         arguments = record.with_seed(self._wanted.arguments)
@@ -191,7 +192,21 @@ class Submission:
         yield from self._note(record.accepted(request_id))
         return Keep(record.accepted(request_id))
 
-    def _intent(self, step: Submit) -> Record:
+    def _costs(self, step: Submit) -> tuple[Decimal | None, Decimal]:
+        """Return what the submission may cost, and what those before it may have, if it is within the budget.
+
+        :raises CostLimitExceeded: it is not.
+        """
+        before, budget = step.replaces, self._wanted.budget
+        cost = budget.cost() if budget else None
+        spent = Decimal(0) if before is None else Decimal(before.spent)
+        if before is not None and not step.is_free:
+            spent += Decimal(before.cost or cost or 0)
+        if budget and cost is not None:
+            budget.allow(spent, cost)
+        return cost, spent
+
+    def _intent(self, step: Submit, cost: Decimal | None, spent: Decimal) -> Record:
         wanted = self._wanted
         return Record(
             state="intent",
@@ -204,6 +219,8 @@ class Submission:
             intended_at=time.time(),
             reason=step.reason[:500],
             replaced=step.replaces.history() if step.replaces else [],
+            cost=None if cost is None else format(cost, "f"),
+            spent=format(spent, "f"),
         )
 
     def _note(self, record: Record) -> Conversation[None]:

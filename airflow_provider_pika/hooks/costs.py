@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from airflow_provider_pika.hooks.pika import PikaHook
 
 
-def prices_for(hook: PikaHook, endpoint: str) -> Prices:
-    """Return the prices by which a clip is billed. Never raises: where they cannot be read, they are unknown."""
+def prices_for(hook: PikaHook, endpoint: str, *, average: bool = False) -> Prices:
+    """Return the prices by which a clip is billed. Never raises: where they cannot be read, they are unknown.
+
+    :param average: as of ``PikaHook.prices``.
+    """
     try:
-        return hook.prices([endpoint], average=False)
+        return hook.prices([endpoint], average=average)
     except (Exception, AirflowTaskTimeout) as error:  # the latter is a BaseException; the clip is there
         why = error.message if isinstance(error, PikaError) else type(error).__name__  # it may quote a password
         return Prices(told={endpoint: Told(reason=f"the connection's prices cannot be read ({why.rstrip('.')})")})

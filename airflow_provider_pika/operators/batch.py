@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -84,6 +85,9 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     :param start_timeout: seconds, above 0.1, within which fal must start each request. Then fal drops it.
     :param priority: ``"low"`` waits behind everybody's ``"normal"``. None: fal's default, ``"normal"``.
     :param tags: a dict of tags for fal's reports, such as ``{"team": "social"}``, beside ``dag``, ``task`` and ``run``.
+    :param max_cost: the most that the batch may spend in all its attempts, in the price's currency. If the estimate is
+        above it, or a price is unknown, nothing is submitted. Nothing more is, once what is billed and in flight would
+        pass it. None: no limit.
     :param on_unknown_submit: what to do if fal may have accepted a submit, and the request cannot be found. ``"fail"``
         fails this clip, and three in a row stop the batch. ``"resubmit"`` submits once more, and you may pay twice.
     :param on_clear: what a clear submits. ``"reuse"``: what failed or is missing. At another queue, also what still
@@ -106,6 +110,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         "start_timeout",
         "priority",
         "tags",
+        "max_cost",
         "on_unknown_submit",
         "on_clear",
         "cancel_on_kill",
@@ -128,6 +133,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         start_timeout: float | str | None = None,
         priority: str | None = None,
         tags: Templated[Mapping[str, Any] | None] = None,
+        max_cost: Templated[Decimal | float | str | None] = None,
         on_unknown_submit: str = "fail",
         on_clear: str = "reuse",
         poll_interval: timedelta | float | None = None,
@@ -145,6 +151,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         self.start_timeout = start_timeout
         self.priority = priority
         self.tags = tags
+        self.max_cost = max_cost
         self.on_unknown_submit = on_unknown_submit
         self.on_clear = on_clear
         self.poll_interval = None if poll_interval is None else seconds_of("poll_interval", poll_interval)
@@ -230,7 +237,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             tell=self.log.info,
             warn=self.log.warning,
             check=self._stop_if_killed,
-            ask_prices=lambda: prices_for(PikaHook(terms.pika_conn_id), terms.endpoint),
+            ask_prices=lambda: prices_for(PikaHook(terms.pika_conn_id), terms.endpoint, average=bool(terms.max_cost)),
         )
         self._cancel_if_killed(context, run)
         return run
@@ -329,6 +336,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
             "start_timeout": self.start_timeout,
             "priority": self.priority,
             "tags": self.tags,
+            "max_cost": self.max_cost,
             "on_unknown_submit": self.on_unknown_submit,
             "on_clear": self.on_clear,
             "cancel_on_kill": self.cancel_on_kill,

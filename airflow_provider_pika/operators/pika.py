@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,10 @@ from airflow_provider_pika.task.xcom import pull_request_id, push_request, push_
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_pika.fal.budget import Budget
     from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.polling import Ending, PollAgain, TooLate
+    from airflow_provider_pika.fal.prices import Cost
     from airflow_provider_pika.fal.progress import Progress
     from airflow_provider_pika.task.templates import Templated
 
@@ -62,6 +65,9 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         limit.
     :param priority: ``"low"`` waits behind everybody's ``"normal"``. None: fal's default, ``"normal"``.
     :param tags: a dict of tags for fal's reports, such as ``{"team": "social"}``, beside ``dag``, ``task`` and ``run``.
+    :param max_cost: the most that this task may spend in all its attempts, in the price's currency. Above it, or if the
+        price is unknown, the task submits nothing and fails without retries. On Airflow 3.1 and 3.2, it holds for one
+        attempt. None: no limit.
     :param on_unknown_submit: what to do if fal may have accepted a submit, and the request cannot be found. ``"fail"``
         fails without retries, so that a person decides. ``"resubmit"`` submits once more, and you may pay twice.
     :param on_clear: what a person who clears the task gets. ``"resubmit"``: a new clip. ``"reuse"``: the one there is.
@@ -89,6 +95,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         "start_timeout",
         "priority",
         "tags",
+        "max_cost",
         "on_unknown_submit",
         "on_clear",
         "wait_for_completion",
@@ -113,6 +120,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         start_timeout: float | str | None = None,
         priority: str | None = None,
         tags: Templated[Mapping[str, Any] | None] = None,
+        max_cost: Templated[Decimal | float | str | None] = None,
         on_unknown_submit: str = "fail",
         on_clear: str = "resubmit",
         wait_for_completion: Templated[bool | str] = False,
@@ -136,6 +144,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         self.start_timeout = start_timeout
         self.priority = priority
         self.tags = tags
+        self.max_cost = max_cost
         self.on_unknown_submit = on_unknown_submit
         self.on_clear = on_clear
         self.wait_for_completion = wait_for_completion
@@ -213,7 +222,8 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             )
         if (before := records.read()) and before.request_id:  # for a clean-up branch, whatever comes now
             push_request_id(context, before.request_id, self.log)
-        wanted = wanted_of(terms, context["ti"], queue.account, terms.arguments)
+        budget = self._budget(terms) if terms.max_cost else None
+        wanted = wanted_of(terms, context["ti"], queue.account, terms.arguments, budget)
         check = partial(self._stop_if_it_may_not_submit, context)
         submission = Submission(wanted, records, queue.account.platform_url, self.log.info, check)
         try:
@@ -228,6 +238,16 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         push_request_id(context, str(record.request_id), self.log)
         push_request(context, record.asked(terms.endpoint, terms.arguments), self.log)
         return str(record.request_id)
+
+    def _budget(self, terms: ClipTerms) -> Budget:
+        from airflow_provider_pika.fal.budget import TaskBudget
+        from airflow_provider_pika.fal.prices import estimate
+        from airflow_provider_pika.hooks.pika import PikaHook
+
+        def cost() -> Cost:
+            return estimate(terms.endpoint, terms.arguments, PikaHook(terms.pika_conn_id).prices([terms.endpoint]))
+
+        return TaskBudget(Decimal(str(terms.max_cost)), cost)
 
     def _stop_if_it_may_not_submit(self, context: Context) -> None:
         self._stop_if_killed()
@@ -298,6 +318,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             "start_timeout": self.start_timeout,
             "priority": self.priority,
             "tags": self.tags,
+            "max_cost": self.max_cost,
             "on_unknown_submit": self.on_unknown_submit,
             "on_clear": self.on_clear,
             "wait_for_completion": self.wait_for_completion,

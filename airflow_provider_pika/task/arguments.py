@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.exceptions import InvalidInput
@@ -17,10 +20,14 @@ from airflow_provider_pika.task.terms import ClipTerms, SubmitTerms
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
+    from airflow_provider_pika.fal.budget import Budget
     from airflow_provider_pika.fal.recovery import Wanted
 
 #: Seconds, some thirty years: what a date can be moved by.
 _MOST_SECONDS = 1e9
+
+#: A limit of money, and the largest one.
+_AMOUNT, _MOST_MONEY = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII), 1_000_000_000
 
 #: Parameters that take one of a few texts.
 _CHOICES = {"on_unknown_submit": ("fail", "resubmit"), "on_clear": ("resubmit", "reuse")}
@@ -56,6 +63,7 @@ def check_known_terms(values: Mapping[str, Any], is_template: Callable[[str], bo
     """
     known = known_now(values, is_template)
     check_choices(known)
+    max_cost_of(known.get("max_cost"))
     for name in _SWITCHES:
         if name in known:
             switch_of(name, known[name])
@@ -102,6 +110,21 @@ def check_switches(task: Any, *names: str) -> None:
             raise InvalidInput(f"{name}={shown(value)} is not allowed: it takes True or False, and no template.")
 
 
+def max_cost_of(value: Any) -> str | None:
+    """Return a limit of money as a decimal text; None: there is none.
+
+    :raises InvalidInput: it is no amount.
+    """
+    if value is None:
+        return None
+    with suppress(ValueError, ArithmeticError):
+        text = value.strip() if isinstance(value, str) else str(value)
+        amount = Decimal(text) if not isinstance(value, bool) and _AMOUNT.fullmatch(text) else Decimal(0)
+        if 0 < amount <= _MOST_MONEY:
+            return text
+    raise InvalidInput(f"max_cost={shown(value)} is not allowed: it takes an amount above 0, such as '0.50'.")
+
+
 def number_of(value: Any) -> Any:
     """Return a number as Python's own, and what is none as it is: it is refused then."""
     try:
@@ -144,7 +167,7 @@ def submit_terms_of(values: Mapping[str, Any]) -> dict[str, Any]:
     check_choices(values)
     controls = SubmitControls.checked({name: values[name] for name in SubmitControls.names()})
     choices = {name: str.__str__(values[name]) for name in _CHOICES}
-    return {**terms_of(values), **vars(controls), **choices}
+    return {**terms_of(values), **vars(controls), **choices, "max_cost": max_cost_of(values["max_cost"])}
 
 
 def clip_terms_of(values: Mapping[str, Any]) -> ClipTerms:
@@ -263,7 +286,9 @@ def timeout_of(value: timedelta | float | None) -> float:
     return seconds_of("timeout", conf.getfloat("sensors", "default_timeout") if value is None else value)
 
 
-def wanted_of(terms: SubmitTerms, ti: Any, account: Account, arguments: Mapping[str, Any]) -> Wanted:
+def wanted_of(
+    terms: SubmitTerms, ti: Any, account: Account, arguments: Mapping[str, Any], budget: Budget | None = None
+) -> Wanted:
     """Return what an attempt of a task wants."""
     from airflow_provider_pika.fal.recovery import Wanted
     from airflow_provider_pika.fal.tags import of_task
@@ -273,6 +298,7 @@ def wanted_of(terms: SubmitTerms, ti: Any, account: Account, arguments: Mapping[
         endpoint=terms.endpoint,
         arguments=arguments,
         headers=terms.controls.headers(origin),
+        budget=budget,
         queue_url=account.queue_url,
         generation=ti.max_tries,  # a clear changes it, a retry never does (airflow-facts.md, section 3.3)
         attempt=ti.try_number,

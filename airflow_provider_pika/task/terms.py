@@ -76,6 +76,7 @@ class SubmitTerms(Terms):
     on_unknown_submit: Any
     on_clear: Any
     tags: Mapping[str, str] | None = None
+    max_cost: str | None = None
 
     @property
     def controls(self) -> SubmitControls:

@@ -106,7 +106,7 @@ def test_a_value_among_the_extra_arguments_may_come_from_another_task() -> None:
 
 def test_every_argument_is_a_template() -> None:
     own = {"prompt", "resolution", "duration", "negative_prompt", "seed", "endpoint", "extra_arguments"}
-    ours = {"start_timeout", "priority", "tags", "on_unknown_submit", "on_clear", "pika_conn_id"}
+    ours = {"start_timeout", "priority", "tags", "max_cost", "on_unknown_submit", "on_clear", "pika_conn_id"}
     ours |= {"wait_for_completion", "cancel_on_kill", "cancel_on_timeout"}
     assert set(PikaTextToVideoOperator.template_fields) == own | ours
 

@@ -31,7 +31,7 @@ PUBLIC = {
     "decorators.pika": "pika_text_to_video_task",
     "retry_policy": "PikaRetryPolicy",
     "exceptions": """
-        AccessDenied AnswerTooLarge BatchFailed BatchIncomplete ContentPolicyViolation DoubtfulAnswer
+        AccessDenied AnswerTooLarge BatchFailed BatchIncomplete ContentPolicyViolation CostLimitExceeded DoubtfulAnswer
         DownloadInterrupted DownloadRefused ExhaustedBalance ForeignAnswer GenerationCancelled GenerationFailed
         GenerationInterrupted InputRejected InvalidInput InvalidKey MissingConnection MissingKey OtherQueue
         PathInUse PathTaken PikaError RateLimited RecordUnavailable RecordUnreadable RequestRejected

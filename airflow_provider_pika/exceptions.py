@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from airflow_provider_pika.strict_json import one_line
 
@@ -58,7 +58,14 @@ class PikaError(Exception):
         self.retry_after = retry_after if retry_after is not None and math.isfinite(retry_after) else None
 
     def __str__(self) -> str:
-        known = {"request id": self.request_id, "type": self.error_type, "HTTP": self.status_code}
+        units = getattr(self, "billable_units", None)
+        billed = None if units is None else format(units, "g")
+        known = {
+            "request id": self.request_id,
+            "type": self.error_type,
+            "HTTP": self.status_code,
+            "billed units": billed,
+        }
         facts = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
         parts = (self.message, f"({facts})" if facts else "", self.consequence, self.advice)
         return " ".join(part for part in parts if part)
@@ -303,9 +310,26 @@ class SubmitUnknown(PikaError):
 
 
 class GenerationFailed(PikaError):
-    """The request ended at fal without a clip."""
+    """The request ended at fal without a clip.
+
+    :param billable_units: what fal billed for it, in units. None: fal did not say.
+    """
 
     advice = "fal may charge for a request that ran. To submit it again, clear the task that submitted it."
+    billable_units: float | None = None
+
+    def __init__(self, message: str, *, billable_units: float | None = None, **known: Any) -> None:
+        super().__init__(message, **known)
+        if billable_units is not None:  # a version before this one cannot read it out of a trigger's event
+            self.billable_units = billable_units
+
+    @property
+    def charged(self) -> Literal["yes", "no", "unknown"]:
+        """Whether fal charges for the request."""
+        if self.billable_units is not None:
+            return "yes" if self.billable_units > 0 else "no"
+        is_servers = isinstance(self, GenerationInterrupted) and (self.status_code or 0) >= 500
+        return "no" if is_servers or isinstance(self, StartTimeout) else "unknown"
 
 
 class InputRejected(GenerationFailed):

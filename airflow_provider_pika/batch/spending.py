@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from airflow_provider_pika.batch.item import Item
-from airflow_provider_pika.exceptions import CostLimitExceeded, GenerationInterrupted
+from airflow_provider_pika.exceptions import CostLimitExceeded, GenerationFailed
 from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.fal.prices import Prices, billed, money
 
@@ -55,10 +55,11 @@ class Spending:
         record = item.record
         assert record
         before, cost = Decimal(record.spent), Decimal(record.cost or 0)
-        if record.state == "refused" or isinstance(item.outcome, GenerationInterrupted):
+        failed = item.outcome if isinstance(item.outcome, GenerationFailed) else None
+        if record.state == "refused" or (failed and failed.charged == "no"):
             return before
-        if isinstance(item.outcome, Video):
-            amount = billed(item.outcome.endpoint, item.outcome.billable_units, prices).amount
+        if failed or isinstance(item.outcome, Video):
+            amount = billed(record.endpoint, getattr(item.outcome, "billable_units", None), prices).amount
             return before + (cost if amount is None else amount)
         return before + cost * self._factor
 

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from airflow_provider_pika.exceptions import (
     GenerationCancelled,
     GenerationFailed,
-    GenerationInterrupted,
     OtherQueue,
     PikaError,
     SubmitUnknown,
@@ -140,7 +139,7 @@ def after_inspection(record: Record, seen: Poll, wanted: Wanted) -> Step:
         case GenerationCancelled():
             return Submit("the earlier request was cancelled", record)
         case GenerationFailed() as error if error.retry_helps or anew:
-            is_free = isinstance(error, GenerationInterrupted)  # fal charges for no error of its servers
+            is_free = error.charged == "no"
             return Submit(f"the earlier request failed: {error.message}", record, is_free=is_free)
         case UnknownRequest() as error:
             return _after_unknown(record, wanted, SubmitUnknown(error.message, request_id=record.request_id))

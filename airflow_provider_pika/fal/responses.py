@@ -16,6 +16,7 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal.http_answer import Answer
 from airflow_provider_pika.fal.ids import is_request_id
 from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStatus, Video
+from airflow_provider_pika.fal.prices import number_of
 from airflow_provider_pika.fal.redaction import WITHHELD
 
 #: After these a submit may have been accepted, whoever says them: who passed it on has lost sight of it.
@@ -372,7 +373,14 @@ def _failure(answer: Answer, request_id: str) -> errors.GenerationFailed:
         error_type=error_type,
         status_code=answer.status_code or None,
         retry_after=answer.retry_after,
+        billable_units=_units_of(answer),
     )
+
+
+def _units_of(answer: Answer) -> float | None:
+    """Return the billed units of a failed request; None where fal does not say, or says nonsense."""
+    units = number_of(answer.headers.get(_UNITS))
+    return None if units is None else float(units)
 
 
 def _may_pass(answer: Answer, error_type: str | None) -> bool:

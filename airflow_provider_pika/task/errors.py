@@ -131,6 +131,8 @@ def _in_short(error: BaseException, why: BaseException, task: Any, context: Any)
         "error_type": why.error_type if isinstance(why, PikaError) else None,
         "retry_helps": why.retry_helps if isinstance(why, PikaError) else _passes(why),
         "request_id": (why.request_id if isinstance(why, PikaError) else None) or _request_of(task, context),
+        "charged": why.charged if isinstance(why, GenerationFailed) else None,
+        "billable_units": why.billable_units if isinstance(why, GenerationFailed) else None,
         "message": one_line(_masked(str(error if ours else why)) or (str(why) if ours else ""), LONGEST_MESSAGE),
     }
 

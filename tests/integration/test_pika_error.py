@@ -63,7 +63,15 @@ def told_by(run: Callable[..., Any], ti: TaskInstance | None = None, **more: Any
     with pytest.raises((Exception, AirflowTaskTimeout)) as raised:
         run(ti=ti, **more)
     told = ti.xcoms["pika_error"]
-    assert told.keys() == {"class", "error_type", "retry_helps", "request_id", "message"}
+    assert told.keys() == {
+        "class",
+        "error_type",
+        "retry_helps",
+        "request_id",
+        "charged",
+        "billable_units",
+        "message",
+    }
     assert is_strict(told)
     return told, raised.value
 
@@ -81,6 +89,18 @@ def whole(task: Any) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
+def test_what_fal_billed_for_a_refused_prompt_is_told(emulator: RunningEmulator, mode: dict[str, Any]) -> None:
+    told, error = told_by(whole(operator(prompt="no [[content_policy_violation billed=true]]", **mode)), TaskInstance())
+    assert (told["charged"], told["billable_units"]) == ("yes", 5.0)
+    assert "billed units 5" in str(error)
+
+
+def test_an_error_of_fals_servers_is_told_not_to_be_charged(emulator: RunningEmulator) -> None:
+    told, _ = told_by(whole(operator(prompt="a [[runner_error]]")), TaskInstance())
+    assert (told["class"], told["charged"]) == ("GenerationInterrupted", "no")
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
 def test_a_refused_prompt_is_told_by_the_operator(emulator: RunningEmulator, mode: dict[str, Any]) -> None:
     ti = TaskInstance()
     told, error = told_by(whole(operator(**mode)), ti)
@@ -90,6 +110,8 @@ def test_a_refused_prompt_is_told_by_the_operator(emulator: RunningEmulator, mod
         "error_type": "content_policy_violation",
         "retry_helps": False,
         "request_id": ti.xcoms["request_id"],
+        "charged": "unknown",
+        "billable_units": None,
         "message": str(error),
     }
 

@@ -15,6 +15,7 @@ from airflow_provider_pika.exceptions import (
     CostLimitExceeded,
     GenerationInterrupted,
     PikaError,
+    StartTimeout,
     SubmitUnknown,
 )
 from airflow_provider_pika.fal.models import Video
@@ -60,8 +61,12 @@ def committed(*items: Item) -> Decimal:
         (Item(record()), "0.20"),
         (Item(record(), SubmitUnknown("lost")), "0.20"),
         (Item(record(), ContentPolicyViolation("no")), "0.20"),
-        (Item(record(), GenerationInterrupted("broken")), "0"),
-        (Item(record(spent="0.20"), GenerationInterrupted("broken")), "0.20"),
+        (Item(record(), GenerationInterrupted("broken", status_code=503)), "0"),
+        (Item(record(spent="0.20"), GenerationInterrupted("broken", status_code=503)), "0.20"),
+        (Item(record(), GenerationInterrupted("busy", status_code=400)), "0.20"),
+        (Item(record(), StartTimeout("late")), "0"),
+        (Item(record(), ContentPolicyViolation("no", billable_units=0.0)), "0"),
+        (Item(record(), ContentPolicyViolation("no", billable_units=2.0)), "0.40"),
         (Item(record(), video(1.0)), "0.20"),
         (Item(record(), video(2.25)), "0.45"),
         (Item(record(), video(None)), "0.20"),
@@ -130,7 +135,7 @@ class Night:
                 self.items[index] = item.ended(self._ending(index), 1)
 
     def _ending(self, index: int) -> Video | PikaError:
-        broken = GenerationInterrupted("broken")
+        broken = GenerationInterrupted("broken", status_code=503)
         units = float(self.estimates[index] / Decimal("0.20"))
         ending = self.chance.choice([video(units), ContentPolicyViolation("no"), broken])
         self.paid -= self.estimates[index] if ending is broken else 0

@@ -25,6 +25,9 @@ except ModuleNotFoundError:  # pip has no PostgreSQL for this machine
 
 KEY = "system-key-id:system-key-secret"
 
+#: What a clip costs at the emulator behind ``pika_default``.
+PRICE = ["--price", "fal-ai/pika/v2.5/text-to-video=videos:0.30"]
+
 #: Seconds that a clip takes at the emulator ``slow``. A worker's start is much shorter, even on a busy machine.
 SLOW = 25.0
 
@@ -35,7 +38,7 @@ class Stage:
     What runs.
 
     :param airflow: with the examples, the pages' Dags and these tests'; it notices within seconds what has died.
-    :param emulator: takes a few seconds for a clip, and draws it; connection ``pika_default``.
+    :param emulator: takes a few seconds for a clip, draws it, and bills 0.30 USD; connection ``pika_default``.
     :param slow: takes :data:`SLOW`, keeps nobody waiting in its queue, and draws nothing; connection ``slow``.
     :param busy: has one runner: a request waits in its queue behind one that never ends; connection ``busy``.
     :param s3: behind the connection ``clips_store``.
@@ -70,12 +73,14 @@ def running_stage(folder: Path) -> Iterator[Stage]:
         shutil.copytree(source, dags, dirs_exist_ok=True)
     for dag_id, snippet in snippets().items():
         (dags / f"snippet_{dag_id}.py").write_text(snippet)
-    off = ["--render", "off"]
+    off, started = ["--render", "off"], RunningEmulator.start
     with (
         _database(folder) as database,
-        RunningEmulator.start(folder / "emulator", runners=16, generation_time="4", keys=[KEY]) as emulator,
+        RunningEmulator.start(
+            folder / "emulator", runners=16, generation_time="4", keys=[KEY], extra=PRICE
+        ) as emulator,
         RunningEmulator.start(folder / "slow", runners=30, generation_time=str(SLOW), keys=[KEY], extra=off) as slow,
-        RunningEmulator.start(folder / "busy", runners=1, generation_time="1", keys=[KEY], extra=off) as busy,
+        started(folder / "busy", runners=1, generation_time="1", keys=[KEY], extra=off) as busy,
         RunningS3() as s3,
     ):
         settings = {

@@ -23,9 +23,9 @@ WAITS = "awaiting_input" if KEEPS_TASK_STATE else "deferred"
 SETTLED = 12.0
 
 
-def answer(airflow: RunningAirflow, run_id: str, option: str) -> dict[str, Any]:
+def answer(airflow: RunningAirflow, run_id: str, option: str, dag_id: str = APPROVAL) -> dict[str, Any]:
     """Answer the question as the page does, and return what the page showed."""
-    path = f"/api/v2/dags/{APPROVAL}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+    path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
     shown: dict[str, Any] = airflow.call("GET", path)
     airflow.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
     return shown
@@ -47,6 +47,18 @@ def test_a_clip_is_published_where_a_person_approves_and_not_where_one_rejects(
     assert metadata_beside(published)["prompt"] == "To Approve"
     assert shown["Approve"]["body"] == f"Prompt: To Approve\n\nWatch it first: {published}"
     assert airflow.tasks(APPROVAL, runs["Reject"])["publish"]["state"] == "skipped"
+
+
+@pytest.mark.newest  # a batch needs Airflow 3.3
+def test_a_batch_whose_cost_a_person_confirms_costs_what_was_said(airflow: RunningAirflow, tmp_path: Path) -> None:
+    budget = "example_pika_budget"
+    run_id = airflow.start_run(budget, prompts=["one", "two", "three"], folder=str(tmp_path))
+    airflow.until_state(budget, run_id, "approve", WAITS)
+    time.sleep(SETTLED)
+    shown = answer(airflow, run_id, "Approve", budget)
+    assert shown["body"] == "3 clips for about 0.90 USD"
+    assert airflow.end_of_run(budget, run_id) == "success"
+    assert airflow.xcom(budget, run_id, "report") == "3 clips for 0.90 USD"
 
 
 @pytest.mark.parametrize("stopped", ["a task", "the run"])

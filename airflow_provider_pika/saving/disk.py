@@ -235,7 +235,7 @@ def show(file: Staged, path: str, sha256: str) -> None:
 
 
 def _move(file: IO[bytes], part: str, path: str, sha256: str) -> None:
-    """Give a part the name of the place.
+    """Rename a part to the place.
 
     Whoever may write to the folder may swap files in it. So just before the rename the name is compared with the open
     file, and the content with what was verified; and the name once more after it.

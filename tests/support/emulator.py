@@ -66,7 +66,7 @@ class RunningEmulator(EmulatorProcess):
         return sums
 
     def set_price(self, endpoint: str, unit: str, price: str) -> None:
-        """Give the account its own price of an endpoint: so many US dollars per ``"videos"`` or ``"seconds"``."""
+        """Set the account's own price of an endpoint: so many US dollars per ``"videos"`` or ``"seconds"``."""
         self._admin("POST", "prices", json={"endpoint_id": endpoint, "unit": unit, "unit_price": price})
 
     def reset_prices(self) -> None:

@@ -76,7 +76,7 @@ class AdminApi:
         return [_describe_charge(charge) for charge in self.books.everything(since)]
 
     async def set_price(self, price: OwnPrice) -> OwnPrice:
-        """Give the account its own price of an endpoint, until the end of the process."""
+        """Set the account's own price of an endpoint, until the end of the process."""
         self.prices.set(price)
         return price
 

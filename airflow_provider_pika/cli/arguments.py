@@ -75,14 +75,17 @@ _CONNECTION = _argument(
 _ENDPOINT = _argument("--endpoint", default=TEXT_TO_VIDEO, help=f"The endpoint; default: {TEXT_TO_VIDEO}.")
 #: The form of the output.
 _JSON = _argument("--json", action="store_true", help="Print JSON; money is a decimal text.")
+#: The same for a spreadsheet.
 _CSV = _argument("--csv", action="store_true", help="Print CSV, safe to open in a spreadsheet.")
 #: A span of time.
 _SINCE = _argument("--since", default="1d", help="A date or time (UTC), or an age: 2026-11-01, 12h, 7d; default: 1d.")
+#: Its end.
 _UNTIL = _argument("--until", help="A date or time (UTC), or an age; default: now.")
 #: A request's ID.
 _REQUEST_ID = _argument("request_id", help="The request ID, which the task's log and its XCom have.")
 #: Where a clip is saved.
 _SAVE = _argument("--save", metavar="PATH", help="Save the clip there: a file, or a URL such as s3://bucket/clip.mp4.")
+#: Whether it may replace another.
 _OVERWRITE = _argument("--overwrite", action="store_true", help="Replace a file of another request at PATH.")
 #: What a clip is asked for with.
 _CLIP = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.cli.arguments import PROGRAM
 from airflow_provider_pika.cli.errors import Stopped, UsageError, said
+from airflow_provider_pika.cli.hook import QuietHook
 from airflow_provider_pika.cli.inputs import inputs_of
 from airflow_provider_pika.cli.output import Bar, json_text, say, tell
 from airflow_provider_pika.exceptions import PathTaken, PikaError, SubmitUnknown, UnexpectedAnswer
@@ -42,7 +43,7 @@ def result(args: Namespace) -> int:
     """Show the clip of a request that has ended, and save it if that is asked for."""
     check_request_id(args.request_id)
     path = _path_of(args)
-    hook = PikaHook(args.conn_id)
+    hook = QuietHook(args.conn_id)
     with hook.get_conn() as queue:
         poll = queue.poll(args.endpoint, args.request_id)
     if isinstance(poll.outcome, PikaError):
@@ -64,7 +65,7 @@ def generate(args: Namespace) -> int:
     [arguments] = costs.inputs_of(inputs, args.endpoint)
     arguments.setdefault("seed", secrets.randbelow(SEEDS))
     path = _path_of(args)
-    hook = PikaHook(args.conn_id)
+    hook = QuietHook(args.conn_id)
     if path:
         _refuse_taken(path, args.overwrite)
     with hook.get_conn() as queue:
@@ -184,7 +185,9 @@ def _path_of(args: Namespace) -> str | None:
         if args.overwrite:
             raise UsageError("--overwrite needs --save PATH.")
         return None
-    text = args.save if "://" in args.save or not args.save.strip() else os.path.abspath(args.save)
+    text = args.save
+    if "://" not in text and text.strip():
+        text = os.path.abspath(text) + ("/" if text.endswith("/") else "")
     return checked_path(text, "--save", suffix=SIDECAR, consequence="Nothing was sent to fal.")
 
 

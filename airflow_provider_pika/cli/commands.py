@@ -13,6 +13,7 @@ import pendulum
 from airflow_provider_pika.cli import spend as spending
 from airflow_provider_pika.cli.clips import generate, result
 from airflow_provider_pika.cli.errors import UsageError
+from airflow_provider_pika.cli.hook import QuietHook
 from airflow_provider_pika.cli.inputs import inputs_of
 from airflow_provider_pika.cli.output import csv_text, json_text, say, table, tell
 from airflow_provider_pika.exceptions import AccessDenied, PikaError
@@ -43,7 +44,7 @@ def spend(args: Namespace) -> int:
     """Show what was spent."""
     _one_form(args)
     since, until = _span(args)
-    hook, endpoints = PikaHook(args.conn_id), list(dict.fromkeys(args.endpoint or ()))
+    hook, endpoints = QuietHook(args.conn_id), list(dict.fromkeys(args.endpoint or ()))
     for endpoint in endpoints:
         app_of(endpoint)
     if len(endpoints) > _MOST_ENDPOINTS:
@@ -69,7 +70,7 @@ def requests(args: Namespace) -> int:
     _one_form(args)
     since, until = _span(args)
     app_of(args.endpoint)
-    with PikaHook(args.conn_id).get_conn() as queue:
+    with QuietHook(args.conn_id).get_conn() as queue:
         platform_url = queue.account.platform_url
         rows = queue.hold(books.past(platform_url, args.endpoint, since, until, lambda row: row))
     rows.sort(key=lambda row: row.sent_at or "", reverse=True)
@@ -87,7 +88,7 @@ def requests(args: Namespace) -> int:
 def status(args: Namespace) -> int:
     """Show where a request stands."""
     check_request_id(args.request_id)
-    seen = PikaHook(args.conn_id).status(args.endpoint, args.request_id, logs=True)
+    seen = QuietHook(args.conn_id).status(args.endpoint, args.request_id, logs=True)
 
     def text() -> str:
         place = "" if seen.queue_position is None else f", position {seen.queue_position}"
@@ -103,7 +104,7 @@ def status(args: Namespace) -> int:
 def cancel(args: Namespace) -> int:
     """Cancel a request."""
     check_request_id(args.request_id)
-    taken = PikaHook(args.conn_id).cancel(args.endpoint, args.request_id)
+    taken = QuietHook(args.conn_id).cancel(args.endpoint, args.request_id)
     message = (
         "fal accepted the cancellation. A request that runs may still complete, and may be charged."
         if taken
@@ -115,7 +116,7 @@ def cancel(args: Namespace) -> int:
 
 def estimate(args: Namespace) -> int:
     """Show what clips will cost."""
-    told = PikaHook(args.conn_id).estimate(inputs_of(args), endpoint=args.endpoint)
+    told = QuietHook(args.conn_id).estimate(inputs_of(args), endpoint=args.endpoint)
 
     def text() -> str:
         sums = [f"{amount} {currency}" for currency, amount in told["amounts"].items()]

@@ -43,10 +43,14 @@ def _run(name: str, args: argparse.Namespace) -> int:
     if name == "emulator":
         from airflow_provider_pika.emulator.__main__ import main as emulate
 
-        return emulate(args.rest)
+        try:
+            return emulate(args.rest)
+        except SystemExit as error:  # its --help, or a wrong option, of which it has said all
+            return error.code if isinstance(error.code, int) else USAGE
     with _reading_airflows_connections(), _without_log_lines():
         from airflow_provider_pika.cli import commands
 
+        warnings.simplefilter("ignore")  # Airflow's import has filters of its own
         return commands.BY_NAME[name](args)
 
 
@@ -68,7 +72,6 @@ def _without_log_lines() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)

@@ -285,6 +285,25 @@ def test_an_error_is_one_line_on_stderr(capsys: Captured, words: list[str], code
     assert said in printed.err
 
 
+@pytest.mark.usefixtures("airflow_db")
+def test_a_connection_of_airflows_database_is_found(
+    emulator: RunningEmulator, night: dict[str, str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT", raising=False)
+    stored = Connection(conn_id="stored", conn_type="pika", host=emulator.queue_url, password=KEY)
+    with create_session() as session:
+        session.add(stored)
+    try:
+        assert out_of(capsys, "status", night["nightly"], "--conn-id", "stored")["status"] == "COMPLETED"
+    finally:
+        with create_session() as session:
+            session.query(Connection).filter_by(conn_id="stored").delete()
+    assert "_AIRFLOW_PROCESS_CONTEXT" not in os.environ
+
+
 def test_a_wrong_key_and_an_unforeseen_error_are_one_line_too(
     emulator: RunningEmulator, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

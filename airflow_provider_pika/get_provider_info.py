@@ -126,5 +126,6 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
+        "cli": ["airflow_provider_pika.cli.definition.get_pika_cli_commands"],  # 3.1 does not know it
         "config": {"pika": {"description": "Limits of the Pika provider.", "options": LIMITS}},
     }

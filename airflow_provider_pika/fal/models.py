@@ -134,6 +134,37 @@ class PastRequest(_Reply):
     json_output: Any = None
 
 
+def _readable_tags(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return None
+    return {name: text for name, text in value.items() if isinstance(text, str)}
+
+
+class BillingEvent(_Reply):
+    """A row of fal's billing events: what was charged for a request (fal-protocol.md, 6.3).
+
+    ``timestamp`` is ISO 8601, as fal wrote it. The numbers are as fal wrote them, and may be null: ``prices.py`` reads
+    them. ``tags`` are those of the submit, None where fal was not asked for them.
+    """
+
+    request_id: Annotated[str, Field(pattern=REQUEST_ID)]
+    endpoint_id: Annotated[str, Field(min_length=1, max_length=300)]
+    timestamp: Annotated[str | None, _Unless] = None
+    output_units: Any = None
+    unit_price: Any = None
+    cost_total: Any = None
+    currency: Any = None
+    tags: Annotated[dict[str, str] | None, BeforeValidator(_readable_tags)] = None
+
+
+class BillingPage(_Reply):
+    """A page of the billing events; ``next_cursor`` leads to the next one, None after the last."""
+
+    billing_events: tuple[BillingEvent, ...]
+    next_cursor: str | None = None
+    has_more: bool | None = None
+
+
 class HistoryPage(_Reply):
     """A page of the history; ``next_cursor`` leads to the next one, None after the last."""
 

@@ -16,8 +16,9 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.fal import responses
 from airflow_provider_pika.fal.http_answer import HISTORY_BYTES, RESULT_BYTES, STATUS_BYTES, Answer
 from airflow_provider_pika.fal.ids import app_of, check_request_id
-from airflow_provider_pika.fal.models import HistoryPage, QueueStatus, Video
+from airflow_provider_pika.fal.models import BillingPage, HistoryPage, QueueStatus, Video
 from airflow_provider_pika.fal.network import transport_trouble
+from airflow_provider_pika.fal.responses import BILLING_ROWS
 
 T = TypeVar("T")
 
@@ -91,16 +92,25 @@ def cancel(endpoint: str, request_id: str) -> Call[bool]:
 
 
 def history(
-    platform_url: str, endpoint: str, since: float, *, request_id: str | None = None, cursor: str | None = None
+    platform_url: str,
+    endpoint: str,
+    since: float,
+    *,
+    until: float | None = None,
+    request_id: str | None = None,
+    cursor: str | None = None,
+    payloads: bool = True,
 ) -> Call[HistoryPage]:
-    """Ask for a page of the endpoint's request history with payloads, or for one request of it.
+    """Ask for a page of the endpoint's request history, or for one request of it.
 
     :param since: unix seconds. Whether it holds for when a request was sent, started or ended is not established, so
         it is to lie before all of them.
+    :param until: unix seconds; None: now.
+    :param payloads: with what was sent, and what came of it.
     """
-    start = pendulum.from_timestamp(since).to_iso8601_string()
-    wanted = {"endpoint_id": endpoint, "expand": "payloads", "limit": 100, "start": start}
-    optional = {"request_id": request_id, "cursor": cursor}
+    wanted = {"endpoint_id": endpoint, "limit": 100, "start": _time(since)}
+    end = None if until is None else _time(until)
+    optional = {"expand": "payloads" if payloads else None, "end": end, "request_id": request_id, "cursor": cursor}
     params = wanted | {name: value for name, value in optional.items() if value is not None}
     url = f"{platform_url}/models/requests/by-endpoint"
 
@@ -121,6 +131,29 @@ def average(platform_url: str, endpoint: str) -> Call[dict[str, Any]]:
     wanted = {"estimate_type": "historical_api_price", "endpoints": {endpoint: {"call_quantity": 1}}}
     url = f"{platform_url}/models/pricing/estimate"
     return Call("POST", url, responses.average, _lost_prices, {"json": wanted})
+
+
+def billing_events(
+    platform_url: str, since: float, until: float, endpoints: Sequence[str] = (), cursor: str | None = None
+) -> Call[BillingPage]:
+    """Ask for a page of what was charged, with the tags of each request. It needs a key with the ADMIN right.
+
+    :param since: unix seconds, ``until`` 90 days later at most.
+    :param endpoints: only theirs, 50 at most; none: of all.
+    """
+    params = [("source", "tagged-billed"), ("limit", str(BILLING_ROWS)), ("start", _time(since)), ("end", _time(until))]
+    params += [("endpoint_id", endpoint) for endpoint in endpoints]
+    params += [] if cursor is None else [("cursor", cursor)]
+    url = f"{platform_url}/models/billing-events"
+
+    def lost(error: Exception, never_sent: bool) -> errors.PikaError:
+        return errors.Unreachable(f"fal's billing events cannot be reached: {transport_trouble(error)}.")
+
+    return Call("GET", url, responses.billing_events, lost, {"params": params}, HISTORY_BYTES)
+
+
+def _time(at: float) -> str:
+    return pendulum.from_timestamp(at).to_iso8601_string()
 
 
 def _lost_prices(error: Exception, never_sent: bool) -> errors.PikaError:

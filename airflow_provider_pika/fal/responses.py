@@ -13,11 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from airflow_provider_pika import exceptions as errors
-from airflow_provider_pika.fal.http_answer import Answer
+from airflow_provider_pika.fal.http_answer import LONGEST_WORDS, Answer
 from airflow_provider_pika.fal.ids import is_request_id
-from airflow_provider_pika.fal.models import HistoryPage, PastRequest, QueueStatus, Video
+from airflow_provider_pika.fal.models import BillingPage, HistoryPage, PastRequest, QueueStatus, Video
 from airflow_provider_pika.fal.prices import number_of
 from airflow_provider_pika.fal.redaction import WITHHELD
+from airflow_provider_pika.strict_json import one_line
 
 #: After these a submit may have been accepted, whoever says them: who passed it on has lost sight of it.
 _LOST_SIGHT_OF = {408, 499}
@@ -72,6 +73,9 @@ _GOES_ON = "The request goes on at fal, and may be charged."
 
 #: Characters of a video's URL: a thousand of them must have room in one event. A signed one has some 2,000.
 LONGEST_URL = 8192
+
+#: Rows of one page of the billing events. Of a longer list only its end is read, and a sum would lack the rest.
+BILLING_ROWS = 500
 
 #: What fal charges for, times the unit's price (fal-protocol.md, 6.2).
 _UNITS = "x-fal-billable-units"
@@ -235,6 +239,29 @@ def average(answer: Answer) -> dict[str, Any]:
     if not isinstance(answer.body, dict) or "total_cost" not in answer.body:
         raise _unreadable(answer, "no estimate")
     return answer.body
+
+
+def billing_events(answer: Answer) -> BillingPage:
+    """Return a page of what was charged.
+
+    :raises AccessDenied: the key has no ADMIN right.
+    :raises PikaError: there is none; a page of which one row is unreadable counts as none.
+    """
+    error = answer.get("error")
+    if answer.status_code == 403 and isinstance(error, dict) and error.get("type") == "authorization_error":
+        said = one_line(str(error.get("message")), LONGEST_WORDS).rstrip(".")
+        raise errors.AccessDenied(
+            f"fal shows its billing events to keys with the ADMIN right: {said}.", status_code=403
+        )
+    if not answer.ok:
+        raise _refusal(answer, "to show its billing events")
+    try:
+        page = BillingPage.model_validate(answer.body)
+    except ValidationError:
+        raise _unreadable(answer, "no list of billing events") from None
+    if len(page.billing_events) > BILLING_ROWS:
+        raise errors.UnexpectedAnswer(f"fal was asked for {BILLING_ROWS} billing events at most, and sent more.")
+    return page
 
 
 def remembered(row: PastRequest, endpoint: str, request_id: str) -> Video | errors.GenerationFailed | None:

@@ -52,7 +52,7 @@ def headers(tags: Mapping[str, str]) -> dict[str, str]:
     """Return the header that carries tags, as many as fit into it; none for no tags."""
     kept = ""
     for name, value in tags.items():
-        longer = f"{kept}{',' if kept else ''}{name}={_value(value)}"
+        longer = f"{kept}{',' if kept else ''}{name}={value_of(value)}"
         kept = longer if len(longer) <= _LONGEST_HEADER else kept
     return {"X-Fal-Tags": kept} if kept else {}
 
@@ -63,6 +63,6 @@ def _is_name(name: Any) -> bool:
     return _LETTERS.issuperset(name.lower()) and name.lower() not in OWN and not name.lower().startswith("fal.")
 
 
-def _value(text: str) -> str:
+def value_of(text: str) -> str:
     """Return a value as fal takes it; a comma would end it, and "=" be read as another."""
     return "".join(sign if " " < sign <= "~" and sign not in ",=" else "_" for sign in text.strip())[:_LONGEST_VALUE]

@@ -20,7 +20,18 @@ PROCESSES = {"sensor": 2, "operator": 2}
 #: The way that does hold its worker: what that looks like here.
 HELD = "operator_that_holds"
 
-FIELDS = ["content_type", "endpoint", "file_name", "file_size", "inference_time", "request_id", "url"]
+FIELDS = [
+    "content_type",
+    "cost",
+    "endpoint",
+    "file_name",
+    "file_size",
+    "inference_time",
+    "prompt",
+    "request_id",
+    "seed",
+    "url",
+]
 
 
 class Counted(NamedTuple):

@@ -13,6 +13,8 @@ from typing import Any, get_args
 import pytest
 
 from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.cli import errors as cli_errors
+from airflow_provider_pika.cli.arguments import COMMANDS
 from airflow_provider_pika.emulator import options
 from airflow_provider_pika.emulator.faults import catalogue
 from airflow_provider_pika.fal import TEXT_TO_VIDEO, own_prices, responses
@@ -47,6 +49,7 @@ RUN = {
 NOT_RUN = {
     "make test": "runs this test",
     "make bench": ".ci/run runs it with small sizes",
+    "python -m airflow_provider_pika spend --since 7d --by dag": "test_cli.py calls it with its own connection",
     ".venv/bin/python -m pytest -q tests/unit/fal/test_polling.py": "part of make test",
     "python -m airflow_provider_pika.emulator --tls --port 443 --run-port 0": "needs port 443; see test_fal_hosts.py",
     "echo '127.0.0.1 queue.fal.run fal.run api.fal.ai rest.fal.ai v3b.fal.media' | sudo tee -a /etc/hosts": (
@@ -261,6 +264,15 @@ def test_the_emulators_options_are_the_real_ones_with_their_defaults() -> None:
             assert flat[name] == f"`{default:.0f}`", name
         elif isinstance(default, str) or type(default) is int:
             assert flat[name] == f"`{default}`", name
+
+
+def test_the_command_line_has_the_commands_and_exit_codes_of_its_page() -> None:
+    text = (DOCS / "command-line.md").read_text()
+    shown = [re.match(r"`(\w+)", row[0]) for row in rows(section(text, "The commands")) if row[0].startswith("`")]
+    assert sorted(found[1] for found in shown if found) == sorted(command.name for command in COMMANDS)
+    codes = [row for row in rows(text) if row[0].isdecimal()]
+    assert [int(row[0]) for row in codes] == [cli_errors.DONE, cli_errors.FAILED, cli_errors.USAGE, 130]
+    assert cli_errors.INTERRUPTED == 130
 
 
 def test_the_emulators_faults_are_all_described_with_options_that_they_take() -> None:

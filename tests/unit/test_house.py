@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT |= {
     room: MAY_IMPORT["operators"] | {"operators"} for room in ("decorators", "transfers", "sensors", "links", "plugins")
 }
+MAY_IMPORT["cli"] = MAY_IMPORT["operators"] | {"operators", "emulator.__main__"}  # it hands over to that command line
+MAY_IMPORT["__main__"] = {"cli"}
 
 #: Rooms that work without Airflow.
 WITHOUT_AIRFLOW = {"fal", "media", "emulator", "exceptions", "strict_json", "get_provider_info"}

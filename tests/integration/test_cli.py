@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -341,10 +342,20 @@ def test_hostile_books_bring_a_line_or_a_clean_table(
     assert "\nforged" not in printed.out
 
 
-def process(*words: str, **variables: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def process(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command as a shell does in the foreground, and end it, whatever becomes of the test."""
     command = [sys.executable, "-m", "airflow_provider_pika", *words]
-    env = {**os.environ, **variables}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def test_ctrl_c_says_that_the_request_goes_on_and_how_to_get_or_cancel_it(

@@ -26,6 +26,8 @@ class Spending:
 
     def __init__(self, limit: Decimal, estimates: Sequence[Decimal], items: Iterable[Item], prices: Prices) -> None:
         self._limit, self._estimates = limit, estimates
+        #: What a submission counts as that was made without a limit, so that nobody noted its cost.
+        self._unnoted = max(estimates, default=Decimal(0))
         on_record = [item for item in items if item.record]
         ratios = [ratio for item in on_record if (ratio := _ratio(item, prices)) is not None]
         self._factor = max(ratios, default=Decimal(1))
@@ -54,7 +56,9 @@ class Spending:
         """Return what may be billed for an item, with all submissions that it took."""
         record = item.record
         assert record
-        before, cost = Decimal(record.spent), Decimal(record.cost or 0)
+        before, cost = Decimal(record.spent), Decimal(record.cost or self._unnoted)
+        if record.cost is None:
+            before += self._unnoted * len(record.replaced)
         failed = item.outcome if isinstance(item.outcome, GenerationFailed) else None
         if record.state == "refused" or (failed and failed.charged == "no"):
             return before

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_pika.cli.arguments import PROGRAM
 from airflow_provider_pika.cli.errors import Stopped, UsageError, said
-from airflow_provider_pika.cli.hook import QuietHook
-from airflow_provider_pika.cli.inputs import inputs_of
+from airflow_provider_pika.cli.inputs import QuietHook, inputs_of
 from airflow_provider_pika.cli.output import Bar, json_text, say, tell
 from airflow_provider_pika.exceptions import PathTaken, PikaError, SubmitUnknown, UnexpectedAnswer
 from airflow_provider_pika.fal import TEXT_TO_VIDEO

@@ -13,8 +13,7 @@ import pendulum
 from airflow_provider_pika.cli import spend as spending
 from airflow_provider_pika.cli.clips import generate, result
 from airflow_provider_pika.cli.errors import UsageError
-from airflow_provider_pika.cli.hook import QuietHook
-from airflow_provider_pika.cli.inputs import inputs_of
+from airflow_provider_pika.cli.inputs import QuietHook, inputs_of
 from airflow_provider_pika.cli.output import csv_text, json_text, say, table, tell
 from airflow_provider_pika.exceptions import AccessDenied, PikaError
 from airflow_provider_pika.fal import TEXT_TO_VIDEO, books

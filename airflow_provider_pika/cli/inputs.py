@@ -1,19 +1,27 @@
-"""What a clip is asked for with: a prompt and options, or a file of inputs."""
+"""What a command goes by: the connection, and a prompt with options or a file of inputs."""
 
 from __future__ import annotations
 
 import json
+import logging
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_pika.cli.errors import UsageError
+from airflow_provider_pika.hooks.pika import PikaHook
 
 #: Bytes of a file of inputs: an input may hold a picture as text.
 _MOST_BYTES = 64 << 20
 
 #: The options that are inputs of an endpoint, too.
 _OPTIONS = ("resolution", "duration", "negative_prompt", "seed")
+
+
+class QuietHook(PikaHook):
+    """A hook without log lines: outside of a task, Airflow writes them to stdout, which has results only."""
+
+    log = logging.getLogger(__name__)  # type: ignore[assignment]
 
 
 def inputs_of(args: Namespace) -> Any:

@@ -202,6 +202,10 @@ class Submission:
         spent = Decimal(0) if before is None else Decimal(before.spent)
         if before is not None and not step.is_free:
             spent += Decimal(before.cost or cost or 0)
+        if (
+            before is not None and before.cost is None
+        ):  # made without a limit, so nobody noted what those before it cost
+            spent += (cost or 0) * len(before.replaced)
         if budget and cost is not None:
             budget.allow(spent, cost)
         return cost, spent

@@ -99,6 +99,25 @@ def test_a_clear_pays_again_only_as_far_as_the_limit_goes(emulator: RunningEmula
     assert len(emulator.requests("a cleared fox")) == 2
 
 
+def test_clips_that_were_paid_for_before_there_was_a_limit_count_too(emulator: RunningEmulator) -> None:
+    store = StateStore()
+    for cleared in (0, 1):
+        here = context(task_state_store=store, ti=TaskInstance(try_number=1 + cleared, max_tries=2 + cleared))
+        generate("an early fox", here)
+    here = context(task_state_store=store, ti=TaskInstance(try_number=3, max_tries=4))
+    with pytest.raises(AirflowFailException, match=r"earlier requests of this task may have cost 0\.60"):
+        generate("an early fox", here, max_cost="0.89")
+    assert len(emulator.requests("an early fox")) == 2
+
+
+def test_a_batch_that_began_without_a_limit_counts_what_it_has_submitted(emulator: RunningEmulator) -> None:
+    store = StateStore()
+    batch(["one", "two"], None, store)
+    with pytest.raises(AirflowFailException, match=r"max_cost=0\.89 allows no more"):
+        batch(["one", "two", "three"], "0.89", store)
+    assert accepted(emulator) == 2
+
+
 def test_an_error_of_fals_servers_which_is_never_billed_takes_nothing_from_the_limit(emulator: RunningEmulator) -> None:
     store = StateStore()
     prompt = "a broken fox"

@@ -77,6 +77,13 @@ def test_what_may_be_billed_of_an_item_counts(item: Item, may_be_billed: str) ->
     assert committed(item) == Decimal(may_be_billed)
 
 
+@pytest.mark.parametrize(("replaced", "may_be_billed"), [([], "0.30"), (["r-0"], "0.60"), (["r-0", "r-00"], "0.90")])
+def test_what_was_submitted_without_a_limit_counts_as_the_dearest_clip(replaced: list[str], may_be_billed: str) -> None:
+    unnoted = record(cost=None).model_copy(update={"replaced": replaced})
+    spending = Spending(Decimal(100), [Decimal("0.20"), Decimal("0.30")], [Item(unnoted)], PRICES)
+    assert spending.committed == Decimal(may_be_billed)
+
+
 def test_what_fal_billed_corrects_what_the_others_are_taken_to_cost() -> None:
     assert committed(Item(record(), video(2.0)), Item(record())) == Decimal("0.80")
     assert committed(Item(record(), video(0.5)), Item(record())) == Decimal("0.20")

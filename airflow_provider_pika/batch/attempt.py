@@ -18,7 +18,8 @@ from airflow_provider_pika.batch import manifest
 from airflow_provider_pika.batch.inputs import BatchInputs, check_paths
 from airflow_provider_pika.batch.item import Item, State, is_failure, is_of_one_clip, slots_of
 from airflow_provider_pika.batch.progress import Carried, Tally
-from airflow_provider_pika.batch.spending import Spending
+from airflow_provider_pika.batch.reuse import take_past_clips
+from airflow_provider_pika.batch.spending import Spending, cost_of
 from airflow_provider_pika.batch.state import BatchState
 from airflow_provider_pika.batch.submitter import TopUp
 from airflow_provider_pika.exceptions import (
@@ -37,12 +38,13 @@ from airflow_provider_pika.exceptions import (
 )
 from airflow_provider_pika.fal.budget import known
 from airflow_provider_pika.fal.polling import Done, Ending, Failed
-from airflow_provider_pika.fal.prices import Prices, Total, billed, estimate, money, total
+from airflow_provider_pika.fal.prices import Prices, Total, estimate, money, total
 from airflow_provider_pika.saving.json_lines import INLINE_BYTES, fitted
 
 if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.recovery import Wanted
+    from airflow_provider_pika.fal.reuse import Reuse
     from airflow_provider_pika.task.terms import BatchTerms
     from airflow_provider_pika.task.time_limit import Limit
 
@@ -118,6 +120,7 @@ class BatchRun:
     :param tell: takes a line for the task's log, and ``warn`` one about a clip that failed.
     :param check: is called before each POST; it raises where nothing is to be submitted any more.
     :param ask_prices: returns the prices by which clips are billed.
+    :param reuse: which earlier clips an attempt may take when it begins; None: none.
     """
 
     state: BatchState
@@ -131,6 +134,7 @@ class BatchRun:
     warn: Callable[[str], object]
     check: Callable[[], object]
     ask_prices: Callable[[], Prices]
+    reuse: Reuse | None = None
     #: Where the item of each input is kept.
     slots: Sequence[int] = ()
     #: The requests that are under way; and those that this attempt has still to take up, by their input's place.
@@ -174,7 +178,7 @@ class BatchRun:
         carried = Carried(
             nothing, limit.deadline, self.account.queue_url, self.digest, timeout=limit.seconds, limit=limit.name
         )
-        carried = self._find_the_items(carried)
+        carried = self._find_the_items(carried, self.reuse)
         self._check_estimate()
         if self.terms.manifest_path:
             manifest.write(self.terms.manifest_path, self._lines(), _NOT_BEGUN)
@@ -231,12 +235,14 @@ class BatchRun:
 
         :raises CostLimitExceeded: it would, or a price is unknown.
         """
-        if not self.terms.max_cost or any(item.record for item in self._items()):
+        items = list(self._items())
+        due = [index for index, item in enumerate(items) if item.record is None]
+        if not self.terms.max_cost or not due or any(item.record and not item.record.reused for item in items):
             return
-        limit, whole = Decimal(self.terms.max_cost), sum(self._estimates, Decimal(0))
+        limit, whole = Decimal(self.terms.max_cost), sum((self._estimates[index] for index in due), Decimal(0))
         if whole > limit:
             raise CostLimitExceeded(
-                f"The {len(self.inputs)} clips would cost {money(whole)}, by an estimate. max_cost={money(limit)} "
+                f"The {len(due)} clips would cost {money(whole)}, by an estimate. max_cost={money(limit)} "
                 "allows no more."
             )
 
@@ -285,11 +291,16 @@ class BatchRun:
         """Return the requests that are under way."""
         return {*self.in_flight, *self.take_up.values()}
 
-    def _find_the_items(self, carried: Carried) -> Carried:
-        """Find each input's item among all that there are, and count anew."""
+    def _find_the_items(self, carried: Carried, reuse: Reuse | None = None) -> Carried:
+        """Find each input's item among all that there are, and count anew.
+
+        :param reuse: which earlier clips the items may take first.
+        """
         kept = self.state.read_all(len(self.inputs))
         self.slots = slots_of([self.wants(index).fingerprint for index in range(len(self.inputs))], kept)
         self.state.make_room(max(self.slots) + 1)
+        if reuse:
+            take_past_clips(self, reuse)
         states: list[State] = []
         in_flight: list[str] = []
         self.take_up = {}
@@ -382,8 +393,7 @@ class BatchRun:
 
     def _cost(self) -> Total:
         """Return what fal billed for the clips that are done; what it may bill for the others is not known."""
-        done = [item.outcome for item in self._items() if item.state == "done"]
-        return total(billed(video.endpoint, video.billable_units, self.prices) for video in done)  # type: ignore[union-attr]
+        return total(cost_of(item, self.prices) for item in self._items() if item.state == "done")
 
     def _write_the_last_manifest(self) -> PikaError | None:
         """Return what stood against it: that must not hide how the clips ended."""

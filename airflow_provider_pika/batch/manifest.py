@@ -61,8 +61,8 @@ def line_of(
     :param name: what the user calls it.
     :param prices: by which a clip's cost is told; None: it is not.
     """
+    from airflow_provider_pika.batch.spending import cost_of
     from airflow_provider_pika.fal.models import Video
-    from airflow_provider_pika.fal.prices import billed
 
     video = item.outcome if isinstance(item.outcome, Video) else None
     error = item.outcome if isinstance(item.outcome, PikaError) else None
@@ -79,7 +79,8 @@ def line_of(
         "prompt": sent.get("prompt"),
         "seed": sent.get("seed"),
         "input": sent or None,
-        "cost": billed(video.endpoint, video.billable_units, prices).as_json() if video and prices else None,
+        "cost": cost_of(item, prices).as_json() if video and prices else None,
+        "reused": item.record is not None and item.record.reused,
     }
 
 

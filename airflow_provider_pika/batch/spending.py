@@ -12,7 +12,16 @@ from decimal import Decimal
 from airflow_provider_pika.batch.item import Item
 from airflow_provider_pika.exceptions import CostLimitExceeded, GenerationFailed
 from airflow_provider_pika.fal.models import Video
-from airflow_provider_pika.fal.prices import Prices, billed, money
+from airflow_provider_pika.fal.prices import Cost, Prices, billed, money, reused
+
+
+def cost_of(item: Item, prices: Prices) -> Cost:
+    """Return what fal billed for the clip of an item that is done: nothing, where an earlier request paid for it."""
+    video = item.outcome
+    assert isinstance(video, Video)
+    if item.record and item.record.reused:
+        return reused(video.endpoint, prices)
+    return billed(video.endpoint, video.billable_units, prices)
 
 
 class Spending:
@@ -60,7 +69,7 @@ class Spending:
         if record.cost is None:
             before += self._unnoted * len(record.replaced)
         failed = item.outcome if isinstance(item.outcome, GenerationFailed) else None
-        if record.state == "refused" or (failed and failed.charged == "no"):
+        if record.reused or record.state == "refused" or (failed and failed.charged == "no"):
             return before
         if failed or isinstance(item.outcome, Video):
             amount = billed(record.endpoint, getattr(item.outcome, "billable_units", None), prices).amount
@@ -86,7 +95,7 @@ class ItemBudget:
 
 def _ratio(item: Item, prices: Prices) -> Decimal | None:
     """Return how much more was billed than estimated; None where one of the two is not known."""
-    if not isinstance(item.outcome, Video) or not item.record or not item.record.cost:
+    if not isinstance(item.outcome, Video) or not item.record or not item.record.cost or item.record.reused:
         return None
     amount = billed(item.outcome.endpoint, item.outcome.billable_units, prices).amount
     return None if amount is None else amount / Decimal(item.record.cost)

@@ -40,6 +40,7 @@ class _PikaTextToVideoDecoratedOperator(DecoratedOperator, PikaTextToVideoOperat
         **PikaTextToVideoOperator.template_fields_renderers,
     }
     custom_operator_name = "@task.pika_text_to_video"
+    _seed_comes_later = True
     overwrite_rtif_after_execution = True  # so that Airflow's UI shows what the function returned
 
     def __init__(

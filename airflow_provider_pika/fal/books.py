@@ -42,7 +42,7 @@ def billed(
         cursor = None
         while True:
             call = requests.billing_events(platform_url, start, end, endpoints, cursor)
-            page: BillingPage = yield from _page(call)
+            page: BillingPage = yield from read_page(call)
             found |= {(row.request_id, row.timestamp): row for row in page.billing_events}
             if page.has_more and page.next_cursor is None:
                 raise UnexpectedAnswer("fal's billing events go on, and fal does not say where.")
@@ -70,7 +70,7 @@ def past(
     pages, cursor = _Pages(), None
     while True:
         call = requests.history(platform_url, endpoint, since, until=until, cursor=cursor, payloads=payloads)
-        page: HistoryPage = yield from _page(call)
+        page: HistoryPage = yield from read_page(call)
         found |= {row.request_id: keep(row) for row in page.items}
         cursor = page.next_cursor
         if not page.has_more or cursor is None:
@@ -97,7 +97,7 @@ class _Pages:
             raise UnexpectedAnswer("There are too many rows in this span of time to read them all. Ask for less of it.")
 
 
-def _page(call: Call[T]) -> Conversation[T]:
+def read_page(call: Call[T]) -> Conversation[T]:
     """Read a page, again where it could not be read for a moment."""
     for repeats in range(_REPEATS + 1):
         try:

@@ -134,10 +134,19 @@ class Answer:
         value = self.headers.get("retry-after", "").strip()
         if value.isdecimal():
             return min(float(value), LONGEST_PAUSE)
-        with suppress(ValueError, TypeError, OverflowError):
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-            return min(max(0.0, seconds), LONGEST_PAUSE)
-        return None
+        at = _date(value)
+        return None if at is None else min(max(0.0, at - time.time()), LONGEST_PAUSE)
+
+    @property
+    def answered_at(self) -> float | None:
+        """Return the unix seconds that the answerer's clock showed (RFC 9110, 6.6.1); None if it did not say."""
+        return _date(self.headers.get("date", ""))
+
+
+def _date(value: str) -> float | None:
+    with suppress(ValueError, TypeError, OverflowError):
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    return None
 
 
 def _fields(headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:

@@ -166,8 +166,12 @@ class BillingPage(_Reply):
 
 
 class HistoryPage(_Reply):
-    """A page of the history; ``next_cursor`` leads to the next one, None after the last."""
+    """A page of the history; ``next_cursor`` leads to the next one, None after the last.
+
+    :param answered_at: unix seconds, by the clock of whoever answered; None: it did not say.
+    """
 
     items: tuple[PastRequest, ...]
     next_cursor: str | None = None
     has_more: bool = False
+    answered_at: float | None = None

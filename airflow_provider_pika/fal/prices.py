@@ -25,6 +25,9 @@ UNITS = ("videos", "seconds")
 #: Who says what something costs, the first of them first.
 CONNECTION, FAL, HISTORY, CARD = "connection", "fal", "fal's history", "rate card"
 
+#: The source of a cost of 0: an earlier request has paid for the clip.
+REUSED = "reused"
+
 #: The largest price, and the most units of one request: a clip has some seconds.
 MOST = Decimal(1_000_000)
 
@@ -110,7 +113,7 @@ class Cost:
 
     :param amount: None: it is unknown, and ``reason`` says why.
     :param priced_at: the day of its price, ISO 8601; None: the price has no date.
-    :param source: whose price it is.
+    :param source: whose price it is, or :data:`REUSED`.
     :param units: what was counted: billed units, or the videos or seconds of an estimate.
     """
 
@@ -142,7 +145,7 @@ class Cost:
             amount is not None
             and known.get("basis") in ("billed", "estimated")
             and is_currency(currency)
-            and source in (CONNECTION, FAL, HISTORY, CARD)
+            and source in (CONNECTION, FAL, HISTORY, CARD, REUSED)
             and (day is None or is_day(day))
             and units is not None
         )
@@ -251,6 +254,12 @@ def billed(endpoint: str, units: Any, prices: Prices) -> Cost:
         return _unknown("billed", reason, counted)
     amount = _EXACT.multiply(counted, price.amount)
     return Cost(amount, price.currency, "billed", price.date, price.source, counted)
+
+
+def reused(endpoint: str, prices: Prices) -> Cost:
+    """Return the cost of a clip that an earlier request has paid for: 0, in the currency of the account's price."""
+    price = prices.of_unit(endpoint)
+    return Cost(Decimal(0), price.currency if price else rate_card.CURRENCY, "billed", None, REUSED, Decimal(0))
 
 
 def _are_seconds(units: Decimal) -> bool:

@@ -30,6 +30,7 @@ class Record(BaseModel):
     :param reason: why it was submitted.
     :param replaced: the ids of the requests before it, the newest last.
     :param cost: what it may cost, a decimal text; None: the task has no limit. And ``spent``: what those before it may.
+    :param reused: the request is one of another Dag run, which was taken in place of a new one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -48,6 +49,7 @@ class Record(BaseModel):
     replaced: list[str] = []  # pydantic copies a default
     cost: str | None = None
     spent: str = "0"
+    reused: bool = False
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -85,7 +87,8 @@ class Record(BaseModel):
             "request_id": self.request_id,
             "endpoint": self.endpoint,
             "input": self.with_seed(arguments) if same else None,
-            "submitted_at": pendulum.from_timestamp(self.intended_at).to_iso8601_string(),
+            "submitted_at": None if self.reused else pendulum.from_timestamp(self.intended_at).to_iso8601_string(),
+            "reused": self.reused,
         }
 
     def with_seed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from airflow_provider_pika.fal.budget import Budget
 from airflow_provider_pika.fal.lookup import Found
 from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.record import Record, fingerprint
+from airflow_provider_pika.fal.reuse import Reuse
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Wanted:
     :param on_clear: whether a person who asks anew wants a new clip, or the one there is.
     :param headers: of the submit: fal's own controls, and the tags. They are no part of what is wanted.
     :param budget: what it may cost; None: there is no limit.
+    :param reuse: which earlier request may be taken in place of a new one; None: none.
     """
 
     endpoint: str
@@ -49,6 +51,7 @@ class Wanted:
     on_clear: Literal["resubmit", "reuse"] = "resubmit"
     headers: Mapping[str, str] = field(default_factory=dict)
     budget: Budget | None = None
+    reuse: Reuse | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -126,7 +129,8 @@ def _resume(record: Record, wanted: Wanted) -> Step:
             return Submit("the input changed after a submit with an unknown outcome", record)
         return Search(record, SubmitUnknown("An earlier attempt ended in the middle of a submit."))
     if anew or changed:
-        return Submit("cleared by a person" if anew else "the input changed", record, cancels=True)
+        reason = "cleared by a person" if anew else "the input changed"
+        return Submit(reason, record, cancels=not record.reused)
     return Inspect(record)
 
 
@@ -134,11 +138,11 @@ def after_inspection(record: Record, seen: Poll, wanted: Wanted) -> Step:
     """Say what follows from a poll of a request that there is already."""
     anew = wanted.asks_anew(record)
     match seen.outcome:
-        case GenerationFailed() as error if record.attempt == wanted.attempt:
+        case GenerationFailed() as error if record.attempt == wanted.attempt and not record.reused:
             return Stop(error)  # one submission in an attempt: Airflow's retries bound what is paid
         case GenerationCancelled():
             return Submit("the earlier request was cancelled", record)
-        case GenerationFailed() as error if error.retry_helps or anew:
+        case GenerationFailed() as error if error.retry_helps or anew or record.reused:
             is_free = error.charged == "no"
             return Submit(f"the earlier request failed: {error.message}", record, is_free=is_free)
         case UnknownRequest() as error:
@@ -178,7 +182,7 @@ def say_how_to_go_on(error: PikaError) -> None:
 
 
 def _after_unknown(record: Record, wanted: Wanted, unknown: SubmitUnknown) -> Step:
-    if wanted.on_unknown_submit == "resubmit" or wanted.asks_anew(record):
+    if wanted.on_unknown_submit == "resubmit" or wanted.asks_anew(record) or record.reused:
         return Submit(f"the earlier submit has an unknown outcome: {unknown.message}", record)
     return Stop(unknown)
 

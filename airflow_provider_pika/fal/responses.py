@@ -211,9 +211,10 @@ def history(answer: Answer) -> HistoryPage:
     if not answer.ok:
         raise _refusal(answer, "to show its request history")
     try:
-        return HistoryPage.model_validate(answer.body)
+        page = HistoryPage.model_validate(answer.body)
     except ValidationError:
         raise _unreadable(answer, "no request history") from None
+    return page.model_copy(update={"answered_at": answer.answered_at})
 
 
 def pricing(answer: Answer) -> list[Any]:

@@ -9,10 +9,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from airflow_provider_pika.exceptions import PikaError, RecordUnavailable, SubmitUnknown, TryLater, UnknownRequest
+from airflow_provider_pika.exceptions import (
+    CostLimitExceeded,
+    PikaError,
+    RecordUnavailable,
+    SubmitUnknown,
+    TryLater,
+    UnknownRequest,
+)
 from airflow_provider_pika.fal import lookup, requests
 from airflow_provider_pika.fal.polling import Poll
 from airflow_provider_pika.fal.record import Record, Records
@@ -28,6 +37,7 @@ from airflow_provider_pika.fal.recovery import (
     after_search,
     begin,
 )
+from airflow_provider_pika.fal.reuse import PastClip, Reuse, name_of, past_clips
 from airflow_provider_pika.fal.sansio import Act, Conversation, Pause
 
 #: Seconds before each repeat. Airflow's own retries come after these.
@@ -177,7 +187,9 @@ class Submission:
         if step.replaces and step.cancels:
             yield from self._cancel_if_it_waits(step.replaces)
         self._check()
-        record = self._intent(step, *self._costs(step))
+        if self._wanted.reuse and (clip := (yield from self._past_clip(self._wanted.reuse))):
+            return (yield from self._reuse(step, clip))
+        record = _intent(self._wanted, step, *self._costs(step))
         yield Act(lambda: self._records.write(record))
         self._submits += 1
         arguments = record.with_seed(self._wanted.arguments)
@@ -192,40 +204,40 @@ class Submission:
         yield from self._note(record.accepted(request_id))
         return Keep(record.accepted(request_id))
 
+    def _past_clip(self, reuse: Reuse) -> Conversation[PastClip | None]:
+        """Return an earlier request that may be taken; that none can be looked for is no reason not to submit."""
+        endpoint, name = self._wanted.endpoint, name_of(self._wanted.arguments)
+        try:
+            found = yield from past_clips(self._platform_url, endpoint, reuse, {name}, self._tell)
+        except PikaError as error:
+            self._tell(f"No earlier clip is reused: {error.message}")
+            return None
+        for clip in found.get(name, ()):
+            if (yield Act(partial(reuse.answers, clip.video.url))):
+                return clip
+            self._tell(f"Request {clip.request_id} had this input, and the file of its clip is gone.")
+        return None
+
+    def _reuse(self, step: Submit, clip: PastClip) -> Conversation[Step]:
+        record = reused(self._wanted, step.replaces, clip, is_free=step.is_free)
+        self._tell(
+            f"Reusing request {clip.request_id}, which ended {clip.ended_at} and had this input. Nothing is submitted, "
+            "and nothing is paid."
+        )
+        yield from self._note(record)
+        return Keep(record)
+
     def _costs(self, step: Submit) -> tuple[Decimal | None, Decimal]:
         """Return what the submission may cost, and what those before it may have, if it is within the budget.
 
         :raises CostLimitExceeded: it is not.
         """
-        before, budget = step.replaces, self._wanted.budget
+        budget = self._wanted.budget
         cost = budget.cost() if budget else None
-        spent = Decimal(0) if before is None else Decimal(before.spent)
-        if before is not None and not step.is_free:
-            spent += Decimal(before.cost or cost or 0)
-        if (
-            before is not None and before.cost is None
-        ):  # made without a limit, so nobody noted what those before it cost
-            spent += (cost or 0) * len(before.replaced)
+        spent = _spent(step, cost)
         if budget and cost is not None:
             budget.allow(spent, cost)
         return cost, spent
-
-    def _intent(self, step: Submit, cost: Decimal | None, spent: Decimal) -> Record:
-        wanted = self._wanted
-        return Record(
-            state="intent",
-            endpoint=wanted.endpoint,
-            queue_url=wanted.queue_url,
-            fingerprint=wanted.fingerprint,
-            seed=None if "seed" in wanted.arguments else secrets.randbelow(SEEDS),
-            generation=wanted.generation,
-            attempt=wanted.attempt,
-            intended_at=time.time(),
-            reason=step.reason[:500],
-            replaced=step.replaces.history() if step.replaces else [],
-            cost=None if cost is None else format(cost, "f"),
-            spent=format(spent, "f"),
-        )
 
     def _note(self, record: Record) -> Conversation[None]:
         """Write down what is known already; where that fails, knowing it is worth more than failing, too."""
@@ -243,3 +255,50 @@ class Submission:
                 self._tell(f"Cancelled request {request_id}, which was still in the queue.")
         except PikaError as error:
             self._tell(f"Request {request_id} was not cancelled: {error.message}")
+
+
+def reused(wanted: Wanted, before: Record | None, clip: PastClip, *, is_free: bool = False) -> Record:
+    """Return the record of an earlier request that is taken in place of a new one.
+
+    :param before: of the submission that it replaces.
+    :param is_free: fal certainly charges nothing for that.
+    """
+    cost, step = None, Submit("an earlier request had this input", before, is_free=is_free)
+    if wanted.budget:
+        with suppress(CostLimitExceeded):  # the price is unknown, and nothing is to be paid
+            cost = wanted.budget.cost()
+    is_noted = wanted.budget is not None or (before is not None and before.cost is not None)
+    record = _intent(wanted, step, Decimal(0) if is_noted else None, _spent(step, cost))
+    return record.accepted(clip.request_id, seed=None, reused=True)
+
+
+def _intent(wanted: Wanted, step: Submit, cost: Decimal | None, spent: Decimal) -> Record:
+    return Record(
+        state="intent",
+        endpoint=wanted.endpoint,
+        queue_url=wanted.queue_url,
+        fingerprint=wanted.fingerprint,
+        seed=None if "seed" in wanted.arguments else secrets.randbelow(SEEDS),
+        generation=wanted.generation,
+        attempt=wanted.attempt,
+        intended_at=time.time(),
+        reason=step.reason[:500],
+        replaced=step.replaces.history() if step.replaces else [],
+        cost=None if cost is None else format(cost, "f"),
+        spent=format(spent, "f"),
+    )
+
+
+def _spent(step: Submit, cost: Decimal | None) -> Decimal:
+    """Return what the submissions before this one may have cost.
+
+    :param cost: what each of them counts that was made without a limit, so that nobody noted its own.
+    """
+    if (before := step.replaces) is None:
+        return Decimal(0)
+    spent = Decimal(before.spent)
+    if not (step.is_free or before.reused):
+        spent += Decimal(before.cost or cost or 0)
+    if before.cost is None:
+        spent += (cost or 0) * len(before.replaced)
+    return spent

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_pika.exceptions import InvalidInput, PikaError
 from airflow_provider_pika.fal.ids import app_of
-from airflow_provider_pika.fal.prices import Cost, Prices, Told, billed, estimate, to_paste, total
+from airflow_provider_pika.fal.prices import Cost, Prices, Told, billed, estimate, reused, to_paste, total
 from airflow_provider_pika.strict_json import shown
 from airflow_provider_pika.task.arguments import input_of, most_of
 
@@ -29,11 +29,14 @@ def prices_for(hook: PikaHook, endpoint: str, *, average: bool = False) -> Price
         return Prices(told={endpoint: Told(reason=f"the connection's prices cannot be read ({why.rstrip('.')})")})
 
 
-def cost_of(hook: PikaHook, endpoint: str, units: float | None) -> Cost:
+def cost_of(hook: PikaHook, endpoint: str, units: float | None, *, is_reused: bool = False) -> Cost:
     """Return what fal billed for a clip. Never raises, as :func:`prices_for`.
 
     :param units: fal's billable units; None: fal did not say, so nobody is asked for a price.
+    :param is_reused: an earlier request has paid for it.
     """
+    if is_reused:
+        return reused(endpoint, prices_for(hook, endpoint))
     return billed(endpoint, units, Prices() if units is None else prices_for(hook, endpoint))
 
 

@@ -26,6 +26,9 @@ MOST_REDIRECTS = 5
 #: Tries in a row that bring nothing, after which it begins anew.
 START_OVER_AFTER = 3
 
+#: Seconds before a host is asked once more whether it has a file.
+_BEFORE_ASKING_AGAIN = 1.0
+
 #: Seconds between two lines about how far it is.
 TELL_EVERY = 5.0
 
@@ -111,11 +114,31 @@ class Download:
         check_length(self._part, announced)
         return Fetched(self._part.have, self._hash.hexdigest(), self._part.content_type)
 
+    def answers(self, url: str) -> bool:
+        """Return whether the host sends the file: it is asked for it, twice at most, and none of its bytes is read."""
+        watchdog = threading.Timer(self._limits.seconds, self.cut)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            for repeats in range(2):
+                try:
+                    self._go_on(url, lambda response, answer: None)
+                except DownloadInterrupted:
+                    if not repeats:
+                        self._sleep(_BEFORE_ASKING_AGAIN)
+                else:
+                    return True
+            return False
+        except PikaError:
+            return False
+        finally:
+            watchdog.cancel()
+
     def _fetch_all(self, url: str) -> None:
         tries, most = 0, 0
         while True:
             try:
-                return self._go_on(url)
+                return self._go_on(url, self._take)
             except PikaError as error:
                 tries = 1 if self._part.have > most else tries + 1
                 most = max(most, self._part.have)  # what was had before, and had to be fetched again, is no progress
@@ -138,8 +161,8 @@ class Download:
         self._tell(f"{error.message} Continuing at byte {self._part.have} in {pause:g} s.")
         self._sleep(pause)
 
-    def _go_on(self, url: str) -> None:
-        """Follow the URL to where the file is, and take in what is there, to its end."""
+    def _go_on(self, url: str, take: Callable[[httpx.Response, Part], None]) -> None:
+        """Follow the URL to where the file is, and take in what is there."""
         for _ in range(MOST_REDIRECTS + 1):
             self._check_time()
             url = _as_it_is_sent(url)
@@ -149,7 +172,7 @@ class Download:
                 with self._connections.to(url) as connection, self._answer(connection, url) as response:
                     answer = meaning(response.status_code, response.headers, self._part)
                     if not isinstance(answer, Elsewhere):
-                        return self._take(response, answer)
+                        return take(response, answer)
             except _BROKEN as error:
                 self._check_time()
                 raise DownloadInterrupted(f"The download broke: {transport_trouble(error)}.") from None
@@ -183,6 +206,7 @@ class Download:
             raise DownloadInterrupted(f"It took more than {self._limits.seconds:g} s for {self._part.have} bytes.")
 
     def _take(self, response: httpx.Response, answer: Part) -> None:
+        """Take in the file to its end."""
         if answer.have == 0:
             self._sink.seek(0)
             self._sink.truncate()

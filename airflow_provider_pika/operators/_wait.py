@@ -180,12 +180,13 @@ class WaitsForVideo(StopsWhenKilled):
         from airflow_provider_pika.hooks.costs import cost_of
         from airflow_provider_pika.hooks.pika import PikaHook
 
-        cost = cost_of(PikaHook(self._terms.pika_conn_id), video.endpoint, video.billable_units)
+        asked = asked_for(context, self._submitters(), video.request_id)
+        hook = PikaHook(self._terms.pika_conn_id)
+        cost = cost_of(hook, video.endpoint, video.billable_units, is_reused=asked["reused"])
         if cost.reason:
             self.log.info("%s", cost.reason)
         price = "" if cost.amount is None else f", {cost}"
         self.log.info("Finished: %s%s", video.url.partition("?")[0], price)  # a signed URL's token is no line of a log
-        asked = asked_for(context, self._submitters(), video.request_id)
         return for_airflow({**video.model_dump(), **asked, "cost": cost.as_json()})  # type: ignore[no-any-return]
 
     @abstractmethod

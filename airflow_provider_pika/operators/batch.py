@@ -16,6 +16,7 @@ from airflow_provider_pika.exceptions import InvalidInput, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.operators._reuse import check_seeds, reuse_of, reuse_within_of
 from airflow_provider_pika.operators._saving import saving_terms_of
 from airflow_provider_pika.operators._wait import backstop
 from airflow_provider_pika.saving.clip_paths import ClipPaths, check_known_paths
@@ -88,6 +89,9 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     :param max_cost: the most that the batch may spend in all its attempts, in the price's currency. If the estimate is
         above it, or a price is unknown, nothing is submitted. Nothing more is, once what is billed and in flight would
         pass it. None: no limit.
+    :param reuse_within: a timedelta, or seconds. For each input, it takes a request of another Dag run with exactly the
+        same one. That must have ended well in that time, and its file must be there. Nothing is paid for it. Each input
+        needs a ``seed``. A cleared task takes none. None: every clip is a new one.
     :param on_unknown_submit: what to do if fal may have accepted a submit, and the request cannot be found. ``"fail"``
         fails this clip, and three in a row stop the batch. ``"resubmit"`` submits once more, and you may pay twice.
     :param on_clear: what a clear submits. ``"reuse"``: what failed or is missing. At another queue, also what still
@@ -134,6 +138,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         priority: str | None = None,
         tags: Templated[Mapping[str, Any] | None] = None,
         max_cost: Templated[Decimal | float | str | None] = None,
+        reuse_within: timedelta | float | None = None,
         on_unknown_submit: str = "fail",
         on_clear: str = "reuse",
         poll_interval: timedelta | float | None = None,
@@ -152,6 +157,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         self.priority = priority
         self.tags = tags
         self.max_cost = max_cost
+        self.reuse_within = reuse_within_of(reuse_within)
         self.on_unknown_submit = on_unknown_submit
         self.on_clear = on_clear
         self.poll_interval = None if poll_interval is None else seconds_of("poll_interval", poll_interval)
@@ -170,7 +176,11 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
 
         with failing_when_a_submit_cannot_help():
             self._refuse_nothing()
-            run = self._run(context, BatchState(_task_state(context)), self._check_terms(), self._checked_inputs())
+            terms, asked = self._check_terms(), self._checked_inputs()
+            if self.reuse_within:
+                check_seeds(asked.arguments)
+            run = self._run(context, BatchState(_task_state(context)), terms, asked)
+            run.reuse = reuse_of(self.reuse_within, context, self.retries, terms.pika_conn_id, self.log.info)
             return self._go_on(context, run, run.begin(limit_of(self, context["ti"])))
 
     @tells_why_it_fails
@@ -316,6 +326,8 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
         is_template = template_test_of(self)
         known = known_now(self._values(), is_template)
         asked = check_known_batch(self.inputs, self.defaults, self.manifest_path, is_template)
+        if asked and self.reuse_within:
+            check_seeds(asked.arguments)
         SubmitControls.check_known({name: known[name] for name in SubmitControls.names() if name in known})
         check_known_terms(self._values(), is_template)
         if self.manifest_path:

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.operators._reuse import check_seeds, reuse_of, reuse_within_of
 from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.task.arguments import (
     check_switches,
@@ -68,6 +69,9 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     :param max_cost: the most that this task may spend in all its attempts, in the price's currency. Above it, or if the
         price is unknown, the task submits nothing and fails without retries. On Airflow 3.1 and 3.2, it holds for one
         attempt. None: no limit.
+    :param reuse_within: a timedelta, or seconds. A request of another Dag run with exactly this input is taken, if it
+        ended well in that time, and its file is still there. Then nothing is submitted, and nothing is paid. It needs a
+        ``seed``. A cleared task takes none. None: every clip is a new one.
     :param on_unknown_submit: what to do if fal may have accepted a submit, and the request cannot be found. ``"fail"``
         fails without retries, so that a person decides. ``"resubmit"`` submits once more, and you may pay twice.
     :param on_clear: what a person who clears the task gets. ``"resubmit"``: a new clip. ``"reuse"``: the one there is.
@@ -106,6 +110,8 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     template_fields_renderers = {"extra_arguments": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
     _kind_of_terms = ClipTerms
+    #: Whether there may be a seed only when the task runs, though none was given.
+    _seed_comes_later = False
 
     def __init__(
         self,
@@ -121,6 +127,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         priority: str | None = None,
         tags: Templated[Mapping[str, Any] | None] = None,
         max_cost: Templated[Decimal | float | str | None] = None,
+        reuse_within: timedelta | float | None = None,
         on_unknown_submit: str = "fail",
         on_clear: str = "resubmit",
         wait_for_completion: Templated[bool | str] = False,
@@ -145,6 +152,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         self.priority = priority
         self.tags = tags
         self.max_cost = max_cost
+        self.reuse_within = reuse_within_of(reuse_within)
         self.on_unknown_submit = on_unknown_submit
         self.on_clear = on_clear
         self.wait_for_completion = wait_for_completion
@@ -159,6 +167,8 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             check_switches(self, "deferrable", "stream")
             self._check_references(self._values())
             check_what_is_known(self._values(), template_test_of(self))
+            if self.reuse_within and not self._seed_comes_later:
+                check_seeds([self._values()])
 
     @tells_why_it_fails
     def execute(self, context: Context) -> Any:
@@ -191,7 +201,10 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     def _ask(self, context: Context) -> ClipTerms:
         """Check everything, before anything is asked of Airflow or fal."""
         self._refuse_nothing()
-        return clip_terms_of(self._values())
+        terms = clip_terms_of(self._values())
+        if self.reuse_within:
+            check_seeds([terms.arguments])
+        return terms
 
     def _check_terms(self) -> Terms:
         """Check what a wait needs. The input is not looked at: who waits has a request already."""
@@ -223,7 +236,8 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
         if (before := records.read()) and before.request_id:  # for a clean-up branch, whatever comes now
             push_request_id(context, before.request_id, self.log)
         budget = self._budget(terms) if terms.max_cost else None
-        wanted = wanted_of(terms, context["ti"], queue.account, terms.arguments, budget)
+        reuse = reuse_of(self.reuse_within, context, self.retries, terms.pika_conn_id, self.log.info)
+        wanted = wanted_of(terms, context["ti"], queue.account, terms.arguments, budget, reuse)
         check = partial(self._stop_if_it_may_not_submit, context)
         submission = Submission(wanted, records, queue.account.platform_url, self.log.info, check)
         try:

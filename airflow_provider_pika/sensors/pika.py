@@ -57,8 +57,8 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
     """Wait for a request, and return its clip as a JSON object.
 
     The object is the same however the sensor waits: ``url``, ``content_type``, ``file_name``, ``file_size`` (bytes),
-    ``request_id``, ``endpoint``, ``inference_time`` (seconds), ``prompt``, ``seed`` and ``cost``. What is not known is
-    null.
+    ``request_id``, ``endpoint``, ``inference_time`` (seconds), ``prompt``, ``seed``, ``reused`` and ``cost``. What is
+    not known is null. ``reused`` says that the submitting task took an earlier clip (``reuse_within``).
 
     It polls once before it defers, so a clip that is ready costs no deferral. It tolerates trouble on the way to fal
     (5xx, 429, no connection) until ``timeout``. A failed clip, a refused key and an unknown request fail the task at

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.account import Account
     from airflow_provider_pika.fal.budget import Budget
     from airflow_provider_pika.fal.recovery import Wanted
+    from airflow_provider_pika.fal.reuse import Reuse
 
 #: Seconds, some thirty years: what a date can be moved by.
 _MOST_SECONDS = 1e9
@@ -287,7 +288,12 @@ def timeout_of(value: timedelta | float | None) -> float:
 
 
 def wanted_of(
-    terms: SubmitTerms, ti: Any, account: Account, arguments: Mapping[str, Any], budget: Budget | None = None
+    terms: SubmitTerms,
+    ti: Any,
+    account: Account,
+    arguments: Mapping[str, Any],
+    budget: Budget | None = None,
+    reuse: Reuse | None = None,
 ) -> Wanted:
     """Return what an attempt of a task wants."""
     from airflow_provider_pika.fal.recovery import Wanted
@@ -299,6 +305,7 @@ def wanted_of(
         arguments=arguments,
         headers=terms.controls.headers(origin),
         budget=budget,
+        reuse=reuse,
         queue_url=account.queue_url,
         generation=ti.max_tries,  # a clear changes it, a retry never does (airflow-facts.md, section 3.3)
         attempt=ti.try_number,

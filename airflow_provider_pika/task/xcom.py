@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
@@ -52,16 +53,20 @@ def pull_request(context: Context, task_ids: Iterable[str], request_id: str) -> 
 
 
 def asked_for(context: Context, task_ids: Iterable[str], request_id: str) -> dict[str, Any]:
-    """Return the ``prompt`` and the ``seed`` of a request, as :func:`pull_request`; null where they are not known."""
-    try:
-        sent = pull_request(context, task_ids, request_id).get("input")
-    except (Exception, AirflowTaskTimeout):  # the clip is there, and must not be lost for this
-        sent = None
+    """Return the ``prompt`` and the ``seed`` of a request, as :func:`pull_request`, and whether it was ``reused``.
+
+    Prompt and seed are null where they are not known.
+    """
+    asked: Mapping[str, Any] = {}
+    with suppress(Exception, AirflowTaskTimeout):  # the clip is there, and must not be lost for this
+        asked = pull_request(context, task_ids, request_id)
+    sent = asked.get("input")
     known = sent if isinstance(sent, Mapping) else {}
     prompt, seed = known.get("prompt"), known.get("seed")
     return {
         "prompt": prompt if isinstance(prompt, str) else None,
         "seed": seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+        "reused": asked.get("reused") is True,
     }
 
 

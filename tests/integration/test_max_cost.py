@@ -31,6 +31,13 @@ def connect(monkeypatch: pytest.MonkeyPatch, emulator: RunningEmulator, **extra:
     monkeypatch.setenv("AIRFLOW_CONN_PIKA_DEFAULT", json.dumps(connection))
 
 
+def forget_all_prices(monkeypatch: pytest.MonkeyPatch, emulator: RunningEmulator) -> None:
+    """Let nobody tell a price: the emulator's average, too, has what other tests have paid."""
+    connect(monkeypatch, emulator)
+    emulator.fault("http_403", on="pricing", times=100)
+    pricing.forget()
+
+
 def generate(prompt: str = "a fox", here: Any = None, **arguments: Any) -> Any:
     options = {"resolution": "480p", "deferrable": False, "poll_interval": 0.1, **arguments}
     task = PikaTextToVideoOperator(task_id="task", prompt=prompt, wait_for_completion=True, **options)
@@ -61,8 +68,7 @@ def test_what_would_cost_more_is_not_sent_and_not_retried(emulator: RunningEmula
 def test_what_has_no_price_is_not_sent_and_the_error_has_the_json_to_paste(
     emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect(monkeypatch, emulator)
-    pricing.forget()
+    forget_all_prices(monkeypatch, emulator)
     with pytest.raises(AirflowFailException, match=r'"prices": \{"fal-ai/pika/v2.5/text-to-video"'):
         generate(max_cost="100")
     assert accepted(emulator) == 0
@@ -135,8 +141,7 @@ def test_a_batch_that_would_cost_more_submits_nothing(emulator: RunningEmulator)
 
 
 def test_a_batch_without_a_price_submits_nothing(emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect(monkeypatch, emulator)
-    pricing.forget()
+    forget_all_prices(monkeypatch, emulator)
     with pytest.raises(AirflowFailException, match=r"price of fal-ai/pika/v2\.5/text-to-video is unknown"):
         batch(["one", "two"], 100)
     assert accepted(emulator) == 0

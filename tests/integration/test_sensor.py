@@ -33,7 +33,7 @@ MODES: dict[str, dict[str, Any]] = {
     "reschedule": {"deferrable": False, "mode": "reschedule"},
 }
 KEYS = {"url", "content_type", "file_name", "file_size", "request_id", "endpoint", "inference_time"}
-KEYS |= {"prompt", "seed", "cost"}
+KEYS |= {"prompt", "seed", "reused", "cost"}
 
 
 @pytest.fixture(params=list(MODES))

@@ -29,6 +29,7 @@ FIELDS = [
     "inference_time",
     "prompt",
     "request_id",
+    "reused",
     "seed",
     "url",
 ]

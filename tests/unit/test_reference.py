@@ -130,7 +130,7 @@ def test_the_objects_shown_have_the_real_keys() -> None:
     [video] = map(json.loads, blocks((DOCS / "waiting.md").read_text(), "json"))
     saved, metadata = map(json.loads, blocks((DOCS / "saving.md").read_text(), "json"))
     fals = [name for name, field in Video.model_fields.items() if not field.exclude]
-    assert list(video) == [*fals, "prompt", "seed", "cost"]
+    assert list(video) == [*fals, "prompt", "seed", "reused", "cost"]
     for each in (video, saved, metadata):
         assert Cost.from_json(each["cost"]).as_json() == each["cost"]
     assert list(metadata) == [field.alias or name for name, field in Metadata.model_fields.items()]

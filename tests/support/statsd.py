@@ -25,7 +25,6 @@ class RunningStatsd:
     def start(cls) -> Iterator[RunningStatsd]:
         """Listen until the end of the block."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
-            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)  # a whole Airflow sends to it
             receiver.bind(("127.0.0.1", 0))
             receiver.setblocking(False)
             yield cls(receiver)
@@ -37,7 +36,10 @@ class RunningStatsd:
         """
         host, port = self._receiver.getsockname()
         settings = {"on": "True", "host": host, "port": str(port), "influxdb_enabled": str(tags)}
-        return {f"AIRFLOW__METRICS__STATSD_{name.upper()}": value for name, value in settings.items()}
+        return {
+            **{f"AIRFLOW__METRICS__STATSD_{name.upper()}": value for name, value in settings.items()},
+            "AIRFLOW__METRICS__METRICS_ALLOW_LIST": r"^pika\.",  # nothing is read while an Airflow runs
+        }
 
     def ours(self) -> list[str]:
         """Return all that was received of our metrics so far, without the prefix, in their order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import socket
 from collections.abc import Iterator
 
@@ -71,8 +72,7 @@ def send_to(running: RunningStatsd, monkeypatch: pytest.MonkeyPatch, *, tags: bo
         from airflow.sdk._shared.observability.metrics import stats
         from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
     except ImportError:  # Airflow 3.1
-        from airflow.metrics import statsd_logger
-
+        statsd_logger = importlib.import_module("airflow.metrics.statsd_logger")
         monkeypatch.setattr(type(Stats), "factory", statsd_logger.get_statsd_logger, raising=False)
         monkeypatch.setattr(Stats, "instance", None, raising=False)
     else:

@@ -18,7 +18,7 @@ class PikaCostRunFacet(RunFacet):
     :param currency: its currency, three letters.
     :param basis: "billed", or "estimated" if an estimate is among them.
     :param clips: how many there are; ``unknown``: those of which the cost is unknown.
-    :param reason: why, of most of these; None: there are none.
+    :param reason: why these, or the sum, are unknown, of most of them; None: nothing is.
     """
 
     amount: str | None
@@ -32,7 +32,8 @@ class PikaCostRunFacet(RunFacet):
     def of(cls, total: Total) -> Self:
         """Make it of a sum."""
         amount = None if total.amount is None else money(total.amount)
-        reason = next(iter(total.reasons), None)
+        several = "The clips have several currencies." if len(total.amounts) > 1 else None
+        reason = next(iter(total.reasons), several)
         return cls(amount, total.currency, total.basis, total.known + total.unknown, total.unknown, reason)
 
 

@@ -17,6 +17,7 @@ import pendulum
 from airflow_provider_pika.batch import manifest
 from airflow_provider_pika.batch.inputs import BatchInputs, check_paths
 from airflow_provider_pika.batch.item import Item, State, is_failure, is_of_one_clip, slots_of
+from airflow_provider_pika.batch.metrics import send_costs, send_endings
 from airflow_provider_pika.batch.progress import Carried, Tally
 from airflow_provider_pika.batch.reuse import take_past_clips
 from airflow_provider_pika.batch.spending import Spending, cost_of
@@ -96,6 +97,7 @@ def take_in(
     for slot in slots:
         state[slot] = state[slot].ended(outcomes[str(state[slot].request_id)], attempt)
     state.save_now()
+    send_endings(state[slot] for slot in slots)
     return replace(carried.without(endings), late=tuple(late), stopped=stopped), slots
 
 
@@ -352,6 +354,7 @@ class BatchRun:
             except CostLimitExceeded as error:  # the price is not told any more
                 return replace(carried, stopped=carried.stopped or error)
         round_ = asyncio.run(self._top_up(carried))
+        send_endings(self.state[slot] for slot in round_.ended)
         hindrance = round_.hindrance
         if hindrance:
             self.tell(f"Nothing more is submitted for now: {hindrance}")
@@ -389,6 +392,7 @@ class BatchRun:
         path = None if unwritten else self.terms.manifest_path
         cost = self._cost()
         self.tell(f"The clips that are done cost {cost}.")
+        send_costs(self._items(), self.state, self.wanted.attempt, lambda: self.prices)
         return {**counts, "cost": cost.as_json(), "clips": lines, "manifest": path}, self._verdict(carried) or unwritten
 
     def _cost(self) -> Total:

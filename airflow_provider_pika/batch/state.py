@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from airflow_provider_pika.batch.item import Item
@@ -20,6 +21,9 @@ GATHERED = 0.02
 
 #: The key of a page; 10,000 items have 200 of them. And the key of their number.
 KEY, PAGES = "pika_batch_{:04d}", "pika_batch_pages"
+
+#: The key of the last attempt that has told monitoring what clips cost.
+COUNTED = "pika_batch_counted"
 
 #: Pages in a row that may be missing where their number is not on record: earlier versions wrote none, and left as many
 #: out as their lists had, 20,000 inputs by default.
@@ -88,6 +92,18 @@ class BatchState:
         if kept is None or (isinstance(kept, int) and kept >= 0):
             return kept
         raise RecordUnreadable(f"The number of a batch's records cannot be read: {shown(kept)}")
+
+    def counted(self) -> int:
+        """Return the last attempt that has told monitoring what clips cost; -1: none, or nobody knows."""
+        with suppress(RecordUnavailable):
+            kept = self._get(COUNTED)
+            return kept if isinstance(kept, int) else -1
+        return -1
+
+    def note_counted(self, attempt: int) -> None:
+        """Keep that an attempt has; where that fails, its clips may be counted again."""
+        with suppress(RecordUnavailable):
+            self._set(COUNTED, attempt)
 
     def in_flight(self, request_ids: Collection[str], near: int) -> list[int]:
         """Return the slots of the items that wait for these requests. Pages are read until all are found.

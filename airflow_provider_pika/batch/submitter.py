@@ -57,6 +57,8 @@ class TopUp:
         self._warn = warn
         self._check = check
         self._unknown_in_a_row = 0
+        #: The slots of items that have their ending since; not of those that had it before.
+        self.ended: list[int] = []
         self.in_flight = list(carried.in_flight)
         self._first = list(reversed(first))
         self._being_taken_up = frozenset(first)
@@ -134,6 +136,8 @@ class TopUp:
             raise error
         self._warn(index, error)
         slot = self._slots[index]
+        if self._state[slot].outcome is None:
+            self.ended.append(slot)
         self._state[slot] = self._state[slot].ended(error, self._wants(index).attempt)
         self._free += 1
         self._count("failed")

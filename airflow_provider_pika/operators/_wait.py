@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_pika.fal.client import FalQueue
     from airflow_provider_pika.fal.models import Video
     from airflow_provider_pika.fal.polling import Ending, PollAgain, TooLate, Wait
+    from airflow_provider_pika.fal.prices import Cost
     from airflow_provider_pika.fal.progress import Progress
 
 #: Seconds that Airflow's own limit on the deferral stands behind the trigger's deadline: it checks every 15 s, and a
@@ -171,6 +172,7 @@ class WaitsForVideo(StopsWhenKilled):
             case Done(video):
                 return self._told(context, video)
             case Failed(error):
+                self._count(context, error)
                 raise error
             case late:
                 raise self._time_is_up(late)
@@ -185,9 +187,19 @@ class WaitsForVideo(StopsWhenKilled):
         cost = cost_of(hook, video.endpoint, video.billable_units, is_reused=asked["reused"])
         if cost.reason:
             self.log.info("%s", cost.reason)
+        self._count(context, video, cost)
         price = "" if cost.amount is None else f", {cost}"
         self.log.info("Finished: %s%s", video.url.partition("?")[0], price)  # a signed URL's token is no line of a log
         return for_airflow({**video.model_dump(), **asked, "cost": cost.as_json()})  # type: ignore[no-any-return]
+
+    def _count(self, context: Context, outcome: Video | PikaError, cost: Cost | None = None) -> None:
+        """Tell monitoring how a clip ended; an error of the connection's, or of the account's, is no ending."""
+        from airflow_provider_pika.batch.item import is_of_one_clip
+        from airflow_provider_pika.task import metrics
+
+        if not isinstance(outcome, PikaError) or is_of_one_clip(outcome):
+            ending = metrics.of_ending(self._terms.endpoint, outcome, cost)
+            metrics.send_once(context, outcome.request_id, ending)
 
     @abstractmethod
     def _submitters(self) -> list[str]:

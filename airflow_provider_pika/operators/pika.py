@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_pika.exceptions import GenerationCancelled, SubmitUnknown, WaitTimeout
+from airflow_provider_pika.exceptions import GenerationCancelled, PikaError, SubmitUnknown, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 from airflow_provider_pika.operators._reuse import check_seeds, reuse_of, reuse_within_of
@@ -244,6 +244,9 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
             record = queue.hold(submission.obtain())
         except WaitTimeout as error:
             raise as_airflows_timeout(error) from error
+        except PikaError as error:
+            self._count(context, error)
+            raise
         except AirflowTaskTimeout as error:  # Airflow retries after its execution_timeout
             begun = None if records.survives else records.read()
             if begun and begun.state == "intent":

@@ -11,6 +11,7 @@ from airflow_provider_pika.strict_json import for_airflow, shown
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
 
+    from airflow_provider_pika.fal.prices import Total
     from airflow_provider_pika.saving.metadata import Metadata
     from airflow_provider_pika.saving.object_store import Place
 
@@ -74,18 +75,33 @@ def collect_hook_lineage(hook: BaseHook, metadata: Metadata, uri: str) -> None:
 def openlineage_of(metadata: Metadata, place: Place) -> Any:
     """Return what OpenLineage's provider asks a finished task for: an ``OperatorLineage``.
 
-    The request's id is the run's external query, since that is what fal can be asked about.
+    The request's id is the run's external query, since that is what fal can be asked about. The run has the cost, too.
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset, ExternalQueryRunFacet
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_pika.fal.prices import Cost, total
+    from airflow_provider_pika.saving.facets import cost_facets
+
+    costs = [] if metadata.cost is None else [Cost.from_json(metadata.cost)]
     source = urlsplit(metadata.url)
     query = ExternalQueryRunFacet(externalQueryId=metadata.request_id, source=metadata.endpoint or "fal")
     return OperatorLineage(
         inputs=[Dataset(namespace=f"{source.scheme}://{source.netloc}", name=source.path.lstrip("/"))],
         outputs=[_output_of(metadata, place)],
-        run_facets={"externalQuery": query},
+        run_facets={"externalQuery": query, **cost_facets(total(costs))},
     )
+
+
+def openlineage_of_batch(cost: Total, manifest: Place | None) -> Any:
+    """Return the same of a batch's clips: the manifest, which names them all, and what they cost together."""
+    from airflow.providers.common.compat.openlineage.facet import OutputDataset
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_pika.saving.facets import cost_facets
+
+    outputs = [OutputDataset(namespace=manifest.namespace, name=manifest.name)] if manifest else []
+    return OperatorLineage(outputs=outputs, run_facets=cost_facets(cost))
 
 
 def _output_of(metadata: Metadata, place: Place) -> Any:

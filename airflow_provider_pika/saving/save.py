@@ -17,6 +17,7 @@ from airflow_provider_pika.media.url_policy import public_url
 from airflow_provider_pika.media.verify import misfit, probe
 from airflow_provider_pika.saving.metadata import LONGEST, Metadata, shown_by
 from airflow_provider_pika.saving.object_store import Place
+from airflow_provider_pika.task import metrics
 from airflow_provider_pika.task.paths import POSTER, SIDECAR
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Save:
         if self.poster:
             metadata = metadata.model_copy(update={"poster": self.poster.publish(clip.poster)})
         self.sidecar.put(metadata.as_sidecar(), "application/json")
+        metrics.send(metrics.of_queue(metadata.endpoint, metadata.submitted_at, metadata.started_at))
         self.tell(f"Saved {metadata.path}: {metadata.size} bytes, SHA-256 {metadata.sha256}")
         if metadata.poster:
             self.tell(f"Its poster is {metadata.poster}")

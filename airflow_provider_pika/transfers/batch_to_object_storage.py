@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.sdk import ObjectStoragePath
 
+    from airflow_provider_pika.fal.prices import Total
     from airflow_provider_pika.saving.batch import BatchSave
     from airflow_provider_pika.task.templates import Templated
 
@@ -148,6 +149,17 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
                 saving.run()
                 return self._conclude(context, saving, wanted)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the manifest as output, and what the clips cost, for OpenLineage's provider; it asks where it is."""
+        from airflow_provider_pika.saving.lineage import openlineage_of_batch
+        from airflow_provider_pika.saving.object_store import Place
+
+        saved: tuple[Total, str | None] | None = getattr(self, "_saved", None)
+        if saved is None:
+            return None
+        cost, manifest = saved
+        return openlineage_of_batch(cost, Place(manifest, self.conn_id) if manifest else None)
+
     def on_kill(self) -> None:
         """Save no more; the task's own thread ends the others. Airflow calls this in a signal handler."""
         self._killed = True  # and nothing else: what the signal has interrupted may hold a lock
@@ -165,13 +177,14 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
         unwritten = self._write_manifest(manifest_path, saving) if manifest_path else None
         lines = list(saving.inline_lines()) if totals.total <= _inline() else None
         manifest = None if unwritten else manifest_path
-        cost = saved_lines.total_of(saving.lines()).as_json()
-        value = for_airflow({**totals.as_json(), "cost": cost, "clips": lines, "manifest": manifest})
+        cost = saved_lines.total_of(saving.lines())
+        value = for_airflow({**totals.as_json(), "cost": cost.as_json(), "clips": lines, "manifest": manifest})
         failed = saving.hindrance or is_failure(totals.unsaved, totals.clips, self.fail_on)
         if error := totals.failure(saving.hindrance) if failed else unwritten:
             context["ti"].xcom_push(key="manifest", value=value)
             raise error
         self._emit(context, value)
+        self._saved = cost, manifest
         return value  # type: ignore[no-any-return]
 
     def _write_manifest(self, path: str, saving: BatchSave) -> PikaError | None:

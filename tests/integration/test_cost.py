@@ -180,12 +180,21 @@ def test_a_batch_tells_the_cost_of_each_clip_and_of_all(emulator: RunningEmulato
     assert [line["cost"] for line in read_manifest(value["manifest"])] == [line["cost"] for line in value["clips"]]
 
     saving = PikaBatchToObjectStorageOperator(
-        task_id="save", batch=value, path=f"{tmp_path}/{{index}}.mp4", must_fit=False
+        task_id="save",
+        batch=value,
+        path=f"{tmp_path}/{{index}}.mp4",
+        manifest_path=str(tmp_path / "saved.jsonl"),
+        must_fit=False,
     )
+    assert saving.get_openlineage_facets_on_complete(None) is None
     saved = saving.execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
     assert [line["cost"] and line["cost"]["amount"] for line in saved["clips"]] == ["0.30", "0.30", None]
     assert saved["cost"]["amount"] == "0.60"
     assert metadata_beside(tmp_path / "0.mp4")["cost"] == value["clips"][0]["cost"]
+
+    told = saving.get_openlineage_facets_on_complete(None)
+    assert [(each.namespace, each.name) for each in told.outputs] == [("file", f"{tmp_path}/saved.jsonl")]
+    assert told.run_facets["pika_cost"].amount == "0.60"
 
 
 @pytest.mark.usefixtures("own_price")

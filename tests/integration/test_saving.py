@@ -513,3 +513,6 @@ def test_openlineage_is_told_of_both_and_of_the_request(video: Video, tmp_path: 
     assert (target.namespace, target.name) == ("file", f"{tmp_path}/fox.mp4")
     assert target.outputFacets["outputStatistics"].size == video["file_size"]
     assert told.run_facets["externalQuery"].externalQueryId == video["request_id"]
+    cost = told.run_facets["pika_cost"]
+    assert (cost.amount, cost.currency, cost.clips, cost.unknown) == (None, None, 1, 1)
+    assert cost.reason == video["cost"]["reason"]

@@ -1,4 +1,7 @@
-"""Files from a real Airflow: a worker killed in the middle of a write, the Dag that waits for an asset, OpenLineage."""
+"""Files from a real Airflow: a worker killed in the middle of a write, the Dag that waits for an asset.
+
+And what a real worker tells others: OpenLineage, and StatsD.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow, running_airflow, until
 from tests.support.s3 import RunningS3
 from tests.support.saving import metadata_beside, names_in
+from tests.support.statsd import RunningStatsd
 from tests.system.stage import KEY
 
 DAG = "saved"
@@ -32,8 +36,15 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def statsd() -> Iterator[RunningStatsd]:
+    """Where that Airflow sends its metrics."""
+    with RunningStatsd.start() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def lineage(
-    tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, events: Path
+    tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, events: Path, statsd: RunningStatsd
 ) -> Iterator[RunningAirflow]:
     """An Airflow of its own, since OpenLineage's provider listens to every task of one."""
     dags = tmp_path_factory.mktemp("dags")
@@ -42,6 +53,7 @@ def lineage(
     settings = {
         **pika_connection(emulator.queue_url, KEY),
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+        **statsd.settings(),
     }
     with running_airflow(AirflowHome(tmp_path_factory.mktemp("lineage"), dags, settings)) as running:
         yield running
@@ -79,7 +91,9 @@ def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_re
     assert len(emulator.requests("a fox [[slow_download")) == 1  # nothing was paid for again
 
 
-def test_openlineage_is_told_what_came_from_where(lineage: RunningAirflow, events: Path, tmp_path: Path) -> None:
+def test_openlineage_is_told_what_came_from_where_and_statsd_how_it_went(
+    lineage: RunningAirflow, events: Path, statsd: RunningStatsd, tmp_path: Path
+) -> None:
     run_id = lineage.start_run(DAG, prompt="a heron", path=str(tmp_path / "heron.mp4"))
     assert lineage.end_of_run(DAG, run_id) == "success"
     video = lineage.xcom(DAG, run_id, "video")
@@ -89,6 +103,18 @@ def test_openlineage_is_told_what_came_from_where(lineage: RunningAirflow, event
     assert (target["namespace"], target["name"]) == ("file", f"{tmp_path}/heron.mp4")
     assert target["outputFacets"]["outputStatistics"]["size"] == video["file_size"]
     assert target["facets"]["documentation"]["description"] == "a heron"
+    cost = told["run"]["facets"]["pika_cost"]
+    assert {name: value for name, value in cost.items() if not name.startswith("_")} == {
+        "amount": "0.30", "currency": "USD", "basis": "billed", "clips": 1, "unknown": 0,
+    }  # fmt: skip
+    assert cost["_producer"].startswith("https://")
+    assert cost["_schemaURL"].startswith("https://")
+    endpoint = "endpoint=fal-ai_pika_v2.5_text-to-video"
+    packets = [packet for packet in statsd.ours() if not packet.endswith("|ms")]
+    assert packets == [f"clips,{endpoint},state=done,error=none:1|c", f"cost_microusd,{endpoint}:300000|c"]
+    timings = dict(packet.removesuffix("|ms").split(":") for packet in statsd.ours() if packet.endswith("|ms"))
+    assert timings.keys() == {f"run_time,{endpoint}", f"queue_time,{endpoint}"}
+    assert float(timings[f"run_time,{endpoint}"]) == pytest.approx(video["inference_time"] * 1000, abs=0.01)
 
 
 def completed(events: Path, request_id: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,10 +20,12 @@ from airflow_provider_pika.emulator import options
 from airflow_provider_pika.emulator.faults import catalogue
 from airflow_provider_pika.fal import TEXT_TO_VIDEO, own_prices, responses
 from airflow_provider_pika.fal.http_answer import Answer
+from airflow_provider_pika.fal.models import Video
 from airflow_provider_pika.fal.own_prices import own_prices_of
-from airflow_provider_pika.fal.prices import UNITS
+from airflow_provider_pika.fal.prices import UNITS, Cost
 from airflow_provider_pika.fal.rate_card import AS_OF, RATE_CARD
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, LIMITS
+from airflow_provider_pika.task import metrics
 from dev.pages import PAGES, README, ROOT, blocks, commands, dags, is_file, rows, section
 from dev.readability import Page, sentences_of, words_of
 
@@ -284,6 +287,25 @@ def test_the_emulators_faults_are_all_described_with_options_that_they_take() ->
     for name, given in re.findall(r"`\[\[(\w+)((?: \w+=[^\]\s]+)*)\]\]`", elsewhere):
         assert name in known
         assert set(re.findall(r"(\w+)=", given)) <= catalogue.OPTIONS.get(name, frozenset()) | {"times"}, name
+
+
+def test_the_metrics_that_are_named_are_those_that_are_sent() -> None:
+    video = Video(url="https://a/b.mp4", request_id="an-id", endpoint=TEXT_TO_VIDEO, inference_time=1.5)
+    cost = Cost(Decimal("0.30"), "USD", "billed")
+    sent = [
+        *metrics.of_ending(TEXT_TO_VIDEO, video, cost),
+        *metrics.of_ending(TEXT_TO_VIDEO, errors.ContentPolicyViolation("No.")),
+        *metrics.of_queue(TEXT_TO_VIDEO, "2026-11-27T00:00:00Z", "2026-11-27T00:00:01Z"),
+    ]
+    table = rows(section((DOCS / "monitoring.md").read_text(), "The metrics"))
+    shown = {
+        row[0].strip("`"): (row[1].split(",")[0], re.findall(r"`(\w+)`", row[2])) for row in table if len(row) == 4
+    }
+    kinds = {each.name: "counter" if isinstance(each.value, int) else "timing" for each in sent}
+    assert shown == {each.name: (kinds[each.name], list(each.tags)) for each in sent}
+    values = {row[0].strip("`"): row[1] for row in table if len(row) == 2}
+    assert values.keys() == {tag for each in sent for tag in each.tags}
+    assert all(f"`{value}`" in values[tag] for each in sent for tag, value in each.tags.items())
 
 
 def test_the_versions_named_are_those_that_are_tested() -> None:

@@ -183,8 +183,10 @@ def test_the_morning_report_is_of_the_day_before_the_run_in_its_zone(
 
 def report(*costs: float | None, dag: str = "nightly") -> dict[str, Any]:
     """Return what a hook says of some bills."""
-    shown = {"endpoint_id": TEXT_TO_VIDEO, "tags": {"dag": dag}}
-    rows = [BillingEvent(request_id=f"r-{n}", cost_total=cost, **shown) for n, cost in enumerate(costs)]
+    rows = [
+        BillingEvent(request_id=f"r-{n}", endpoint_id=TEXT_TO_VIDEO, cost_total=cost, tags={"dag": dag})
+        for n, cost in enumerate(costs)
+    ]
     return Report([of_event(row, Prices()) for row in rows], BOOKS, "dag", "then", "now").as_json()
 
 

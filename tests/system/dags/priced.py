@@ -7,7 +7,7 @@ from airflow.sdk import DAG
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 
 #: The seconds of each clip, by Dag.
-CLIPS = {"priced_recap": (5, 5), "priced_products": (10, 10, 10)}
+CLIPS = {"priced_recap": (5,), "priced_products": (5, 10)}
 
 for dag_id, clips in CLIPS.items():
     with DAG(dag_id, schedule=None, catchup=False):

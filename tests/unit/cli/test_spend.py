@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -57,7 +58,7 @@ def test_nothing_spent_can_be_printed_too() -> None:
         ),
     ),
 )
-def test_whatever_fal_says_of_a_bill_can_be_printed(fields: dict[str, object]) -> None:
+def test_whatever_fal_says_of_a_bill_can_be_printed(fields: dict[str, Any]) -> None:
     said = report(spent(**fields), by="task", known_dags={"nightly"})
     assert text_of(said) + csv_of(said)
 

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
-from tests.integration.conftest import connect
+from dev.airflow_home import pika_connection
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow, until
 from tests.support.saving import metadata_beside
@@ -89,7 +89,8 @@ def test_the_morning_report_posts_what_fals_books_say_to_the_cent(
         }.items():
             airflow.call("POST", "/api/v2/connections", json={"connection_id": conn_id, **fields})
         runs = {dag_id: airflow.start_run(dag_id) for dag_id in ("priced_recap", "priced_products")}
-        connect(monkeypatch, emulator.queue_url, key)
+        for name, value in pika_connection(emulator.queue_url, key).items():
+            monkeypatch.setenv(name, value)
         PikaHook().submit(TEXT_TO_VIDEO, {"prompt": "without a Dag", "duration": 10})
         assert [airflow.end_of_run(*run) for run in runs.items()] == ["success"] * 2
         until(lambda: len(emulator.books()) == 4, "all charges", 30)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from airflow_provider_pika.batch.spending import cost_of
 from airflow_provider_pika.fal.models import Video
-from airflow_provider_pika.fal.prices import Cost, billed
+from airflow_provider_pika.fal.prices import Cost
 from airflow_provider_pika.task import metrics
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def send_costs(items: Iterable[Item], state: BatchState, attempt: int, prices: C
     last, costs = state.counted(), dict[str, list[Cost]]()
     for item in items:
         if isinstance(item.outcome, Video) and item.attempt > last:
-            cost = billed(item.outcome.endpoint, item.outcome.billable_units, prices())
-            costs.setdefault(item.outcome.endpoint, []).append(cost)
+            costs.setdefault(item.outcome.endpoint, []).append(cost_of(item, prices()))
     if costs:
         state.note_counted(attempt)
         for endpoint, some in costs.items():

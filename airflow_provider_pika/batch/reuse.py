@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_provider_pika.batch.item import Item
+from airflow_provider_pika.batch.metrics import send_endings
 from airflow_provider_pika.exceptions import GenerationFailed, PikaError
 from airflow_provider_pika.fal.reuse import PastClip, Reuse, name_of, past_clips
 from airflow_provider_pika.fal.submission import reused
@@ -28,14 +29,15 @@ def take_past_clips(run: BatchRun, reuse: Reuse) -> None:
     if not due:
         return
     clips = _find(run, reuse, list(due.values()))
-    taken = 0
+    taken: list[int] = []
     for index, name in due.items():
         if clip := next(clips[name], None):
             wanted, slot = run.wants(index), run.slots[index]
             run.state[slot] = Item(reused(wanted, run.state[slot].record, clip), clip.video, wanted.attempt)
-            taken += 1
+            taken.append(slot)
     run.state.save_now()
-    run.tell(f"{taken} of {len(run.inputs)} clips are reused from earlier requests with the same input, for nothing.")
+    send_endings(run.state[slot] for slot in taken)
+    run.tell(f"{len(taken)} of {len(run.inputs)} clips are reused from earlier requests with the same input, for nothing.")
 
 
 def may_be_replaced(item: Item) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.fal import SPENT_BY, TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
 
 #: How the command is called where Airflow takes no commands of providers.
@@ -18,9 +18,6 @@ PROGRAM = "python -m airflow_provider_pika"
 
 #: What the exit codes mean.
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage (nothing was sent), 130 interrupted."
-
-#: By what the spending can be grouped.
-GROUPS = ("day", "dag", "task", "endpoint")
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ COMMANDS = (
         (
             _SINCE,
             _UNTIL,
-            _argument("--by", choices=GROUPS, default="day", help="What to group by; default: day (UTC)."),
+            _argument("--by", choices=SPENT_BY, default="day", help="What to group by; default: day (UTC)."),
             _argument(
                 "--endpoint",
                 action="append",

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import pendulum
-
-from airflow_provider_pika.cli import spend as spending
 from airflow_provider_pika.cli.clips import generate, result
 from airflow_provider_pika.cli.errors import UsageError
 from airflow_provider_pika.cli.inputs import QuietHook, inputs_of
 from airflow_provider_pika.cli.output import csv_text, json_text, say, table, tell
-from airflow_provider_pika.exceptions import AccessDenied, PikaError
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, books
-from airflow_provider_pika.fal.client import FalQueue
+from airflow_provider_pika.cli.spend import csv_of, moment, text_of
+from airflow_provider_pika.fal import books
 from airflow_provider_pika.fal.ids import app_of, check_request_id
 from airflow_provider_pika.fal.models import PastRequest
-from airflow_provider_pika.fal.prices import Prices
-from airflow_provider_pika.hooks.pika import PikaHook
-
-#: Seconds that one report may span: fal answers 90 days at a time.
-_LONGEST_REPORT = 366 * 86400.0
-
-#: Endpoints whose price is asked for: a shared account may use hundreds, and a clip's bill needs none.
-_MOST_PRICED = 200
-
-#: Endpoints that one report may name (fal-protocol.md, 6.3).
-_MOST_ENDPOINTS = 50
+from airflow_provider_pika.fal.spend import is_span
+from airflow_provider_pika.hooks.spend import endpoints_of, report_of
 
 #: Lines of fal's log that are shown, and requests in a table.
 _MOST_LINES, _MOST_REQUESTS = 20, 100
@@ -43,24 +30,12 @@ def spend(args: Namespace) -> int:
     """Show what was spent."""
     _one_form(args)
     since, until = _span(args)
-    hook, endpoints = QuietHook(args.conn_id), list(dict.fromkeys(args.endpoint or ()))
-    for endpoint in endpoints:
-        app_of(endpoint)
-    if len(endpoints) > _MOST_ENDPOINTS:
-        raise UsageError(f"--endpoint is given {len(endpoints)} times, and {_MOST_ENDPOINTS} are allowed.")
+    endpoints = endpoints_of(args.endpoint or ())
     known = None if args.known_dags is None else _known_dags(args.known_dags)
-    with hook.get_conn() as queue:
-        try:
-            rows, notes = _billed(hook, queue, since, until, endpoints)
-            source = spending.BOOKS
-        except AccessDenied as error:
-            rows, notes = _estimated(hook, queue, since, until, endpoints or [TEXT_TO_VIDEO])
-            notes = (f"{error.message} So the costs are estimated, and nobody knows the Dags.", *notes)
-            source = spending.HISTORY
-    report = spending.Report(rows, source, args.by, _shown(since), _shown(until), known, notes)
-    for note in notes:
+    report = report_of(QuietHook(args.conn_id), since, until, args.by, endpoints, known)
+    for note in report.notes:
         tell(f"Note: {note}")
-    _print(args, report.as_json, report.as_csv, report.as_text)
+    _print(args, report.as_json, lambda: csv_of(report), lambda: text_of(report))
     return 0
 
 
@@ -142,49 +117,17 @@ BY_NAME: dict[str, Callable[[Namespace], int]] = {
 }
 
 
-def _billed(
-    hook: PikaHook, queue: FalQueue, since: float, until: float, endpoints: Sequence[str]
-) -> tuple[list[spending.Spent], tuple[str, ...]]:
-    events = queue.hold(books.billed(queue.account.platform_url, since, until, endpoints))
-    used = list(dict.fromkeys(event.endpoint_id for event in events))
-    prices, notes = _prices(hook, used)
-    return [spending.of_event(event, prices) for event in events], notes
-
-
-def _estimated(
-    hook: PikaHook, queue: FalQueue, since: float, until: float, endpoints: Sequence[str]
-) -> tuple[list[spending.Spent], tuple[str, ...]]:
-    prices, notes = _prices(hook, endpoints, average=True)
-    rows: list[spending.Spent] = []
-    for endpoint in endpoints:
-
-        def keep(row: PastRequest, endpoint: str = endpoint) -> spending.Spent | None:
-            return spending.of_past(row, endpoint, prices)
-
-        past = queue.hold(books.past(queue.account.platform_url, endpoint, since, until, keep, payloads=True))
-        rows += [row for row in past if row is not None]
-    return rows, (f"The history was read for {', '.join(endpoints)}; name others with --endpoint.", *notes)
-
-
-def _prices(hook: PikaHook, endpoints: Sequence[str], *, average: bool = False) -> tuple[Prices, tuple[str, ...]]:
-    """Return our prices. What cannot be read must not hide a bill."""
-    try:
-        return hook.prices(endpoints[:_MOST_PRICED], average=average), ()
-    except PikaError as error:
-        return Prices(), (f"There is no price to compare with: {error.message}",)
-
-
 def _span(args: Namespace) -> tuple[float, float]:
     now = time.time()
     times = {"--since": args.since, "--until": args.until}
     read = {}
     for option, text in times.items():
         try:
-            read[option] = now if text is None else spending.moment(text, now)
+            read[option] = now if text is None else moment(text, now)
         except (ValueError, OverflowError):
             raise UsageError(f"{option} {text!r} is not a time: use 2026-11-01, 2026-11-01T20:00, 12h or 7d.") from None
     since, until = read["--since"], min(read["--until"], now)
-    if not 0 <= since < until or until - since > _LONGEST_REPORT:
+    if not is_span(since, until):
         raise UsageError("--since must be before --until and before now, and 366 days before it at most.")
     return since, until
 
@@ -231,7 +174,3 @@ def _line(text: str) -> str:
     from airflow_provider_pika.strict_json import one_line
 
     return one_line(text, 2000) + "\n"
-
-
-def _shown(at: float) -> str:
-    return pendulum.from_timestamp(at).strftime("%Y-%m-%dT%H:%M:%SZ")

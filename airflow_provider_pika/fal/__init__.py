@@ -4,3 +4,6 @@ from __future__ import annotations
 
 #: The endpoint this provider is made for (pika-v2.5-text-to-video.md).
 TEXT_TO_VIDEO = "fal-ai/pika/v2.5/text-to-video"
+
+#: By what the spending can be grouped.
+SPENT_BY = ("day", "dag", "task", "endpoint")

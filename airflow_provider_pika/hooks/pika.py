@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from airflow_provider_pika.hooks import CONNECTION_TYPE, DEFAULT_CONNECTION, LON
 from airflow_provider_pika.hooks.connection import account_of, checked, media_hosts_of, prices_of, queue_url_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_pika.fal.account import Account
@@ -168,6 +170,49 @@ class PikaHook(BaseHook):
 
         asked = inputs_of(inputs, endpoint)
         return estimate_of(asked, endpoint, self.prices([endpoint]))
+
+    async def aestimate(
+        self, inputs: Mapping[str, Any] | Sequence[str | Mapping[str, Any]], *, endpoint: str = TEXT_TO_VIDEO
+    ) -> dict[str, Any]:
+        """Do what :meth:`estimate` does, on an event loop."""
+        from airflow_provider_pika.hooks.costs import estimate_of, inputs_of
+
+        asked = inputs_of(inputs, endpoint)
+        return estimate_of(asked, endpoint, await self.aprices([endpoint]))
+
+    def spend(
+        self, since: datetime, until: datetime | None = None, *, by: str = "dag", endpoints: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Return what was spent in a span of time, as ``python -m airflow_provider_pika spend --json`` prints it.
+
+        It reads fal's billing events, which needs a key with the ADMIN right. With another key it estimates from fal's
+        request history, which has no tags: every Dag is None then. fal's books may lag behind.
+
+        The object has these keys, with money as decimal texts:
+
+        - ``since``, ``until``: the span in UTC.
+        - ``source``: ``"fal's billing events"``, or ``"fal's request history"`` where the costs are estimated.
+        - ``by``, ``groups``: a sum for each day in order, or for each Dag, task or endpoint with the dearest first. The
+          key named by ``by`` has the day, the Dag and so on, or None.
+        - ``total``: the sum of all. A sum has ``requests``, ``amount``, ``currency``, ``amounts`` by currency,
+          ``basis``, ``known``, ``unknown``, ``reasons`` and ``differing``. An unknown cost is never counted as 0:
+          ``unknown`` counts those, and ``amount`` is None if no cost is known.
+        - ``differing``: the requests that fal billed otherwise than by your price, as a sum with ``named``, a list.
+        - ``without_dag``: the billed requests whose tags name no Dag, in the same form.
+        - ``of_unknown_dags``: None. The command fills it with ``--known-dags``.
+        - ``notes``: sentences that a reader needs, such as why the costs are estimated.
+
+        :param since: a datetime with a time zone, 366 days before ``until`` at most. A naive one is refused.
+        :param until: the end, which is excluded. None, or a later time: now.
+        :param by: ``"day"`` (UTC), ``"dag"``, ``"task"`` or ``"endpoint"``.
+        :param endpoints: only these, 50 at most. None are all. The history is read for the default endpoint only.
+        :raises InvalidInput: an argument is not allowed, an empty span included.
+        """
+        from airflow_provider_pika.hooks.spend import endpoints_of, group_of, report_of, span_of
+        from airflow_provider_pika.strict_json import clean_json
+
+        report = report_of(self, *span_of(since, until), group_of(by), endpoints_of(endpoints))
+        return clean_json(report.as_json())  # type: ignore[no-any-return]
 
     def prices(self, endpoints: Iterable[str], *, average: bool = True) -> Prices:
         """Return the prices that are known for some endpoints: the connection's own, and what fal tells.

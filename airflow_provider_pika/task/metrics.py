@@ -58,15 +58,17 @@ def are_on() -> bool:
 
 
 def of_ending(endpoint: str, outcome: Video | PikaError, cost: Cost | None = None) -> list[Metric]:
-    """Return what an ending counts as.
+    """Return what an ending counts as. A clip that was reused ran at another time, so it has no time of a run.
 
     :param cost: what the clip cost; None: it is not known here.
     """
+    from airflow_provider_pika.fal.prices import REUSED
+
     tags = {"endpoint": _tag(endpoint)}
     if isinstance(outcome, PikaError):
         return [Metric(CLIPS, 1, {**tags, "state": "failed", "error": type(outcome).__name__})]
     metrics = [Metric(CLIPS, 1, {**tags, "state": "done", "error": NO_ERROR})]
-    if outcome.inference_time is not None:
+    if outcome.inference_time is not None and not (cost and cost.source == REUSED):
         metrics.append(Metric(RUN_TIME, timedelta(seconds=outcome.inference_time), tags))
     return metrics + of_costs(endpoint, [cost] if cost else [])
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from packaging.version import Version
 
 from airflow_provider_pika.cli import commands
 from airflow_provider_pika.cli.main import main
-from airflow_provider_pika.fal import TEXT_TO_VIDEO, pricing
+from airflow_provider_pika.fal import SPENT_BY, TEXT_TO_VIDEO, pricing
 from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.fal.submission import submit
 from airflow_provider_pika.fal.tags import of_task
@@ -95,6 +96,54 @@ def test_spend_equals_the_books_to_the_cent(
     assert {group[by]: Decimal(group["amount"]) for group in said["groups"]} == emulator.billed_by(tag)
     assert said["total"]["differing"] == 0
     assert night[""] in {row["request_id"] for row in said["without_dag"]["named"]}
+
+
+@pytest.mark.parametrize("by", SPENT_BY)
+def test_a_dag_asks_the_hook_and_gets_what_the_command_says_to_the_cent(
+    emulator: RunningEmulator, night: dict[str, str], capsys: Captured, by: str
+) -> None:
+    since = datetime.now(UTC) - timedelta(hours=1)
+    report = PikaHook("admin").spend(since, by=by)
+    assert report["source"] == "fal's billing events"
+    assert Decimal(report["total"]["amount"]) == emulator.billed() > 1
+    if by in ("dag", "task"):
+        sums = emulator.billed_by("dag")
+        names = {dag and f"{dag}.generate": each for dag, each in sums.items()} if by == "task" else sums
+        assert {group[by]: Decimal(group["amount"]) for group in report["groups"]} == names
+    assert night[""] in {row["request_id"] for row in report["without_dag"]["named"]}
+    said = out_of(capsys, "spend", "--conn-id", "admin", "--since", since.isoformat(), "--by", by)
+    assert {**said, "until": None} == {**report, "until": None}
+    assert list(said) == list(report)
+
+
+@pytest.mark.usefixtures("night")
+def test_the_hook_falls_back_to_the_history_without_the_admin_right_as_the_command_does(capsys: Captured) -> None:
+    since = datetime.now(UTC) - timedelta(hours=1)
+    report = PikaHook().spend(since)
+    assert (report["source"], report["total"]["basis"]) == ("fal's request history", "estimated")
+    assert [group["dag"] for group in report["groups"]] == [None]
+    assert "ADMIN right" in report["notes"][0]
+    assert f"read for {TEXT_TO_VIDEO}" in report["notes"][1]
+    said = out_of(capsys, "spend", "--since", since.isoformat(), "--by", "dag")
+    assert {**said, "until": None} == {**report, "until": None}
+
+
+def test_spans_that_meet_count_each_charge_once(emulator: RunningEmulator, night: dict[str, str]) -> None:
+    rows = PikaHook("admin").spend(datetime.now(UTC) - timedelta(hours=1), by="endpoint")["without_dag"]["named"]
+    [at] = [datetime.fromisoformat(row["at"]) for row in rows if row["request_id"] == night[""]]
+    before = PikaHook("admin").spend(at - timedelta(days=1), at)
+    after = PikaHook("admin").spend(at)
+    assert before["total"]["requests"] + after["total"]["requests"] == len(emulator.books())
+    assert night[""] in {row["request_id"] for row in after["without_dag"]["named"]}
+
+
+def test_only_the_endpoints_that_are_named_are_counted(night: dict[str, str]) -> None:
+    since = datetime.now(UTC) - timedelta(hours=1)
+    assert PikaHook("admin").spend(since, endpoints=["fal-ai/pika/v2.2/text-to-video"])["total"]["requests"] == 0
+    assert PikaHook("admin").spend(since, endpoints=[TEXT_TO_VIDEO])["total"]["requests"] >= len(night)
+    history = PikaHook().spend(since, endpoints=["fal-ai/pika/v2.2/text-to-video"])
+    assert history["total"]["requests"] == 0
+    assert "v2.2" in history["notes"][1]
 
 
 @pytest.mark.usefixtures("night")

@@ -170,6 +170,14 @@ def test_an_estimate_names_its_sum_and_whose_price_it_is(platform: HostileServer
     assert source == {"source": "fal", "currency": "USD", "clips": 3, "amount": "0.90"}
 
 
+def test_an_estimate_on_an_event_loop_is_the_same(platform: HostileServer) -> None:
+    say(platform, LIST)
+    clips: list[Any] = ["a hare", {"prompt": "a cat", "duration": "10"}]
+    assert asyncio.run(PikaHook().aestimate(clips)) == PikaHook().estimate(clips)
+    with pytest.raises(errors.InvalidInput, match=r"^Item 0: "):
+        asyncio.run(PikaHook().aestimate([7]))  # type: ignore[list-item]
+
+
 def test_the_default_endpoint_has_no_price_and_the_estimate_shows_what_to_paste(
     platform: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

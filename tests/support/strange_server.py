@@ -11,16 +11,17 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class StrangeServer(LoopbackServer):
-    """Answers as a test says; ``authorizations`` are those it was sent."""
+    """Answers as a test says; ``authorizations`` and ``bodies`` are those it was sent."""
 
     def __init__(self, answer: Answer) -> None:
         self.authorizations: list[str | None] = []
+        self.bodies: list[bytes] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def respond(self) -> None:
                 server.authorizations.append(self.headers["Authorization"])
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
                 answer(self)
 
             do_GET = do_POST = do_PUT = respond  # noqa: N815

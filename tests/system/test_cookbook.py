@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_pika.fal import TEXT_TO_VIDEO
+from airflow_provider_pika.hooks.pika import PikaHook
+from dev.airflow_home import pika_connection
 from tests.support.emulator import RunningEmulator
-from tests.support.running_airflow import RunningAirflow
+from tests.support.running_airflow import RunningAirflow, until
 from tests.support.saving import metadata_beside
+from tests.support.strange_server import StrangeServer, reply
 from tests.support.versions import KEEPS_TASK_STATE
 
 APPROVAL, CLEAN_UP, ROWS = "example_pika_approval", "example_pika_clean_up", "example_pika_table_rows"
@@ -18,6 +24,9 @@ APPROVAL, CLEAN_UP, ROWS = "example_pika_approval", "example_pika_clean_up", "ex
 #: How a task waits for a person.
 WAITS = "awaiting_input" if KEEPS_TASK_STATE else "deferred"
 
+
+#: What nobody may read of the address to which the report is posted.
+SECRET = "T0123/B4567/not-for-any-log"
 
 #: Seconds. Airflow 3.3.2 fails a task that is answered before its scheduler has heard that the task waits.
 SETTLED = 12.0
@@ -59,6 +68,50 @@ def test_a_batch_whose_cost_a_person_confirms_costs_what_was_said(airflow: Runni
     assert shown["body"] == "3 clips for about 0.90 USD"
     assert airflow.end_of_run(budget, run_id) == "success"
     assert airflow.xcom(budget, run_id, "report") == "3 clips for 0.90 USD"
+
+
+def test_the_morning_report_posts_what_fals_books_say_to_the_cent(
+    airflow: RunningAirflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # an emulator of its own: nobody else's clips are in its books
+    key, admin, report = "priced:secret-of-the-clips", "admin:secret-of-the-books", "example_pika_morning_report"
+    options = ["--admin-key", admin, "--price", f"{TEXT_TO_VIDEO}=seconds:0.07", "--render", "off"]
+    with (
+        RunningEmulator.start(tmp_path, runners=8, generation_time="0.5", keys=[key], extra=options) as emulator,
+        StrangeServer(reply(200, "ok")) as webhook,
+    ):
+        secret = f"{webhook.url}/hooks/{SECRET}"
+        pika = {"conn_type": "pika", "host": emulator.queue_url}
+        for conn_id, fields in {
+            "pika_priced": {**pika, "password": key},
+            "pika_admin": {**pika, "password": admin},
+            "pika_report": {"conn_type": "generic", "password": secret},
+        }.items():
+            airflow.call("POST", "/api/v2/connections", json={"connection_id": conn_id, **fields})
+        runs = {dag_id: airflow.start_run(dag_id) for dag_id in ("priced_recap", "priced_products")}
+        for name, value in pika_connection(emulator.queue_url, key).items():
+            monkeypatch.setenv(name, value)
+        PikaHook().submit(TEXT_TO_VIDEO, {"prompt": "without a Dag", "duration": 10})
+        assert [airflow.end_of_run(*run) for run in runs.items()] == ["success"] * 2
+        until(lambda: len(emulator.books()) == 4, "all charges", 30)
+        day = time.strftime("%Y-%m-%d", time.gmtime())
+        run_id = airflow.start_run(report, day=day)
+        assert airflow.end_of_run(report, run_id) == "success"
+        # at six o'clock, the schedule's own run of the day before is posted, too
+        [text] = [said for body in webhook.bodies if f"{day}T00" in (said := json.loads(body)["text"])[:40]]
+        sums, total = emulator.billed_by("dag"), emulator.billed()
+    head, *lines = text.splitlines()
+    assert head.endswith(f"from fal's billing events: {total:.2f} USD (requests: 4)")
+    assert sums == {"priced_products": Decimal("1.05"), "priced_recap": Decimal("0.35"), None: Decimal("0.70")}
+    assert lines == [
+        f"- priced_products: {sums['priced_products']:.2f} USD (requests: 2)",
+        f"- unknown Dag: {sums[None]:.2f} USD (requests: 1)",
+        f"- priced_recap: {sums['priced_recap']:.2f} USD (requests: 1)",
+    ]
+    assert airflow.xcom(report, run_id, "costs") == text
+    logs = airflow.log(report, run_id, "costs") + airflow.log(report, run_id, "post")
+    assert SECRET not in logs
+    assert "secret-of-the-books" not in logs
 
 
 @pytest.mark.parametrize("stopped", ["a task", "the run"])

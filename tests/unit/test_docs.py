@@ -52,6 +52,12 @@ RUN = {
 NOT_RUN = {
     "make test": "runs this test",
     "make bench": ".ci/run runs it with small sizes",
+    'airflow connections add pika_admin --conn-type pika --conn-password "$FAL_ADMIN_KEY"': (
+        "system/test_cookbook.py makes the same connection through the API, with the emulator's address"
+    ),
+    'airflow connections add pika_report --conn-type generic --conn-password "$WEBHOOK_URL"': (
+        "system/test_cookbook.py makes the same connection through the API"
+    ),
     "python -m airflow_provider_pika spend --since 7d --by dag": "test_cli.py calls it with its own connection",
     ".venv/bin/python -m pytest -q tests/unit/fal/test_polling.py": "part of make test",
     "python -m airflow_provider_pika.emulator --tls --port 443 --run-port 0": "needs port 443; see test_fal_hosts.py",

@@ -17,8 +17,9 @@ from airflow_provider_pika.batch.progress import Tally
 from airflow_provider_pika.decorators.returned import INPUTS
 from airflow_provider_pika.exceptions import PikaError, tree
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.fal.models import Video
+from airflow_provider_pika.fal.models import BillingEvent, Video
 from airflow_provider_pika.fal.prices import CONNECTION, Cost, Price, Prices
+from airflow_provider_pika.fal.spend import BOOKS, Report, of_event
 from airflow_provider_pika.hooks.costs import estimate_of, inputs_of
 from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator, read_manifest
@@ -138,12 +139,25 @@ def test_the_objects_shown_have_the_real_keys() -> None:
 
 
 def test_the_estimate_shown_is_what_the_hook_returns() -> None:
-    shown, cost = map(json.loads, blocks((DOCS / "money.md").read_text(), "json"))
+    shown, cost, _ = map(json.loads, blocks((DOCS / "money.md").read_text(), "json"))
     assert Cost.from_json(cost).as_json() == cost
     price = Price("videos", Decimal("0.30"), "USD", CONNECTION, shown["sources"][0]["priced_at"])
     real = estimate_of(inputs_of(["a fox"] * 60, TEXT_TO_VIDEO), TEXT_TO_VIDEO, Prices({TEXT_TO_VIDEO: price}))
     assert real == shown
     assert list(real) == list(shown)
+
+
+def test_the_spending_shown_is_what_the_hook_returns_and_its_docstring_names_each_key() -> None:
+    *_, shown = map(json.loads, blocks((DOCS / "money.md").read_text(), "json"))
+    [row] = shown["differing"]["named"]
+    fields = {"timestamp": row["at"], "output_units": 5, "cost_total": row["billed"], "tags": {"dag": row["dag"]}}
+    event = BillingEvent(request_id=row["request_id"], endpoint_id=row["endpoint"], **fields)
+    prices = Prices({TEXT_TO_VIDEO: Price("seconds", Decimal("0.06"), "USD", CONNECTION)})
+    real = Report([of_event(event, prices)], BOOKS, "dag", shown["since"], shown["until"]).as_json()
+    assert real == shown
+    assert json.dumps(real) == json.dumps(shown)
+    named = re.findall(r"``(\w+)``", inspect.getdoc(PikaHook.spend) or "")
+    assert {*real, *real["total"], *real["differing"]} - {*named} == set()
 
 
 def test_the_batch_says_how_far_it_has_come_as_its_page_shows_it() -> None:

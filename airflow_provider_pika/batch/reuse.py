@@ -37,7 +37,7 @@ def take_past_clips(run: BatchRun, reuse: Reuse) -> None:
             taken.append(slot)
     run.state.save_now()
     send_endings(run.state[slot] for slot in taken)
-    run.tell(f"{len(taken)} of {len(run.inputs)} clips are reused from earlier requests with the same input, for nothing.")
+    run.tell(f"{len(taken)} of {len(run.inputs)} clips are reused, of earlier requests with the same input.")
 
 
 def may_be_replaced(item: Item) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import io
 import json
 import sys
 import threading
@@ -18,6 +19,8 @@ from typing import Any
 
 import httpx
 import uvicorn
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
@@ -28,6 +31,7 @@ from airflow.serialization import serialized_objects
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from PIL import Image
 from sqlalchemy import delete, select
 
 from airflow_provider_pika.fal.prices import Cost
@@ -37,11 +41,15 @@ from tests.support.waiting import free_port
 #: An MP4's first box, and something after it.
 MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(range(256)) * 40
 
-#: The smallest JPEG that is one: a pixel.
-JPEG = bytes.fromhex(
-    "ffd8ffdb004300" + "01" * 64 + "ffc0000b080001000101011100ffc4001400010000000000000000000000000000000"
-    "9ffc4001410010000000000000000000000000000000000ffda0008010100003f0054dfffd9"
-)
+
+def _jpeg() -> bytes:
+    made = io.BytesIO()
+    Image.new("RGB", (16, 9), (200, 40, 90)).save(made, "JPEG", quality=30)
+    return made.getvalue()
+
+
+#: A small picture.
+JPEG = _jpeg()
 
 #: The password of everybody whom simple auth knows here.
 PASSWORD = "a-long-enough-password"
@@ -104,6 +112,7 @@ class Server:
 
     url: str
     clients: list[httpx.Client] = field(default_factory=list)
+    tokens: dict[str, str] = field(default_factory=dict)
 
     def client(self, user: str | None = "viewer", **headers: str) -> httpx.Client:
         """Return a browser of a user: it has the cookie of who has signed in. None: nobody."""
@@ -111,9 +120,11 @@ class Server:
             base_url=self.url, headers={"Accept": "text/html", **headers}, trust_env=False, timeout=30.0
         )
         self.clients.append(made)
-        if user:
+        if user and user not in self.tokens:
             answer = made.post("/auth/token", json={"username": user, "password": PASSWORD})
-            made.cookies.set("_token", answer.raise_for_status().json()["access_token"])
+            self.tokens[user] = answer.raise_for_status().json()["access_token"]
+        if user:
+            made.cookies.set("_token", self.tokens[user])
         return made
 
     def close(self) -> None:
@@ -140,6 +151,18 @@ def served(app: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+class RolesByDag(SimpleAuthManager):
+    """Simple auth, and two users more: one who may read one Dag, and one who may read no XComs."""
+
+    def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
+        """Return whether a user may do it."""
+        if user.username == "narrow" and (details is None or details.id != "clips"):
+            return False
+        if user.username == "no_xcoms" and access_entity == DagAccessEntity.XCOM:
+            return False
+        return super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)
 
 
 def write_passwords(path: Path, *users: str) -> None:
@@ -170,7 +193,6 @@ class Rows:
             SerializedDagModel.write_dag(lazy, "testing", session=session)
             session.flush()
             known: Any = SerializedDagModel.get_dag(dag.dag_id, session=session)
-            self._at += timedelta(seconds=1)
             known.create_dagrun(
                 run_id=run_id,
                 run_after=self._at,
@@ -180,28 +202,9 @@ class Rows:
                 session=session,
             )
 
-    def map(self, dag_id: str, task_id: str, count: int, run_id: str) -> None:
-        """Make a mapped task's instances of its first one."""
-        with create_session(scoped=False) as session:
-            first = session.scalar(
-                select(TaskInstance).where(
-                    TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
-                )
-            )
-            columns = {
-                column.key: getattr(first, column.key)
-                for column in TaskInstance.__mapper__.column_attrs
-                if column.key not in ("id", "map_index")
-            }
-            session.delete(first)
-            session.flush()
-            for map_index in range(count):
-                made = TaskInstance.__new__(TaskInstance)
-                TaskInstance.__mapper__.class_manager.setup_instance(made)
-                for name, value in columns.items():
-                    setattr(made, name, value)
-                made.map_index = map_index
-                session.add(made)
+    def same_moment(self) -> None:
+        """Have the next XCom be of the same moment as the one before."""
+        self._at -= timedelta(seconds=1)
 
     def push(
         self, dag_id: str, task_id: str, value: Any, run_id: str | None = None, map_index: int = -1, key: str = CLIP

@@ -19,15 +19,19 @@ from tests.support.pages import MP4, Rows, Server, entry, register_the_plugin, s
 #: The run that every Dag here has.
 RUN = "manual__2026-11-27T08:00:00+00:00"
 
+#: Who may sign in; each reads what a viewer reads, but for what ``RolesByDag`` takes away.
+USERS = ("viewer", "narrow", "no_xcoms")
+
 
 @pytest.fixture(scope="session")
 def server(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Airflow's API server, without what workers talk to, with the plugin found by its entry point, and simple auth."""
     folder = tmp_path_factory.mktemp("api")
     register_the_plugin(folder / "site")
-    write_passwords(folder / "passwords.json", "viewer", "admin")
+    write_passwords(folder / "passwords.json", *USERS)
     os.environ |= {
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "viewer:viewer,admin:admin",
+        "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.pages.RolesByDag",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:viewer" for user in USERS),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
     }
     from airflow.api_fastapi.app import create_app

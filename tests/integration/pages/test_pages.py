@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from airflow_provider_pika.plugins.pages import queries
 from tests.integration.conftest import connect
 from tests.integration.pages.conftest import RUN, coordinates, dag
 from tests.support.pages import JPEG, MP4, Rows, Server, entry
@@ -75,7 +76,14 @@ def test_no_other_file_is_served_with_them(server: Server, name: str) -> None:
 
 
 class TestPaging:
-    """The list is read page by page, newest first."""
+    """The list is read page by page, newest first, whether there are few entries or many in few of the runs."""
+
+    @pytest.fixture(params=["few", "many"], autouse=True)
+    def size(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have a page go through the runs, a few at a time, as it does where all entries are too many to sort."""
+        if request.param == "many":
+            monkeypatch.setattr(queries, "_FEW", 2)
+            monkeypatch.setattr(queries, "_RUNS_AT_FIRST", 3)
 
     @pytest.fixture
     def many(self, rows: Rows, roots: Path) -> Rows:
@@ -102,6 +110,21 @@ class TestPaging:
             many.push("clips", "save", entry("/x.mp4", prompt="later"), rows_of_a_stranger)
         assert seen == [f"clip {number:03}" for number in reversed(range(110))]
 
+    def test_a_page_that_has_gone_through_many_runs_ends_and_the_next_goes_on(
+        self, server: Server, many: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(queries, "_FEW", 2)
+        monkeypatch.setattr(queries, "_WITHIN", 0.0)
+        monkeypatch.setattr(queries, "_RUNS_AT_FIRST", 20)
+        client, page, seen = server.client(), "/pika/clips?prompt=clip%2000", list[str]()
+        for _ in range(20):
+            answer = client.get(page)
+            seen += prompts(answer)
+            if not (older := re.search(r'rel="next" href="([^"]+)"', answer.text)):
+                break
+            page = f"/pika/{html.unescape(older[1])}"
+        assert seen == [f"clip {number:03}" for number in reversed(range(10))]
+
     def test_filters_hold_on_every_page(self, server: Server, many: Rows) -> None:
         client = server.client()
         page, seen = "/pika/clips?run_id=RUN-0&prompt=clip%20&dag_id=lip", list[str]()
@@ -115,7 +138,21 @@ class TestPaging:
         assert prompts(client.get("/pika/clips", params={"prompt": "clip 10%"})) == []
 
 
-@pytest.mark.parametrize("cursor", ["x", "e30", "WzFd", "\N{SNOWMAN}", "=" * 50, "WyIyMDI2IiwxLDIsM10", "W" * 5000])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "e30",
+        "WzFd",
+        "\N{SNOWMAN}",
+        "=" * 50,
+        "WyIyMDI2IiwxLDIsM10",
+        "W" * 5000,
+        "WzEsIngiLDIuNV0",
+        "WzEsIngiLDk5OTk5OTk5OTk5XQ",
+        "WyJhIiwieCIsMV0",
+    ],
+)
 def test_what_is_no_cursor_is_said_to_be_none(server: Server, saved: Path, cursor: str) -> None:
     answer = server.client().get("/pika/clips", params={"before": cursor})
     assert answer.status_code == 404

@@ -62,6 +62,27 @@ LIMITS: dict[str, Any] = {
     },
 }
 
+#: What the pages that show clips may show, in the same section.
+PAGES: dict[str, Any] = {
+    "show_clips": {
+        "description": "Whether Airflow's UI has pages that show clips: Clips in the navigation, a tab of each task "
+        "instance, and links on the tasks.",
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": "False",
+        "default": "True",
+    },
+    "clip_roots": {
+        "description": "Folders and buckets whose clips the API server may show, with commas or line ends between "
+        "them. A bucket's URL names the connection that the saving task uses, if it names one. Empty: no clip is "
+        "played, and no picture is shown.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "s3://my_conn@clips/videos, /data/clips",
+        "default": "",
+    },
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Describe this provider to Airflow, in the form of ``airflow/provider_info.schema.json``.
@@ -127,5 +148,6 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "cli": ["airflow_provider_pika.cli.definition.get_pika_cli_commands"],  # 3.1 does not know it
-        "config": {"pika": {"description": "Limits of the Pika provider.", "options": LIMITS}},
+        "plugins": [{"name": "pika", "plugin-class": "airflow_provider_pika.plugins.pika.PikaPlugin"}],
+        "config": {"pika": {"description": "Limits and pages of the Pika provider.", "options": {**LIMITS, **PAGES}}},
     }

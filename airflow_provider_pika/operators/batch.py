@@ -16,6 +16,7 @@ from airflow_provider_pika.exceptions import InvalidInput, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.inputs import SubmitControls
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.links.pika import OF_A_BATCH
 from airflow_provider_pika.operators._reuse import check_seeds, reuse_of, reuse_within_of
 from airflow_provider_pika.operators._saving import saving_terms_of
 from airflow_provider_pika.operators._wait import backstop
@@ -122,6 +123,7 @@ class PikaTextToVideoBatchOperator(RendersNoData, StopsWhenKilled, BaseOperator)
     )
     template_fields_renderers = {"inputs": "json", "defaults": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
+    operator_extra_links = OF_A_BATCH
     _keys_may_be_none = frozenset({"seed"})
 
     def __init__(

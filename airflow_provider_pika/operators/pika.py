@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_pika.exceptions import GenerationCancelled, PikaError, SubmitUnknown, WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.links.pika import OF_A_REQUEST
 from airflow_provider_pika.operators._reuse import check_seeds, reuse_of, reuse_within_of
 from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.task.arguments import (
@@ -109,6 +110,7 @@ class PikaTextToVideoOperator(RendersNoData, WaitsForVideo, BaseOperator):
     )
     template_fields_renderers = {"extra_arguments": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#efe3fa"
+    operator_extra_links = OF_A_REQUEST
     _kind_of_terms = ClipTerms
     #: Whether there may be a seed only when the task runs, though none was given.
     _seed_comes_later = False

@@ -23,6 +23,7 @@ from airflow_provider_pika.exceptions import WaitTimeout
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.ids import check_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.links.pika import OF_A_REQUEST
 from airflow_provider_pika.operators._wait import WaitsForVideo, deferral_timed_out
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import (
@@ -87,6 +88,7 @@ class PikaVideoSensor(RendersNoData, WaitsForVideo, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("request_id", "endpoint", "cancel_on_kill", "cancel_on_timeout", "pika_conn_id")
     ui_color = "#d9c2f0"
+    operator_extra_links = OF_A_REQUEST
     _kind_of_terms = WatchTerms
 
     def __init__(

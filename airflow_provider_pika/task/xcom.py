@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ REQUEST = "pika_request"
 #: The key of why an attempt failed: ``class``, ``error_type``, ``retry_helps``, ``request_id``, ``message``.
 ERROR = "pika_error"
 
+#: The key of what was saved, for the pages of Airflow's UI (``saving/clip_index.py``).
+CLIP = "pika_clip"
+
 
 def push_request_id(context: Context, request_id: str, log: Any) -> None:
     """Push the id; a request that was paid for must not be lost because that fails."""
@@ -36,6 +39,19 @@ def push_request(context: Context, request: Mapping[str, Any], log: Any) -> None
 def push_error(context: Context, error: Mapping[str, Any], log: Any) -> None:
     """Push why the task fails; it must fail with that, and not with this."""
     _push(context, ERROR, dict(error), log)
+
+
+def push_clip(context: Context, entry: Callable[[], Mapping[str, Any]], log: Any) -> None:
+    """Push what was saved, for the pages of Airflow's UI; the file is there, and must not be lost for this.
+
+    :param entry: makes it; that must fail nothing, either.
+    """
+    try:
+        made = entry()
+    except (Exception, AirflowTaskTimeout):
+        log.warning("What was saved is not shown in Airflow's UI", exc_info=True)
+    else:
+        _push(context, CLIP, made, log)
 
 
 def pull_request(context: Context, task_ids: Iterable[str], request_id: str) -> Mapping[str, Any]:

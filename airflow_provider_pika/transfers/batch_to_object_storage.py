@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, RecordUnavailable, TryLater
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.links.pika import OF_A_BATCH
 from airflow_provider_pika.operators._saving import AT_ONCE, MAX_BYTES, STALL_TIMEOUT, TIMEOUT, saving_terms_of
 from airflow_provider_pika.saving.clip_paths import ClipPaths, check_known_paths
 from airflow_provider_pika.strict_json import for_airflow, shown
@@ -20,6 +21,7 @@ from airflow_provider_pika.task.errors import failing_what_sends_nothing, tells_
 from airflow_provider_pika.task.paths import NOT_LOST, check_known_path, checked_path
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import read_text, template_test_of
+from airflow_provider_pika.task.xcom import push_clip
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -75,6 +77,7 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
     template_fields: Sequence[str] = ("batch", "path", "conn_id", "manifest_path", "pika_conn_id")
     template_fields_renderers = {"batch": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#e3f0fa"
+    operator_extra_links = OF_A_BATCH
 
     def __init__(
         self,
@@ -171,6 +174,7 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
     def _conclude(self, context: Context, saving: BatchSave, manifest_path: str | None) -> dict[str, Any]:
         from airflow_provider_pika.batch.item import is_failure
         from airflow_provider_pika.saving import saved_lines
+        from airflow_provider_pika.saving.clip_index import batch_entry_of
 
         totals = saving.totals
         self.log.info("Saved: %s", saving.in_words())
@@ -179,6 +183,7 @@ class PikaBatchToObjectStorageOperator(RendersNoData, BaseOperator):
         manifest = None if unwritten else manifest_path
         cost = saved_lines.total_of(saving.lines())
         value = for_airflow({**totals.as_json(), "cost": cost.as_json(), "clips": lines, "manifest": manifest})
+        push_clip(context, lambda: batch_entry_of(value, saving.lines(), self.conn_id), self.log)
         failed = saving.hindrance or is_failure(totals.unsaved, totals.clips, self.fail_on)
         if error := totals.failure(saving.hindrance) if failed else unwritten:
             context["ti"].xcom_push(key="manifest", value=value)

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_pika.exceptions import InvalidInput, PikaError
 from airflow_provider_pika.fal.ids import is_base_name, is_request_id
 from airflow_provider_pika.hooks import DEFAULT_CONNECTION
+from airflow_provider_pika.links.pika import OF_A_FILE
 from airflow_provider_pika.operators.pika import submits, submitting_before
 from airflow_provider_pika.strict_json import for_airflow
 from airflow_provider_pika.task.arguments import check_switches, seconds_of
@@ -27,6 +28,7 @@ from airflow_provider_pika.task.paths import (
 )
 from airflow_provider_pika.task.rendering import RendersNoData
 from airflow_provider_pika.task.templates import known_now, read_text, template_test_of
+from airflow_provider_pika.task.xcom import push_clip
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -77,6 +79,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
     template_fields: Sequence[str] = ("video", "path", "conn_id", "pika_conn_id")  # the path may need the video
     template_fields_renderers = {"video": "json"}  # noqa: RUF012 (Airflow's own declaration)
     ui_color = "#e3f0fa"
+    operator_extra_links = OF_A_FILE
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
         """Save the video, unless it has been; give what is there."""
         from airflow_provider_pika.hooks.pika import PikaHook
         from airflow_provider_pika.saving import lineage, lookup
+        from airflow_provider_pika.saving.clip_index import entry_of
         from airflow_provider_pika.saving.metadata import saved_by
 
         with failing_what_sends_nothing(NOT_LOST):
@@ -122,6 +126,7 @@ class PikaVideoToObjectStorageOperator(RendersNoData, BaseOperator):
                 save, lambda: self._outcome_now(hook, save.video), lambda: saved_by(context["ti"])
             )
         self._saved = (metadata, save.place)
+        push_clip(context, lambda: entry_of(metadata, self.conn_id), self.log)
         lineage.emit_asset_events(context, list(self.outlets), metadata, save.place.uri, self.log.warning)
         try:
             lineage.collect_hook_lineage(hook, metadata, save.place.uri)

@@ -20,6 +20,7 @@ EVERYWHERE = {"exceptions", "strict_json", "get_provider_info"}
 #: Which rooms a room may import from. Imports point down only.
 MAY_IMPORT: dict[str, set[str]] = {
     "retry_policy": set(),
+    "links": set(),
     "fal": set(),
     "media": {"fal.network"},
     "task": {"fal"},
@@ -35,10 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "hooks": {"task", "media", "fal"},
     "triggers": {"hooks", "batch", "task", "fal"},
-    "operators": {"triggers", "hooks", "batch", "saving", "task", "media", "fal"},
+    "operators": {"triggers", "hooks", "batch", "saving", "task", "media", "fal", "links"},
 }
 MAY_IMPORT |= {
-    room: MAY_IMPORT["operators"] | {"operators"} for room in ("decorators", "transfers", "sensors", "links", "plugins")
+    room: MAY_IMPORT["operators"] | {"operators"} for room in ("decorators", "transfers", "sensors", "plugins")
 }
 MAY_IMPORT["cli"] = MAY_IMPORT["operators"] | {"operators", "emulator.__main__"}  # it hands over to that command line
 MAY_IMPORT["__main__"] = {"cli"}

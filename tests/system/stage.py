@@ -42,6 +42,7 @@ class Stage:
     :param slow: takes :data:`SLOW`, keeps nobody waiting in its queue, and draws nothing; connection ``slow``.
     :param busy: has one runner: a request waits in its queue behind one that never ends; connection ``busy``.
     :param s3: behind the connection ``clips_store``.
+    :param clips: a folder whose clips the pages may show; they may show those in the bucket, too.
     """
 
     airflow: RunningAirflow
@@ -49,6 +50,7 @@ class Stage:
     slow: RunningEmulator
     busy: RunningEmulator
     s3: RunningS3
+    clips: Path
 
     def told(self) -> dict[str, Any]:
         """Return as JSON what another process needs to use it."""
@@ -56,13 +58,15 @@ class Stage:
             "airflow": self.airflow.told(),
             "emulators": [each.queue_url for each in (self.emulator, self.slow, self.busy)],
             "s3": [self.s3.url, self.s3.pid],
+            "clips": str(self.clips),
         }
 
     @classmethod
     def attached(cls, told: dict[str, Any]) -> Stage:
         """Return the one that another process has started."""
         emulator, slow, busy = map(RunningEmulator.attached, told["emulators"])
-        return cls(RunningAirflow.attached(told["airflow"]), emulator, slow, busy, RunningS3.attached(*told["s3"]))
+        airflow, s3 = RunningAirflow.attached(told["airflow"]), RunningS3.attached(*told["s3"])
+        return cls(airflow, emulator, slow, busy, s3, Path(told["clips"]))
 
 
 @contextlib.contextmanager
@@ -90,10 +94,11 @@ def running_stage(folder: Path) -> Iterator[Stage]:
             **s3.connection,
             **database,
             **IMPATIENT,
+            "AIRFLOW__PIKA__CLIP_ROOTS": f"{folder / 'clips'}, s3://clips_store@{s3.bucket}",
         }
         with running_airflow(AirflowHome(folder / "airflow", dags, settings)) as airflow:
             airflow.pool("pika", 2, include_deferred=True)
-            yield Stage(airflow, emulator, slow, busy, s3)
+            yield Stage(airflow, emulator, slow, busy, s3, folder / "clips")
 
 
 @contextlib.contextmanager

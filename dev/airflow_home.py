@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = ROOT / "example_dags"
+
+#: Where the examples save, if nobody says otherwise.
+EXAMPLES_SAVE_TO = Path(tempfile.gettempdir()) / "pika-videos"
 
 #: `airflow`, for a command that soon ends.
 SHORT_AIRFLOW = (sys.executable, str(ROOT / "dev" / "short_airflow.py"))
@@ -51,6 +55,7 @@ class AirflowHome:
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__PIKA__CLIP_ROOTS": f"{EXAMPLES_SAVE_TO}, {self.folder / 'videos'}",
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), inherited.get("PATH", ""))),
             "PYTHONUNBUFFERED": "1",
         }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
+import time
+import urllib.request
 
 from airflow_provider_pika.emulator.process import EmulatorProcess
 from dev.airflow_home import HOMES, SHORT_AIRFLOW, AirflowHome, pika_connection
 
 FOLDER = HOMES / "standalone"
+LOG = FOLDER / "airflow.log"
 
 
 def main() -> int:
@@ -34,11 +39,12 @@ def main() -> int:
             home = AirflowHome(FOLDER, settings={**api, **pika_connection(emulator.queue_url)})
             home.migrate(FOLDER / "migrate.log")
             _make_pool(home)
-            print(f"Emulator: {emulator.queue_url}\nAirflow:  http://localhost:{port} in half a minute (no password)")
-            print(
-                "Trigger example_pika_text_to_video there, and watch the log of its task `video`. Ctrl-C ends it all."
-            )
-            with home.started(["airflow", "standalone"], sys.stdout.fileno()) as process:
+            print(f"Starting Airflow (half a minute). Its output is in {LOG}. Ctrl-C ends it all.", flush=True)
+            with LOG.open("wb") as log, home.started(["airflow", "standalone"], log.fileno()) as process:
+                if not _is_up(process, port):
+                    raise RuntimeError(f"Airflow ended with {process.returncode}; its output is in {LOG}")
+                print(f"Clips:    http://localhost:{port}/plugin/pika-clips")
+                print(f"Emulator: {emulator.queue_url}", flush=True)
                 return process.wait()
     except KeyboardInterrupt:
         return 130
@@ -51,6 +57,16 @@ def main() -> int:
     except RuntimeError as error:
         print(f"standalone: {error}", file=sys.stderr)
         return 1
+
+
+def _is_up(process: subprocess.Popen[str], port: str) -> bool:
+    """Wait until Airflow answers; False: it has ended."""
+    health = f"http://localhost:{port}/api/v2/monitor/health"
+    while process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=5):
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def _make_pool(home: AirflowHome) -> None:

@@ -109,8 +109,14 @@ def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down
     process = start("dev.standalone", PORT=port, MARKER=marker)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
         until(lambda: sees_the_example(http), "standalone to list the example", 180)
+        assert process.stdout is not None
+        started, clips, emulator = (process.stdout.readline().split() for _ in range(3))
+        assert (started[0], clips[0], emulator[0]) == ("Starting", "Clips:", "Emulator:")
+        assert http.get(clips[1]).status_code == 200
+        assert httpx.get(emulator[1]).status_code < 500
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130
+    assert process.stdout.read() == ""
     until(lambda: nothing_left_of(marker), "standalone's processes to end", 30)
 
 

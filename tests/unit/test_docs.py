@@ -25,6 +25,8 @@ from airflow_provider_pika.fal.own_prices import own_prices_of
 from airflow_provider_pika.fal.prices import UNITS, Cost
 from airflow_provider_pika.fal.rate_card import AS_OF, RATE_CARD
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, LIMITS
+from airflow_provider_pika.get_provider_info import PAGES as SETTINGS_OF_PAGES
+from airflow_provider_pika.links.pika import ClipLink, FileLink, RequestLink
 from airflow_provider_pika.task import metrics
 from dev.pages import PAGES, README, ROOT, blocks, commands, dags, is_file, rows, section
 from dev.readability import Page, sentences_of, words_of
@@ -339,3 +341,19 @@ def section_of_makefile(target: str) -> str:
     """Return a target's recipe."""
     [recipe] = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     return str(recipe)
+
+
+def test_the_settings_of_the_pages_are_the_real_ones_with_their_defaults() -> None:
+    text = (DOCS / "seeing-clips.md").read_text()
+    shown = {row[0].strip("`"): row[1] for row in rows(section(text, "Set the roots"))}
+    assert {name: default for name, default in shown.items() if name in SETTINGS_OF_PAGES} == {
+        name: option["default"] or "empty" for name, option in SETTINGS_OF_PAGES.items()
+    }
+
+
+def test_the_links_on_a_task_are_the_real_ones() -> None:
+    text = (DOCS / "seeing-clips.md").read_text()
+    shown = [row[0] for row in rows(section(text, "The pages"))]
+    assert [name for name in shown if name != "link on a task"] == [
+        link.name for link in (ClipLink(), RequestLink(), FileLink())
+    ]

@@ -29,6 +29,7 @@ PUBLIC = {
     "transfers.video_to_object_storage": "PikaVideoToObjectStorageOperator",
     "transfers.batch_to_object_storage": "PikaBatchToObjectStorageOperator",
     "decorators.pika": "pika_text_to_video_task",
+    "plugins.pika": "PikaPlugin",
     "cli.definition": "get_pika_cli_commands",
     "retry_policy": "PikaRetryPolicy",
     "exceptions": """

@@ -304,15 +304,18 @@ class TestWaiting:
 
     def test_a_page_is_told_when_something_has_changed(self, server: Server, asked: Rows) -> None:
         client = server.client()
-        one, other = ("/pika/api/clips", {}), ("/pika/api/clip", coordinates("generate"))
-        for path, names in (one, other):
+        asks: list[tuple[str, dict[str, Any]]] = [
+            ("/pika/api/clips", {}),
+            ("/pika/api/clip", coordinates("generate")),
+        ]
+        for path, names in asks:
             before = client.get(path, params=names).json()
             assert before["busy"] is True
             assert client.get(path, params=names).json() == before
             assert f'data-version="{before["version"]}"' in client.get(path.replace("/api", ""), params=names).text
-        first = [client.get(path, params=names).json()["version"] for path, names in (one, other)]
+        first = [client.get(path, params=names).json()["version"] for path, names in asks]
         asked.state("clips", "generate", "success")
-        after = [client.get(path, params=names).json() for path, names in (one, other)]
+        after = [client.get(path, params=names).json() for path, names in asks]
         assert all(told["version"] != version for told, version in zip(after, first, strict=True))
         assert [told["busy"] for told in after] == [False, False]
 

@@ -144,7 +144,7 @@ def test_the_pages_follow_airflows_dark_mode_while_they_are_open(person: Person,
     def background() -> str:
         return str(person.frame.evaluate("getComputedStyle(document.body).backgroundColor"))
 
-    seen = []
+    seen: list[str] = []
     for mode in ("light", "dark", "light"):
         person.page.evaluate("mode => { document.documentElement.className = mode }", mode)
         until(lambda: not seen or background() != seen[-1], f"the page to be {mode}", 5, 0.1)

@@ -196,7 +196,7 @@ class PikaHook(BaseHook):
           key named by ``by`` has the day, the Dag and so on, or None.
         - ``total``: the sum of all. A sum has ``requests``, ``amount``, ``currency``, ``amounts`` by currency,
           ``basis``, ``known``, ``unknown``, ``reasons`` and ``differing``. An unknown cost is never counted as 0:
-          ``unknown`` counts those, and ``amount`` is None if no cost is known.
+          ``unknown`` counts those. ``amount`` is None if no cost is known, or if they have several currencies.
         - ``differing``: the requests that fal billed otherwise than by your price, as a sum with ``named``, a list.
         - ``without_dag``: the billed requests whose tags name no Dag, in the same form.
         - ``of_unknown_dags``: None. The command fills it with ``--known-dags``.
@@ -205,7 +205,7 @@ class PikaHook(BaseHook):
         :param since: a datetime with a time zone, 366 days before ``until`` at most. A naive one is refused.
         :param until: the end, which is excluded. None, or a later time: now.
         :param by: ``"day"`` (UTC), ``"dag"``, ``"task"`` or ``"endpoint"``.
-        :param endpoints: only these, 50 at most. None are all. The history is read for the default endpoint only.
+        :param endpoints: only these, 50 at most. Empty: all, or the default endpoint where the history is read.
         :raises InvalidInput: an argument is not allowed, an empty span included.
         """
         from airflow_provider_pika.hooks.spend import endpoints_of, group_of, report_of, span_of

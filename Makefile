@@ -125,7 +125,7 @@ soak: $(DISTRIBUTED) ## Run what is too long for every change, at full size: bef
 	@SOAK=1 $(BIN)/python -m pytest -q -n 2 -m soak tests/integration
 	@SOAK=1 $(BIN)/python -m pytest -q tests/chaos
 
-bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch, saving or pipeline)
+bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch, saving, pipeline or pages)
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
 docs: $(DOCS) ## Build the site into build/docs; a warning or a link that leads nowhere is an error

@@ -16,6 +16,7 @@ BENCHES = {
     "workers": "operator that waits",
     "saving": "pika operator",
     "pipeline": "pika batch and save",
+    "pages": "SQLite, all are clips",
 }
 
 

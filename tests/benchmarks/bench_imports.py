@@ -33,6 +33,10 @@ SHAPES = {
         "first = PikaTextToVideoOperator(task_id='first', prompt='a fox', duration=5)\n"
         "PikaVideoSensor(task_id='second', request_id=first.output)",
     ),
+    "a plugin of Airflow's, empty": Shape(
+        "from airflow.providers.common.compat.sdk import AirflowPlugin, conf", "pass"
+    ),
+    "pika's plugin": Shape("import airflow_provider_pika.plugins.pika", "pass"),
     "openai (it has no sensor)": Shape(
         "from airflow.providers.openai.operators.openai import OpenAIEmbeddingOperator, OpenAITriggerBatchOperator",
         "first = OpenAIEmbeddingOperator(task_id='first', conn_id='openai_default', input_text='a fox')\n"

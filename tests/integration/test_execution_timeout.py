@@ -23,6 +23,7 @@ from airflow_provider_pika import exceptions as errors
 from airflow_provider_pika.decorators.pika import pika_text_to_video_task
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
+from airflow_provider_pika.task import time_limit
 from airflow_provider_pika.triggers.batch import PikaBatchTrigger
 from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.support.airflow import StateStore, TaskInstance, context, event_of, run_to_the_end
@@ -248,7 +249,10 @@ def test_airflows_alarm_in_the_middle_of_a_look_says_what_becomes_of_the_request
         sensor(request_id, execution_timeout=seconds(0.5), **mode).execute(context(ti=TaskInstance()))
 
 
-def test_a_wait_in_a_worker_ends_before_airflows_alarm(emulator: RunningEmulator) -> None:
+def test_a_wait_in_a_worker_ends_before_airflows_alarm(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_limit, "SHARE_BEFORE_THE_ALARM", 0.5)  # a twentieth of 3 s is too short on a busy machine
     with alarm_after(3), pytest.raises(AirflowTaskTimeout, match="the execution_timeout of 3 seconds"):
         run_to_the_end(sensor(submit(), deferrable=False, poll_interval=60, execution_timeout=seconds(3)))
 

@@ -28,6 +28,9 @@ KEY = "system-key-id:system-key-secret"
 #: What a clip costs at the emulator behind ``pika_default``.
 PRICE = ["--price", "fal-ai/pika/v2.5/text-to-video=videos:0.30"]
 
+#: A bucket of the S3 server whose clips the pages may show.
+SHOWN = "shown"
+
 #: Seconds that a clip takes at the emulator ``slow``. A worker's start is much shorter, even on a busy machine.
 SLOW = 25.0
 
@@ -42,7 +45,7 @@ class Stage:
     :param slow: takes :data:`SLOW`, keeps nobody waiting in its queue, and draws nothing; connection ``slow``.
     :param busy: has one runner: a request waits in its queue behind one that never ends; connection ``busy``.
     :param s3: behind the connection ``clips_store``.
-    :param clips: a folder whose clips the pages may show; they may show those in the bucket, too.
+    :param clips: a folder whose clips the pages may show; and of the bucket :data:`SHOWN`.
     """
 
     airflow: RunningAirflow
@@ -94,7 +97,7 @@ def running_stage(folder: Path) -> Iterator[Stage]:
             **s3.connection,
             **database,
             **IMPATIENT,
-            "AIRFLOW__PIKA__CLIP_ROOTS": f"{folder / 'clips'}, s3://clips_store@{s3.bucket}",
+            "AIRFLOW__PIKA__CLIP_ROOTS": f"{folder / 'clips'}, s3://clips_store@{SHOWN}",
         }
         with running_airflow(AirflowHome(folder / "airflow", dags, settings)) as airflow:
             airflow.pool("pika", 2, include_deferred=True)

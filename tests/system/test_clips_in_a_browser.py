@@ -16,7 +16,7 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.s3 import RunningS3
 from tests.support.versions import KEEPS_TASK_STATE
 from tests.support.waiting import until
-from tests.system.stage import Stage
+from tests.system.stage import SHOWN, Stage
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 
@@ -69,13 +69,14 @@ def clips(
     airflow: RunningAirflow, stage: Stage, s3: RunningS3, base: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Clips:
     outside = tmp_path_factory.mktemp("outside")
+    s3.client.create_bucket(Bucket=SHOWN)
     paths = {
         "plain": f"{stage.clips}/plain.mp4",
         "hostile": f"{stage.clips}/hostile.mp4",
         "outside": f"{outside}/outside.mp4",
         "replaced": f"{stage.clips}/replaced.mp4",
         "deleted": f"{stage.clips}/deleted.mp4",
-        "bucket": f"s3://clips_store@{s3.bucket}/browser.mp4",
+        "bucket": f"s3://clips_store@{SHOWN}/bucket.mp4",
     }
     prompts = {"hostile": HOSTILE}
     runs = {

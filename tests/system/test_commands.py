@@ -107,14 +107,18 @@ def test_the_demo_says_first_that_a_key_leads_to_fal(marker: str) -> None:
 def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down_again(marker: str) -> None:
     port = str(free_port())
     process = start("dev.standalone", PORT=port, MARKER=marker)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-        until(lambda: sees_the_example(http), "standalone to list the example", 180)
-        assert process.stdout is not None
-        started, clips, emulator = (process.stdout.readline().split() for _ in range(3))
-        assert (started[0], clips[0], emulator[0]) == ("Starting", "Clips:", "Emulator:")
-        assert http.get(clips[1]).status_code == 200
-        assert httpx.get(emulator[1]).status_code < 500
-    os.killpg(process.pid, signal.SIGINT)
+    assert process.stdout is not None
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            until(lambda: sees_the_example(http), "standalone to list the example", 180)
+            while (line := process.stdout.readline()).startswith(("Making", "Starting")):
+                pass
+            addresses = dict(each.split() for each in (line, process.stdout.readline()))
+            assert list(addresses) == ["Clips:", "Emulator:"]
+            assert http.get(addresses["Clips:"]).status_code == 200
+            assert httpx.get(addresses["Emulator:"]).status_code < 500
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130
     assert process.stdout.read() == ""
     until(lambda: nothing_left_of(marker), "standalone's processes to end", 30)

@@ -45,7 +45,7 @@ class Stage:
     :param slow: takes :data:`SLOW`, keeps nobody waiting in its queue, and draws nothing; connection ``slow``.
     :param busy: has one runner: a request waits in its queue behind one that never ends; connection ``busy``.
     :param s3: behind the connection ``clips_store``.
-    :param clips: a folder whose clips the pages may show; and of the bucket :data:`SHOWN`.
+    :param clips: a folder; the pages may show the clips in it, and those in the bucket :data:`SHOWN`.
     """
 
     airflow: RunningAirflow

@@ -21,7 +21,7 @@ AT_ONCE = 16
 
 
 def take_past_clips(run: BatchRun, reuse: Reuse) -> None:
-    """Give each item that would be submitted an earlier clip of its input, where there is one; no two take the same.
+    """Take an earlier clip for each item that would be submitted, where there is one; no two items take the same.
 
     :raises RecordUnavailable: it was not kept.
     """

@@ -20,6 +20,11 @@ class _PageLink(BaseOperatorLink):
 
     _page = ""
 
+    @property
+    def xcom_key(self) -> str:
+        """Return the XCom's key, in which Airflow keeps the link."""
+        return f"_link_pika_{self.name.split()[0].lower()}"
+
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the page's URL, relative to Airflow's own; nothing where the pages are off."""
         if not conf.getboolean("pika", "show_clips", fallback=True):
@@ -39,11 +44,6 @@ class ClipLink(_PageLink):
     name = "Clip"
     _page = "clip"
 
-    @property
-    def xcom_key(self) -> str:
-        """Return the XCom's key, in which Airflow keeps the link."""
-        return "_link_pika_clip"
-
 
 class RequestLink(_PageLink):
     """The request in fal's dashboard, by a page that knows its ID when it is clicked."""
@@ -51,22 +51,12 @@ class RequestLink(_PageLink):
     name = "Request at fal"
     _page = "request"
 
-    @property
-    def xcom_key(self) -> str:
-        """Return the XCom's key, in which Airflow keeps the link."""
-        return "_link_pika_request"
-
 
 class FileLink(_PageLink):
     """The clip's file."""
 
     name = "File"
     _page = "video"
-
-    @property
-    def xcom_key(self) -> str:
-        """Return the XCom's key, in which Airflow keeps the link."""
-        return "_link_pika_file"
 
 
 #: The links of a task that has a request, of one that saves a clip, and of one that is about many clips.

@@ -109,6 +109,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_pika.operators.pika",
                     "airflow_provider_pika.operators.batch",
                     "airflow_provider_pika.operators.cancel",
+                    "airflow_provider_pika.operators.review",
                 ],
             }
         ],

@@ -59,5 +59,13 @@ class FileLink(_PageLink):
     _page = "video"
 
 
-#: The links of a task that has a request, of one that saves a clip, and of one that is about many clips.
+class ReviewLink(_PageLink):
+    """The page on which a person decides about clips."""
+
+    name = "Review"
+    _page = "review"
+
+
+#: The links of a task that has a request, of one that saves a clip, of one that is about many clips, and of a review.
 OF_A_REQUEST, OF_A_FILE, OF_A_BATCH = (ClipLink(), RequestLink()), (ClipLink(), FileLink()), (ClipLink(),)
+OF_A_REVIEW = (ReviewLink(),)

@@ -25,6 +25,9 @@ ERROR = "pika_error"
 #: The key of what was saved, for the pages of Airflow's UI (``saving/clip_index.py``).
 CLIP = "pika_clip"
 
+#: The keys of what a review asks, and of what was decided (``operators/review.py``).
+REVIEW, DECISION = "pika_review", "review"
+
 
 def push_request_id(context: Context, request_id: str, log: Any) -> None:
     """Push the id; a request that was paid for must not be lost because that fails."""

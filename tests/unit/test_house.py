@@ -34,9 +34,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "task",
         "fal",
     },
+    "review": {"task", "fal"},
     "hooks": {"task", "media", "fal"},
     "triggers": {"hooks", "batch", "task", "fal"},
-    "operators": {"triggers", "hooks", "batch", "saving", "task", "media", "fal", "links"},
+    "operators": {"triggers", "hooks", "batch", "review", "saving", "task", "media", "fal", "links"},
 }
 MAY_IMPORT |= {
     room: MAY_IMPORT["operators"] | {"operators"} for room in ("decorators", "transfers", "sensors", "plugins")

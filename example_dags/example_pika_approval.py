@@ -1,22 +1,45 @@
-"""A person watches the clip before it is published.
+"""A person watches the clip before it is published, and your chat tells them that it waits.
 
-`approve` waits in Airflow's page "Required Actions". "Reject" skips `publish`. Airflow's own ApprovalOperator does
-this, from Airflow 3.1 on.
+`review` waits on its page, and in "Required Actions". If the person rejects the clip, or nobody answers for two
+days, `publish` is skipped. The connection `pika_chat` has the URL of your chat's incoming webhook as its password.
+Without the connection, nobody is told.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import Param, dag, task
+import httpx
+from airflow.exceptions import AirflowNotFoundException
+from airflow.sdk import BaseNotifier, Connection, ObjectStoragePath, Param, dag, task
 from clips import FOLDER
 
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.operators.review import PikaReviewOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
-#: One path for each run. A clear replaces the clip there, so what the person reads stays true.
-PATH = "{{ params.folder }}/{{ run_id | replace(':', '-') }}.mp4"
+#: Pictures that one message has.
+MOST = 4
+
+
+class ChatNotifier(BaseNotifier):
+    """Post the question with its link and the posters of its clips, as chats take messages with files."""
+
+    def notify(self, context) -> None:
+        """Post it. The question does not wait for the chat: what goes wrong is a line in the log."""
+        try:
+            url = Connection.get("pika_chat").password
+        except AirflowNotFoundException:
+            self.log.info("There is no connection pika_chat, so nobody is told.")
+            return
+        review = context["task"]
+        posters = [clip["poster"] for clip in review.shown if clip.get("poster")][:MOST]
+        files = {f"clip{n}": (f"{n}.jpg", ObjectStoragePath(path).read_bytes()) for n, path in enumerate(posters, 1)}
+        text = f"{review.subject}: {review.page_url(context)}"
+        try:
+            httpx.post(url, data={"content": text}, files=files or None, timeout=30).raise_for_status()
+        except httpx.HTTPError as error:  # its text has the URL, which is a secret
+            self.log.warning("The chat did not take the message: %s", type(error).__name__)
 
 
 @dag(
@@ -35,24 +58,29 @@ def example_pika_approval():
         retries=3,
     )
     save = PikaVideoToObjectStorageOperator(
-        task_id="save", video=video.output, path=PATH, overwrite=True, retries=3, retry_delay=timedelta(seconds=30)
+        task_id="save",
+        video=video.output,
+        path="{{ params.folder }}/{{ task.video.request_id }}.mp4",
+        retries=3,
+        retry_delay=timedelta(seconds=30),
     )
-    approve = ApprovalOperator(
-        task_id="approve",
-        subject="Publish this clip?",
-        # the same text in every try: after a clear, Airflow shows that of the first
-        body=f"Prompt: {{{{ params.prompt }}}}\n\nWatch it first: {PATH}",
-        response_timeout=timedelta(days=2),
-        defaults="Reject",  # nobody answered
+    review = PikaReviewOperator(
+        task_id="review",
+        clips=save.output,
+        timeout=timedelta(days=2),
+        on_timeout="skip",
+        notifiers=[ChatNotifier()],
+        retries=2,
     )
 
     @task
-    def publish(saved) -> str:
+    def publish(clips) -> str:
         """Stand for what you do with it."""
-        print(f"Published {saved['path']}, SHA-256 {saved['sha256']}")
-        return saved["path"]
+        [clip] = clips
+        print(f"Published {clip['path']}, SHA-256 {clip['sha256']}, approved by {clip['reviewed_by']}")
+        return clip["path"]
 
-    save >> approve >> publish(save.output)
+    publish(review.output)
 
 
 example_pika_approval()

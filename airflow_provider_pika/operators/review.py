@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlencode
 
 import pendulum
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred, conf
 from airflow.providers.standard.operators.hitl import HITLOperator
 
 from airflow_provider_pika.exceptions import InvalidInput, StorageFailed, TryLater
@@ -90,7 +91,7 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         if own := sorted(_ITS_OWN & kwargs.keys()):
             instead = " Its deadline is timeout." if "response_timeout" in own else ""
             raise InvalidInput(f"{own[0]} is not allowed: a review decides it by itself.{instead}", consequence=SAVED)
-        # HITLOperator takes an execution_timeout for the person's deadline, a Dag's default, too. Here it limits a worker.
+        # HITLOperator takes execution_timeout, a Dag's default too, for the person's deadline. Here it limits a worker.
         defaults = kwargs.get("default_args") or {}
         execution_timeout = kwargs.pop("execution_timeout", defaults.get("execution_timeout"))
         seconds = None if timeout is None else seconds_of("timeout", timeout)
@@ -109,6 +110,7 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         self.timeout = seconds
         self.on_timeout = on_timeout
         self.conn_id = conn_id
+        self.shown: list[dict[str, Any]] = []
         with failing_what_sends_nothing(SAVED):
             self._check_what_is_known()
 
@@ -146,6 +148,14 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         word = "keep" if verdict.places else "reject"
         return self._conclude(context, clips, verdict.places, {"answer": word, **by, **at, "note": answer.note}, notes)
 
+    def page_url(self, context: Context) -> str:
+        """Return the URL of the review's page, for a message: ``[api] base_url``, and what follows it.
+
+        A notifier calls it, and finds the clips in ``shown``, as the saving task returned them.
+        """
+        base = conf.get("api", "base_url", fallback="") or "http://localhost:8080"
+        return f"{base.rstrip('/')}/pika/review?{urlencode(_named(context))}"
+
     def validate_chosen_options(self, chosen_options: list[str]) -> None:
         """Leave it to :func:`judge`: an answer that is none is asked for again, and fails nothing."""
 
@@ -161,12 +171,6 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         from airflow.sdk.definitions.param import ParamsDict
 
         ti, hashes, now = context["ti"], hashes_of(clips), pendulum.now("UTC")
-        page = {
-            "dag_id": ti.dag_id,
-            "run_id": ti.run_id,
-            "task_id": ti.task_id,
-            "map_index": -1 if ti.map_index is None else ti.map_index,
-        }
         until = now.add(seconds=self.timeout) if self.timeout else None
         question = {
             "asked_at": now.to_iso8601_string(),
@@ -177,9 +181,9 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
             "refused": refused,
         }
         ti.xcom_push(key=REVIEW, value=for_airflow(question))
-        fields = fields_of(clips, self.choose)
+        fields, self.shown = fields_of(clips, self.choose), clips
         self.subject = self.subject or subject_of(clips, self.choose)
-        self.body = body_of(clips, page, self.body)
+        self.body = body_of(clips, _named(context), self.body)
         self.params = ParamsDict({name: Param(field.pop("default"), **field) for name, field in fields.items()})
         try:
             super().execute(context)
@@ -233,9 +237,8 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         ]
         ti.xcom_push(key=DECISION, value=for_airflow({**said, "clips": decided}))
         who = {name: said[name] for name in ("reviewed_by", "reviewed_by_id", "reviewed_at", "answer")}
-        task = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
         beside = [{**clip, "note": clip["note"] or said["note"]} for clip in decided]
-        reviews.write_all(beside, {**who, **task}, self.conn_id, self.log.warning)
+        reviews.write_all(beside, {**who, **_named(context)}, self.conn_id, self.log.warning)
         self.log.info("%s of %s clips are kept, by %s", len(places), len(clips), said["reviewed_by"] or said["answer"])
         kept = [
             {
@@ -341,3 +344,10 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         )
         if (number := known_number(self.clips)) is not None:
             self._check_number(number)
+
+
+def _named(context: Context) -> dict[str, Any]:
+    """Return the task instance, as the pages' addresses name it."""
+    ti = context["ti"]
+    names: dict[str, Any] = {name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id")}
+    return {**names, "map_index": -1 if ti.map_index is None else ti.map_index}

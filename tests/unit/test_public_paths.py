@@ -23,6 +23,7 @@ PUBLIC = {
     "operators.pika": "PikaTextToVideoOperator",
     "operators.batch": "PikaTextToVideoBatchOperator read_manifest",
     "operators.cancel": "PikaCancelOperator",
+    "operators.review": "PikaReviewOperator",
     "sensors.pika": "PikaVideoSensor",
     "triggers.pika": "PikaVideoTrigger",  # a deferred task's row in Airflow's database has this path
     "triggers.batch": "PikaBatchTrigger",

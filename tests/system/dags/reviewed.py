@@ -16,7 +16,7 @@ SHORT = {"execution_timeout": timedelta(seconds=60)}
 
 
 @task
-def publish(clips: list[dict[str, Any]]) -> list[str]:
+def publish(clips: Any) -> list[str]:
     return [clip["path"] for clip in clips]
 
 
@@ -29,7 +29,7 @@ with DAG("reviewed", schedule=None, catchup=False, default_args=SHORT, params={"
     ).expand(video=take.output)
     publish(PikaReviewOperator(task_id="review", clips=save.output, choose=1).output)
 
-    silent = {"clips": save.output, "timeout": 2}
+    silent: dict[str, Any] = {"clips": save.output, "timeout": 2}
     published = publish.override(task_id="published_without_answer")
     published(PikaReviewOperator(task_id="approved", choose="any", on_timeout="approve", **silent).output)
     published(PikaReviewOperator(task_id="skipped", choose="any", on_timeout="skip", **silent).output)

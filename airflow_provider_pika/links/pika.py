@@ -66,6 +66,8 @@ class ReviewLink(_PageLink):
     _page = "review"
 
 
-#: The links of a task that has a request, of one that saves a clip, of one that is about many clips, and of a review.
+#: The links of a task that has a request, of one that saves a clip, and of one that is about many clips.
 OF_A_REQUEST, OF_A_FILE, OF_A_BATCH = (ClipLink(), RequestLink()), (ClipLink(), FileLink()), (ClipLink(),)
+
+#: The link of a review.
 OF_A_REVIEW = (ReviewLink(),)

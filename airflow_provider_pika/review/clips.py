@@ -19,6 +19,7 @@ _DIGEST = 64
 #: What a wrong value means for the clips.
 SAVED = "The clips stay where they are saved."
 
+#: What ``clips`` takes, in words.
 _TAKES = (
     "it takes what PikaVideoToObjectStorageOperator or PikaBatchToObjectStorageOperator returns, or a list of that: "
     "save.output"

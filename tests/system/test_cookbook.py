@@ -7,19 +7,23 @@ import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.hooks.pika import PikaHook
+from airflow_provider_pika.review.decision import KEEP, REJECT
 from dev.airflow_home import pika_connection
 from tests.support.emulator import RunningEmulator
+from tests.support.reviews import SETTLED, Review
 from tests.support.running_airflow import RunningAirflow, until
 from tests.support.saving import metadata_beside
 from tests.support.strange_server import StrangeServer, reply
 from tests.support.versions import KEEPS_TASK_STATE
 
-APPROVAL, CLEAN_UP, ROWS = "example_pika_approval", "example_pika_clean_up", "example_pika_table_rows"
+APPROVAL, BEST_OF = "example_pika_approval", "example_pika_best_of"
+CLEAN_UP, ROWS = "example_pika_clean_up", "example_pika_table_rows"
 
 #: How a task waits for a person.
 WAITS = "awaiting_input" if KEEPS_TASK_STATE else "deferred"
@@ -28,11 +32,8 @@ WAITS = "awaiting_input" if KEEPS_TASK_STATE else "deferred"
 #: What nobody may read of the address to which the report is posted.
 SECRET = "T0123/B4567/not-for-any-log"
 
-#: Seconds. Airflow 3.3.2 fails a task that is answered before its scheduler has heard that the task waits.
-SETTLED = 12.0
 
-
-def answer(airflow: RunningAirflow, run_id: str, option: str, dag_id: str = APPROVAL) -> dict[str, Any]:
+def answer(airflow: RunningAirflow, run_id: str, option: str, dag_id: str) -> dict[str, Any]:
     """Answer the question as the page does, and return what the page showed."""
     path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
     shown: dict[str, Any] = airflow.call("GET", path)
@@ -40,22 +41,44 @@ def answer(airflow: RunningAirflow, run_id: str, option: str, dag_id: str = APPR
     return shown
 
 
-def test_a_clip_is_published_where_a_person_approves_and_not_where_one_rejects(
+def test_a_clip_is_published_where_a_person_keeps_it_and_the_chat_is_told_that_it_waits(
     airflow: RunningAirflow, tmp_path: Path
 ) -> None:
-    runs = {
-        option: airflow.start_run(APPROVAL, prompt=f"To {option}", folder=str(tmp_path))
-        for option in ("Approve", "Reject")
-    }
-    for run_id in runs.values():
-        airflow.until_state(APPROVAL, run_id, "approve", WAITS)
+    with StrangeServer(reply(200, "ok")) as chat:
+        webhook = {"connection_id": "pika_chat", "conn_type": "generic", "password": f"{chat.url}/hooks/{SECRET}"}
+        airflow.call("POST", "/api/v2/connections", json=webhook)
+        runs = {
+            option: airflow.start_run(APPROVAL, prompt=f"To {option}", folder=str(tmp_path))
+            for option in (KEEP, REJECT)
+        }
+        best = airflow.start_run(BEST_OF, prompt="A boat", folder=str(tmp_path))
+        reviews = {option: Review(airflow, APPROVAL, run_id) for option, run_id in runs.items()}
+        asked = {option: review.question() for option, review in reviews.items()}
+        first = Review(airflow, BEST_OF, best, "round_1.review")
+        takes = first.question()["clips"]
+        time.sleep(SETTLED)
+        for option, review in reviews.items():
+            assert review.answer(option, clips=[asked[option]["clips"][0]["sha256"]]) == 200
+        assert first.answer(REJECT, note="In the sun") == 200
+        assert [airflow.end_of_run(APPROVAL, run_id) for run_id in runs.values()] == ["success", "success"]
+        told = [body for body in chat.bodies if runs[KEEP].partition("+")[0].encode() in unquote_to_bytes(body)]
+    published = airflow.xcom(APPROVAL, runs[KEEP], "publish")
+    assert metadata_beside(published)["prompt"] == f"To {KEEP}"
+    assert airflow.tasks(APPROVAL, runs[REJECT])["publish"]["state"] == "skipped"
+    [message] = told
+    assert b"Keep this clip?: http" in message
+    assert Path(f"{published}.jpg").read_bytes() in message
+    assert SECRET not in airflow.log(APPROVAL, runs[KEEP], "review")
+
+    second = Review(airflow, BEST_OF, best, "round_2.review")
+    better = second.question()["clips"]
+    assert {clip["prompt"] for clip in better} == {"A boat. In the sun"}
     time.sleep(SETTLED)
-    shown = {option: answer(airflow, run_id, option) for option, run_id in runs.items()}
-    assert [airflow.end_of_run(APPROVAL, run_id) for run_id in runs.values()] == ["success", "success"]
-    published = airflow.xcom(APPROVAL, runs["Approve"], "publish")
-    assert metadata_beside(published)["prompt"] == "To Approve"
-    assert shown["Approve"]["body"] == f"Prompt: To Approve\n\nWatch it first: {published}"
-    assert airflow.tasks(APPROVAL, runs["Reject"])["publish"]["state"] == "skipped"
+    assert second.answer(KEEP, clips=[better[2]["sha256"]]) == 200
+    assert airflow.end_of_run(BEST_OF, best) == "success"
+    assert airflow.xcom(BEST_OF, best, "publish") == better[2]["path"]
+    assert airflow.xcom(BEST_OF, best, "leftovers") == [clip["path"] for clip in (*takes, *better[:2])]
+    assert airflow.tasks(BEST_OF, best)["round_3.take"]["state"] == "skipped"
 
 
 @pytest.mark.newest  # a batch needs Airflow 3.3

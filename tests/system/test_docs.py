@@ -7,14 +7,17 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_pika.emulator.process import EmulatorProcess
+from airflow_provider_pika.review.decision import KEEP
 from dev.airflow_home import ROOT, AirflowHome
 from dev.pages import README, commands, dags
+from tests.support.reviews import SETTLED, Review
 from tests.support.running_airflow import RunningAirflow, until
 from tests.support.versions import KEEPS_TASK_STATE
 
@@ -25,6 +28,11 @@ def test_every_snippet_is_a_dag_that_makes_a_video(airflow: RunningAirflow) -> N
     shown = {dag_id for dag_id, snippet in dags().items() if KEEPS_TASK_STATE or "Batch" not in snippet}
     assert {"nightly_clip", "first_clip"} <= shown
     runs = {dag_id: airflow.start_run(dag_id) for dag_id in sorted(shown)}
+    asked = {dag_id: Review(airflow, dag_id, runs[dag_id]) for dag_id in runs if "PikaReview" in dags()[dag_id]}
+    questions = {dag_id: review.question() for dag_id, review in asked.items()}
+    time.sleep(SETTLED)
+    for dag_id, review in asked.items():
+        assert review.answer(KEEP, clips=[questions[dag_id]["clips"][0]["sha256"]]) == 200
     for dag_id, run_id in runs.items():
         assert airflow.end_of_run(dag_id, run_id) == "success", dag_id
         until(lambda d=dag_id, r=run_id: _says_where_the_video_is(airflow, d, r), f"{dag_id} to say where it is", 30)  # type: ignore[misc]

@@ -4,69 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from airflow_provider_pika.review.decision import KEEP, REJECT
+from tests.support.reviews import SETTLED, Review
 from tests.support.running_airflow import RunningAirflow, until
 from tests.system.stage import Stage
 
 DAG = "reviewed"
-
-#: States of a task that waits for a person: of Airflow 3.3, and of 3.1.
-WAITING = ("awaiting_input", "deferred")
-
-#: Seconds. Airflow 3.3.2 fails a task that is answered before its scheduler has heard that the task waits.
-SETTLED = 10.0
-
-
-@dataclass(frozen=True)
-class Review:
-    """One task that asks, of one run."""
-
-    airflow: RunningAirflow
-    run_id: str
-    task_id: str
-    map_index: int = -1
-
-    def xcom(self, key: str) -> Any:
-        """Return what it has pushed."""
-        return self.airflow.xcom(DAG, self.run_id, self.task_id, key, map_index=self.map_index)
-
-    def question(self, after: str = "") -> Any:
-        """Return what is asked.
-
-        :param after: when the question before was asked.
-        """
-        at = (DAG, self.run_id, self.task_id)
-        self.airflow.until_state(*at, *WAITING, map_index=self.map_index)
-        until(lambda: self.xcom("pika_review")["asked_at"] > after, "a new question", 120)
-        self.airflow.until_state(*at, *WAITING, map_index=self.map_index)
-        return self.xcom("pika_review")
-
-    def answer(self, option: str, **values: Any) -> int:
-        """Answer as a script does, and return the status of the API."""
-        path = f"/api/v2/dags/{DAG}/dagRuns/{self.run_id}/taskInstances/{self.task_id}/{self.map_index}/hitlDetails"
-        try:
-            self.airflow.call("PATCH", path, json={"chosen_options": [option], "params_input": values})
-        except httpx.HTTPStatusError as error:
-            return error.response.status_code
-        return 200
-
-    def ended(self, state: str) -> None:
-        """Wait until it has ended."""
-        self.airflow.until_state(DAG, self.run_id, self.task_id, state, map_index=self.map_index)
 
 
 @pytest.fixture(scope="module")
 def run_id(airflow: RunningAirflow, stage: Stage) -> str:
     """A run whose reviews have been asked."""
     run_id = airflow.start_run(DAG, folder=str(stage.clips / "reviewed"))
-    for review in (Review(airflow, run_id, "review"), *(Review(airflow, run_id, "each", place) for place in range(3))):
+    for review in (Review(airflow, DAG, run_id), *(Review(airflow, DAG, run_id, "each", place) for place in range(3))):
         review.question()
     time.sleep(SETTLED)
     return run_id
@@ -75,7 +29,7 @@ def run_id(airflow: RunningAirflow, stage: Stage) -> str:
 def test_answers_count_for_the_bytes_that_were_shown_and_the_dag_goes_on_with_those(
     airflow: RunningAirflow, run_id: str
 ) -> None:
-    one, rejected, anew = Review(airflow, run_id, "review"), *(Review(airflow, run_id, "each", n) for n in (0, 2))
+    one, rejected, anew = Review(airflow, DAG, run_id), *(Review(airflow, DAG, run_id, "each", n) for n in (0, 2))
     asked, asked_anew = one.question(), anew.question()
     chosen = asked["clips"][1]
     assert {clip["prompt"] for clip in asked["clips"]} == {"a kite over the harbour"}
@@ -126,10 +80,10 @@ def test_answers_count_for_the_bytes_that_were_shown_and_the_dag_goes_on_with_th
 
 
 def test_what_nobody_answers_ends_as_the_dag_says(airflow: RunningAirflow, run_id: str) -> None:
-    Review(airflow, run_id, "failed").ended("failed")
-    Review(airflow, run_id, "skipped").ended("skipped")
+    Review(airflow, DAG, run_id, "failed").ended("failed")
+    Review(airflow, DAG, run_id, "skipped").ended("skipped")
     airflow.until_state(DAG, run_id, "published_without_answer__1", "skipped")
     airflow.until_state(DAG, run_id, "published_without_answer", "success")
-    said = Review(airflow, run_id, "approved").xcom("review")
+    said = Review(airflow, DAG, run_id, "approved").xcom("review")
     assert (said["answer"], said["reviewed_by"]) == ("timeout", None)
     assert len(airflow.xcom(DAG, run_id, "published_without_answer")) == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_pika.fal.prices import Cost
+from airflow_provider_pika.fal.prices import CONNECTION, Cost
 from airflow_provider_pika.review.clips import digest_of
 from airflow_provider_pika.review.decision import Answer, Kept, judge
 from airflow_provider_pika.review.question import body_of, escaped, fields_of, subject_of
@@ -20,7 +20,7 @@ def clip(name: str, **more: Any) -> dict[str, Any]:
     return {"path": f"/{name}.mp4", "sha256": hashlib.sha256(name.encode()).hexdigest(), "poster": "p", **more}
 
 
-COST = Cost(Decimal("0.30"), "USD", "billed")
+COST = Cost(Decimal("0.30"), "USD", "billed", source=CONNECTION, units=Decimal(1))
 
 CLIPS = [clip("a", prompt="a fox", seed=7, seconds=5.041, cost=COST.as_json()), clip("b")]
 

@@ -15,7 +15,6 @@ from airflow_provider_pika.exceptions import InvalidInput, StorageFailed, TryLat
 from airflow_provider_pika.links.pika import OF_A_REVIEW
 from airflow_provider_pika.review.clips import SAVED, clips_of, digest_of, hashes_of, known_number
 from airflow_provider_pika.review.decision import KEEP, REJECT, Answer, Choice, Kept, Refused, judge
-from airflow_provider_pika.review.question import body_of, fields_of, subject_of
 from airflow_provider_pika.strict_json import for_airflow, shown
 from airflow_provider_pika.task.arguments import number_of, seconds_of
 from airflow_provider_pika.task.errors import failing_what_sends_nothing, tells_why_it_fails
@@ -169,6 +168,8 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         """
         from airflow.sdk import Param
         from airflow.sdk.definitions.param import ParamsDict
+
+        from airflow_provider_pika.review.question import body_of, fields_of, subject_of
 
         ti, hashes, now = context["ti"], hashes_of(clips), pendulum.now("UTC")
         until = now.add(seconds=self.timeout) if self.timeout else None

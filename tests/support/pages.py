@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,6 +23,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -74,6 +75,41 @@ def entry(path: Path | str, content: bytes = MP4, **more: Any) -> dict[str, Any]
         "cost": Cost(Decimal("0.20"), "USD", "billed", "2026-11-27", "connection", Decimal(1)).as_json(),
         "saved_at": "2026-11-27T08:00:00Z",
         "conn_id": None,
+        **more,
+    }
+
+
+def shown_of(entry: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a clip as its saving task has returned it, of its index entry."""
+    return {name: value for name, value in entry.items() if name not in ("kind", "conn_id")} | more
+
+
+def question(*clips: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Make what a review pushes when it asks about some clips."""
+    return {
+        "asked_at": "2026-11-27T08:00:00+00:00",
+        "until": None,
+        "choose": 1,
+        "shown": "ab" * 32,
+        "clips": list(clips),
+        "refused": None,
+        **more,
+    }
+
+
+def decision(*clips: dict[str, Any], kept: Iterable[int] = (0,), **more: Any) -> dict[str, Any]:
+    """Make what a review pushes when it is decided: the clips at some places are kept."""
+    kept = set(kept)
+    judged = [
+        {**clip, "decision": "keep" if place in kept else "reject", "note": None} for place, clip in enumerate(clips)
+    ]
+    return {
+        "answer": "keep" if kept else "reject",
+        "reviewed_by": "Ada",
+        "reviewed_by_id": "7",
+        "reviewed_at": "2026-11-27T09:00:00+00:00",
+        "note": None,
+        "clips": judged,
         **more,
     }
 
@@ -179,7 +215,7 @@ class Rows:
     def clear(self) -> None:
         """Remove what earlier tests have left."""
         with create_session(scoped=False) as session:
-            for table in (XComModel, TaskInstance, DagRun):
+            for table in (XComModel, HITLDetail, TaskInstance, DagRun):
                 session.execute(delete(table))
 
     def run(self, dag: DAG, run_id: str = "manual__2026-11-27T08:00:00+00:00") -> None:
@@ -235,12 +271,64 @@ class Rows:
         self.push(dag_id, task_id, {"error_type": "content_policy_violation", "message": message}, key=ERROR)
         self.state(dag_id, task_id, "failed")
 
-    def state(self, dag_id: str, task_id: str, state: str) -> None:
+    def state(self, dag_id: str, task_id: str, state: str | None, map_index: int = -1) -> None:
         """Set the state of a task instance."""
         with create_session(scoped=False) as session:
-            found = self._instance(session, dag_id, task_id, None, -1)
+            found = self._instance(session, dag_id, task_id, None, map_index)
             found.state = state
             found.start_date = self._at
+
+    def take_back(self, dag_id: str, task_id: str, map_index: int = -1, key: str = CLIP) -> None:
+        """Remove an XCom, as a task's next attempt does when it begins."""
+        with create_session(scoped=False) as session:
+            names = {"dag_id": dag_id, "task_id": task_id, "map_index": map_index, "key": key}
+            session.execute(delete(XComModel).filter_by(**names))
+
+    def asks_again(self, dag_id: str, task_id: str) -> None:
+        """Have a task refuse the answer, and wait for another one."""
+        self.state(dag_id, task_id, "awaiting_input")
+        with create_session(scoped=False) as session:
+            found = self._instance(session, dag_id, task_id, None, -1)
+            told = session.scalars(select(HITLDetail).where(HITLDetail.ti_id == found.id)).one()
+            told.responded_at = told.responded_by = told.chosen_options = None
+
+    def settle(self, dag_id: str, task_id: str) -> None:
+        """Have a task instance be in its state for a while."""
+        with create_session(scoped=False) as session:
+            self._instance(session, dag_id, task_id, None, -1).updated_at = self._at
+
+    def cleared(self, dag_id: str, task_id: str) -> None:
+        """Have a task instance run from its beginning, as somebody has cleared it."""
+        self.state(dag_id, task_id, None)
+        with create_session(scoped=False) as session:
+            self._instance(session, dag_id, task_id, None, -1).next_method = None
+
+    def waits(self, dag_id: str, task_id: str, map_index: int = -1, assigned: Iterable[str] = ()) -> None:
+        """Have a task instance wait for a person, as Airflow does since 3.3."""
+        self.state(dag_id, task_id, "awaiting_input", map_index)
+        with create_session(scoped=False) as session:
+            found = self._instance(session, dag_id, task_id, None, map_index)
+            found.next_method = "execute_complete"
+            users = [{"id": user, "name": f"{user} by name"} for user in assigned]
+            session.add(
+                HITLDetail(
+                    ti_id=found.id,
+                    options=["Keep", "Reject"],
+                    subject="Which clips?",
+                    params={"clips": [], "shown": None, "note": None, "notes": {}},
+                    assignees=users,
+                    created_at=self._at,
+                )
+            )
+
+    def answered(self, dag_id: str, task_id: str, by: str, map_index: int = -1) -> None:
+        """Have somebody answer, and the task run with the answer."""
+        with create_session(scoped=False) as session:
+            found = self._instance(session, dag_id, task_id, None, map_index)
+            told = session.scalars(select(HITLDetail).where(HITLDetail.ti_id == found.id)).one()
+            told.responded_at, told.responded_by = self._at, {"id": by, "name": f"{by} by name"}
+            told.chosen_options = ["Keep"]
+            found.state = "running"
 
     def _instance(self, session: Any, dag_id: str, task_id: str, run_id: str | None, map_index: int) -> Any:
         asked = select(TaskInstance).where(

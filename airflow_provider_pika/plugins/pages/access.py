@@ -5,7 +5,7 @@ Airflow's list of readable Dags says nothing about their XComs, so both are aske
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -35,6 +35,22 @@ class Access:
                 for entity in (None, DagAccessEntity.XCOM)
             )
         return self._known[dag_id]
+
+    def may_answer(self, dag_id: str, assigned: Collection[str]) -> bool:
+        """Return whether the user may answer what a task of a Dag asks, by the rules of Airflow's own API.
+
+        :param assigned: the IDs of the users whom it asks; empty: whoever may answer.
+        """
+        details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+        asked = {"access_entity": DagAccessEntity.HITL_DETAIL, "details": details, "user": self._user}
+        if not get_auth_manager().is_authorized_dag(method="PUT", **asked):
+            return False
+        return not assigned or get_auth_manager().is_authorized_hitl_task(assigned_users=set(assigned), user=self._user)
+
+    @property
+    def user_id(self) -> str:
+        """The user's ID, as Airflow notes it with an answer."""
+        return str(self._user.get_id())
 
     def closed(self, dag_ids: Iterable[str]) -> set[str]:
         """Return those of some Dags that the user may not see."""

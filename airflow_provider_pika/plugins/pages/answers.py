@@ -42,6 +42,7 @@ _HEADERS = {
 _STATIC = {
     "clips.css": "text/css; charset=utf-8",
     "clips.js": "text/javascript; charset=utf-8",
+    "review.js": "text/javascript; charset=utf-8",
     "theme.js": "text/javascript; charset=utf-8",
     "clips.svg": "image/svg+xml",
     "clips-dark.svg": "image/svg+xml",

@@ -18,11 +18,12 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
-from airflow_provider_pika.plugins.pages import answers, batches, files, queries, shown
+from airflow_provider_pika.plugins.pages import answers, batches, files, queries, review_queries, shown, words
 from airflow_provider_pika.plugins.pages.access import Access
 from airflow_provider_pika.plugins.pages.entries import Batch, Clip, read_entry, read_request
 from airflow_provider_pika.plugins.pages.files import NotShown
 from airflow_provider_pika.plugins.pages.queries import Filters, Key
+from airflow_provider_pika.plugins.pages.questions import Decision, Judged, read_decision
 from airflow_provider_pika.plugins.pages.ranges import asked_part, is_known
 from airflow_provider_pika.plugins.pages.roots import Roots
 
@@ -68,6 +69,9 @@ Named = Annotated[Key, Depends(_key)]
 #: The index of a clip in a batch.
 Item = Annotated[int | None, Query(ge=0, lt=2**31)]
 
+#: The SHA-256 that a clip must have: what a person was asked about.
+Sha256 = Annotated[str | None, Query()]
+
 
 def _filters(
     dag_id: Annotated[str, Query(max_length=_FILTER)] = "",
@@ -83,6 +87,8 @@ Narrowed = Annotated[Filters, Depends(_filters)]
 
 def make_app() -> FastAPI:
     """Return the application."""
+    from airflow_provider_pika.plugins.pages import reviews  # it takes from this module how addresses are read
+
     app = FastAPI(title="Clips of Pika", docs_url=None, redoc_url=None, openapi_url=None)
     answers.install(app)
     app.get("/")(_home)
@@ -93,6 +99,9 @@ def make_app() -> FastAPI:
     app.get("/request")(_request)
     app.get("/api/clips")(_clips_now)
     app.get("/api/clip")(_clip_now)
+    app.get("/review")(reviews.page_of)
+    app.get("/review/poster")(reviews.poster)
+    app.get("/api/review")(reviews.now)
     app.api_route("/video", methods=["GET", "HEAD"])(_video)
     app.api_route("/poster", methods=["GET", "HEAD"])(_poster)
     return app
@@ -154,23 +163,35 @@ def _clip(request: Request, key: Named, item: Item = None) -> Response:
         if task and entry is None and item is None:
             at, entry = _saved_elsewhere(session, key, task)
     told = task and shown.waiting(task)
+    if told and told.is_review:
+        return RedirectResponse(f"review?{urlencode(key.query)}", 307)
     roots = roots_now()
     if isinstance(entry, Batch) and item is None:
         return RedirectResponse(f"batch?{urlencode(at.query)}", 307)
     clip = _item_of(roots, at, entry, item) if isinstance(entry, Batch) else entry
-    values: dict[str, Any] = {"key": key, "at": at, "task": told, "item": item, "roots": roots}
+    decided = _decisions_on(at, clip)
+    values: dict[str, Any] = {"key": key, "at": at, "task": told, "item": item, "roots": roots, "decisions": decided}
     version = shown.version((), [told] if told else [], [])
     if clip is None:
         url = _fals_url(key) if task else None
-        media = _origin(url) if url else ""
+        media = origin(url) if url else ""
         return answers.page("clip.html", 200, media, **values, clip=None, at_fal=url, why_not=None, version=version)
     why_not, media = None, ""
     try:
         files.located(roots, clip.path, clip.conn_id)
-        media = _origin(files.signed_url(roots, clip.path, clip.conn_id) or "")
+        media = origin(files.signed_url(roots, clip.path, clip.conn_id) or "")
     except NotShown as error:
         why_not = error.words
     return answers.page("clip.html", 200, media, **values, clip=clip, at_fal=None, why_not=why_not, version=version)
+
+
+def _decisions_on(key: Key, clip: Clip | None) -> list[tuple[Key, Decision, Judged]]:
+    """Return what people have decided on a clip in its run: the task that asked, the decision, and its part of it."""
+    if clip is None:
+        return []
+    with create_session(scoped=False) as session:
+        found = [(at, read_decision(value)) for at, value in review_queries.decisions(session, key, clip.sha256)]
+    return [(at, told, part) for at, told in found if told and (part := told.on(clip.sha256, clip.path))]
 
 
 def _clip_now(key: Named) -> Response:
@@ -188,7 +209,7 @@ def _batch(key: Named, after: Item = None) -> Response:
         raise NotShown(404, "That task instance has saved no batch.")
     roots, items, more, why_not = roots_now(), list[batches.Item](), None, None
     try:
-        items, more = _lines_of(roots, key, entry).page(after)
+        items, more = lines_of(roots, key, entry).page(after)
     except NotShown as error:
         why_not = error.words
     values: dict[str, Any] = {"items": items, "after": after, "more": more, "why_not": why_not, "roots": roots}
@@ -206,11 +227,11 @@ def _request(key: Named) -> Response:
     return RedirectResponse(f"{_AT_FAL}?requestId={quote(request_id, safe='')}", 307, {"Cache-Control": "no-store"})
 
 
-def _video(request: Request, key: Named, item: Item = None) -> Response:
+def _video(request: Request, key: Named, item: Item = None, sha256: Sha256 = None) -> Response:
     roots = roots_now()
-    clip = _saved(roots, key, item)
+    clip = _saved(roots, key, item, sha256)
     if clip is None:
-        if url := _fals_url(key):
+        if sha256 is None and (url := _fals_url(key)):
             return _elsewhere(url)
         raise NotShown(404, "That task instance has saved no clip.")
     stored = files.clip_at(roots, clip.path, clip.conn_id, clip.size)
@@ -229,9 +250,9 @@ def _video(request: Request, key: Named, item: Item = None) -> Response:
     return StreamingResponse(pieces, status_code=status, headers=headers, media_type="video/mp4")
 
 
-def _poster(request: Request, key: Named, item: Item = None) -> Response:
+def _poster(request: Request, key: Named, item: Item = None, sha256: Sha256 = None) -> Response:
     roots = roots_now()
-    clip = _saved(roots, key, item)
+    clip = _saved(roots, key, item, sha256)
     if clip is None or clip.poster is None:
         raise NotShown(404, "The clip has no picture.")
     content = files.picture_at(roots, clip.poster, clip.conn_id)
@@ -247,22 +268,33 @@ def _elsewhere(url: str) -> Response:
     return RedirectResponse(url, 302, {"Cache-Control": "no-store"})
 
 
-def _saved(roots: Roots, key: Key, item: int | None) -> Clip | None:
-    """Return the clip that an address names; None: nothing is saved."""
+def _saved(roots: Roots, key: Key, item: int | None, sha256: str | None) -> Clip | None:
+    """Return the clip that an address names; None: nothing is saved.
+
+    :raises NotShown: another clip is saved there than the one that is asked for.
+    """
     with create_session(scoped=False) as session:
         entry = read_entry(queries.entry_of(session, key))
     if isinstance(entry, Batch):
-        return _item_of(roots, key, entry, entry.cover if item is None else item)
-    return entry if item is None else None
+        clip = _item_of(roots, key, entry, entry.cover if item is None else item)
+    else:
+        clip = entry if item is None else None
+    if clip and sha256 is not None and sha256 != clip.sha256:
+        raise NotShown(409, words.REPLACED)
+    return clip
 
 
 def _item_of(roots: Roots, key: Key, batch: Batch, item: int | None) -> Clip | None:
-    found = None if item is None else _lines_of(roots, key, batch).item(item)
+    found = None if item is None else lines_of(roots, key, batch).item(item)
     clip = found.clip if found else None
     return clip and replace(clip, saved_at=clip.saved_at or batch.saved_at)
 
 
-def _lines_of(roots: Roots, key: Key, batch: Batch) -> batches.Lines:
+def lines_of(roots: Roots, key: Key, batch: Batch) -> batches.Lines:
+    """Return the lines of a batch that a task instance has saved.
+
+    :raises NotShown: its manifest may not be shown, or cannot be read.
+    """
     returned = None
     if batch.manifest is None:
         with create_session(scoped=False) as session:
@@ -287,7 +319,7 @@ def _fals_url(key: Key) -> str | None:
     return shown.trusted_url(returned, conn_id)
 
 
-def _origin(url: str) -> str:
+def origin(url: str) -> str:
     """Return where a URL leads, as the policy of a page names it; nothing of what else a policy may say."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}" if _HOST.fullmatch(parts.netloc) else ""

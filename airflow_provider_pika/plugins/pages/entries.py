@@ -77,7 +77,7 @@ def read_entry(value: Any) -> Clip | Batch | None:
     if not isinstance(value, Mapping):
         return None
     if value.get("kind") == BATCH:
-        total, saved, failed, size = (_integer(value.get(name)) for name in ("total", "saved", "failed", "bytes"))
+        total, saved, failed, size = (integer_of(value.get(name)) for name in ("total", "saved", "failed", "bytes"))
         if total is None or saved is None or failed is None or size is None:
             return None
         return Batch(
@@ -85,13 +85,13 @@ def read_entry(value: Any) -> Clip | Batch | None:
             saved,
             failed,
             size,
-            manifest=_text(value.get("manifest")),
-            cover=_integer(value.get("cover")),
-            conn_id=_text(value.get("conn_id")),
+            manifest=text_of(value.get("manifest")),
+            cover=integer_of(value.get("cover")),
+            conn_id=text_of(value.get("conn_id")),
             cost=_total(value.get("cost")),
-            saved_at=_text(value.get("saved_at")),
+            saved_at=text_of(value.get("saved_at")),
         )
-    return read_clip(value, _text(value.get("conn_id"))) if value.get("kind") == CLIP else None
+    return read_clip(value, text_of(value.get("conn_id"))) if value.get("kind") == CLIP else None
 
 
 def read_clip(value: Mapping[str, Any], conn_id: str | None) -> Clip | None:
@@ -99,7 +99,7 @@ def read_clip(value: Mapping[str, Any], conn_id: str | None) -> Clip | None:
 
     :param conn_id: the store's connection, if one is named beside the path.
     """
-    path, sha256, size = _text(value.get("path")), _text(value.get("sha256")), _integer(value.get("bytes"))
+    path, sha256, size = text_of(value.get("path")), text_of(value.get("sha256")), integer_of(value.get("bytes"))
     if not path or size is None or not sha256 or not _is_digest(sha256):
         return None
     cost = Cost.from_json(value.get("cost"))
@@ -109,16 +109,16 @@ def read_clip(value: Mapping[str, Any], conn_id: str | None) -> Clip | None:
         sha256=sha256,
         conn_id=conn_id,
         poster=path + POSTER if value.get("poster") else None,  # nobody says of another file that it is the picture
-        prompt=_text(value.get("prompt")),
-        seed=_integer(value.get("seed"), least=None),
-        request_id=_text(value.get("request_id")),
-        endpoint=_text(value.get("endpoint")),
+        prompt=text_of(value.get("prompt")),
+        seed=integer_of(value.get("seed"), least=None),
+        request_id=text_of(value.get("request_id")),
+        endpoint=text_of(value.get("endpoint")),
         cost=None if cost.amount is None else str(cost),
         seconds=_number(value.get("seconds")),
-        width=_integer(value.get("width")),
-        height=_integer(value.get("height")),
-        saved_at=_text(value.get("saved_at")),
-        name=_text(value.get("name")),
+        width=integer_of(value.get("width")),
+        height=integer_of(value.get("height")),
+        saved_at=text_of(value.get("saved_at")),
+        name=text_of(value.get("name")),
     )
 
 
@@ -138,25 +138,25 @@ def read_request(value: Any) -> Asked:
     sent = known.get("input")
     sent = sent if isinstance(sent, Mapping) else {}
     return Asked(
-        _text(known.get("request_id")),
-        _text(known.get("endpoint")),
-        _text(sent.get("prompt")),
-        _integer(sent.get("seed"), least=None),
+        text_of(known.get("request_id")),
+        text_of(known.get("endpoint")),
+        text_of(sent.get("prompt")),
+        integer_of(sent.get("seed"), least=None),
     )
 
 
 def read_error(value: Any) -> str | None:
     """Read why a task has failed, in one text."""
     known = value if isinstance(value, Mapping) else {}
-    words = [_text(known.get(name)) for name in ("error_type", "message")]
+    words = [text_of(known.get(name)) for name in ("error_type", "message")]
     return ": ".join(word for word in words if word) or None
 
 
 def read_video(value: Any) -> tuple[str, str | None] | None:
     """Read the URL of a clip and its request's ID, of what a task that waits has returned; None: it is none."""
     known = value if isinstance(value, Mapping) else {}
-    url = _text(known.get("url"))
-    return (url, _text(known.get("request_id"))) if url and _text(known.get("request_id")) else None
+    url = text_of(known.get("url"))
+    return (url, text_of(known.get("request_id"))) if url and text_of(known.get("request_id")) else None
 
 
 def _total(value: Any) -> str | None:
@@ -165,16 +165,18 @@ def _total(value: Any) -> str | None:
     amounts = known.get("amounts")
     by_currency = amounts if isinstance(amounts, Mapping) else {}
     words = [f"{amount} {currency}"[:_AMOUNT] for currency, amount in by_currency.items()]
-    if unknown := _integer(known.get("unknown")):
+    if unknown := integer_of(known.get("unknown")):
         words.append(f"{unknown} unknown")
     return " and ".join(words[:_AMOUNTS]) or None
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """Return a text, as much of it as a page shows; None: it is none."""
     return value[:_TEXT] if isinstance(value, str) and value else None
 
 
-def _integer(value: Any, least: int | None = 0) -> int | None:
+def integer_of(value: Any, least: int | None = 0) -> int | None:
+    """Return a whole number that is not less than ``least``; None: it is none."""
     is_one = isinstance(value, int) and not isinstance(value, bool)
     return value if is_one and (least is None or value >= least) else None
 

@@ -34,9 +34,13 @@ SAVERS = {
     "PikaBatchToObjectStorageOperator": "airflow_provider_pika.transfers.batch_to_object_storage",
 }
 
+#: The tasks that ask a person about clips, likewise.
+REVIEWERS = {"PikaReviewOperator": "airflow_provider_pika.operators.review"}
+
 #: All our tasks that are about clips.
 OURS = (
     *SAVERS,
+    *REVIEWERS,
     "PikaTextToVideoOperator",
     "PikaTextToVideoBatchOperator",
     "PikaVideoSensor",
@@ -44,7 +48,16 @@ OURS = (
 )
 
 #: States of a task that has not ended.
-GOING_ON = ("running", "deferred", "queued", "scheduled", "restarting", "up_for_retry", "up_for_reschedule")
+GOING_ON = (
+    "running",
+    "deferred",
+    "awaiting_input",
+    "queued",
+    "scheduled",
+    "restarting",
+    "up_for_retry",
+    "up_for_reschedule",
+)
 
 #: Entries on a page, and tasks that wait or have failed beside them.
 PAGE, BESIDE = 48, 24
@@ -191,7 +204,7 @@ def _runs(session: Session, dags: Collection[str], filters: Filters, before: int
 
     :param before: the number of the run that they come before; None: the newest.
     """
-    asked = select(DagRun.id).where(_plain(session, DagRun.dag_id, len(dags) > _SOME_DAGS).in_(sorted(dags)))
+    asked = select(DagRun.id).where(plain(session, DagRun.dag_id, len(dags) > _SOME_DAGS).in_(sorted(dags)))
     asked = asked.where(*_narrowed(DagRun, replace(filters, task_id="", prompt="")))
     if before is not None:
         asked = asked.where(DagRun.id < before)
@@ -207,7 +220,7 @@ def _rows(
     """
     xcom = XComModel
     order = (xcom.dag_run_id, xcom.task_id, xcom.map_index)
-    wanted = select(*order).where(_plain(session, xcom.key, runs is not None) == CLIP, *_narrowed(xcom, filters))
+    wanted = select(*order).where(plain(session, xcom.key, runs is not None) == CLIP, *_narrowed(xcom, filters))
     wanted = wanted.where(xcom.dag_id.in_(sorted(dags)) if runs is None else xcom.dag_run_id.in_(runs))
     if place:
         values = [literal(value, column.type) for value, column in zip(place, order, strict=True)]
@@ -217,14 +230,14 @@ def _rows(
     about = (xcom.dag_id, xcom.run_id, xcom.task_id, xcom.map_index, xcom.value, xcom.timestamp, xcom.dag_run_id)
     rows = session.execute(
         select(*about, TaskInstance.operator)
-        .join_from(found, xcom, and_(*same, _plain(session, xcom.key, True) == CLIP))
+        .join_from(found, xcom, and_(*same, plain(session, xcom.key, True) == CLIP))
         .join(TaskInstance, _same_task(xcom))
         .order_by(*(column.desc() for column in found.c))
     )
     return [Row(Key(*row[:4]), row[4], row[5], row[7], _cursor(row[6], row[2], row[3])) for row in rows]
 
 
-def _plain(session: Session, column: Any, is_wanted: bool) -> Any:
+def plain(session: Session, column: Any, is_wanted: bool) -> Any:
     """Return a column, for SQLite so that it uses no index of it: without statistics it takes the wrong one."""
     return column.concat("") if is_wanted and session.get_bind().dialect.name == "sqlite" else column
 
@@ -232,29 +245,35 @@ def _plain(session: Session, column: Any, is_wanted: bool) -> Any:
 def entry_of(session: Session, key: Key) -> Any:
     """Return a task instance's index entry, if it is one of a task of ours that saves; None: there is none.
 
-    Anybody may push an XCom under our key. So the task's class must be ours by name, and by the module that Airflow
-    has noted when it parsed the Dag.
+    Anybody may push an XCom under our key, so it counts only if the task is ours: :func:`is_ours`.
     """
     row = session.execute(
         select(XComModel.value, TaskInstance.operator, TaskInstance.dag_version_id)
         .join(TaskInstance, _same_task(XComModel))
-        .where(XComModel.key == CLIP, *_is(XComModel, key))
+        .where(XComModel.key == CLIP, *is_key(XComModel, key))
     ).first()
-    if row is None or row[1] not in SAVERS:
-        return None
-    parsed = _class_of(session, row[2], key.dag_id, key.task_id)
-    return row[0] if parsed == f"{SAVERS[row[1]]}.{row[1]}" else None
+    return row[0] if row and is_ours(session, key, row[1], row[2], SAVERS) else None
+
+
+def is_ours(session: Session, key: Key, operator: str | None, version: Any, classes: Mapping[str, str]) -> bool:
+    """Return whether a task is of one of some classes: by name, and by the module that Airflow noted at the parse.
+
+    :param version: of the Dag, which the task instance ran.
+    :param classes: each with its module.
+    """
+    module = classes.get(operator or "")
+    return module is not None and _class_of(session, version, key.dag_id, key.task_id) == f"{module}.{operator}"
 
 
 def value_of(session: Session, key: Key, name: str) -> Any:
     """Return an XCom of a task instance; None: there is none."""
-    return session.scalar(select(XComModel.value).where(XComModel.key == name, *_is(XComModel, key)))
+    return session.scalar(select(XComModel.value).where(XComModel.key == name, *is_key(XComModel, key)))
 
 
 def rendered_of(session: Session, key: Key, name: str) -> Any:
     """Return what one of a task's templates became; None: Airflow does not keep it."""
     fields = session.scalar(
-        select(RenderedTaskInstanceFields.rendered_fields).where(*_is(RenderedTaskInstanceFields, key))
+        select(RenderedTaskInstanceFields.rendered_fields).where(*is_key(RenderedTaskInstanceFields, key))
     )
     return fields.get(name) if isinstance(fields, Mapping) else None
 
@@ -263,14 +282,14 @@ def spelled(session: Session, key: Key) -> Key:
     """Return a task instance as Airflow spells it. Airflow 3.1 hands over the ``+`` of a run's ID as a blank."""
     for run_id in dict.fromkeys((key.run_id, key.run_id.replace(" ", "+"))):
         found = replace(key, run_id=run_id)
-        if session.scalar(select(TaskInstance.task_id).where(*_is(TaskInstance, found))):
+        if session.scalar(select(TaskInstance.task_id).where(*is_key(TaskInstance, found))):
             return found
     return key
 
 
 def task_of(session: Session, key: Key) -> Task | None:
     """Return a task instance of ours; None: it is none of ours."""
-    found = session.execute(_tasks().where(*_is(TaskInstance, key))).first()
+    found = session.execute(_tasks().where(*is_key(TaskInstance, key))).first()
     task = found and _task(found)
     return task if task and task.operator in OURS else None
 
@@ -348,7 +367,8 @@ def _same_task(xcom: Any) -> Any:
     return and_(*(getattr(xcom, name) == getattr(TaskInstance, name) for name in names))
 
 
-def _is(table: Any, key: Key) -> list[Any]:
+def is_key(table: Any, key: Key) -> list[Any]:
+    """Return what finds a task instance, or an XCom of it."""
     return [getattr(table, name) == value for name, value in vars(key).items()]
 
 

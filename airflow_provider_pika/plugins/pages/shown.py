@@ -30,6 +30,9 @@ _STATES = {
     "up_for_retry": "failed, will be retried",
 }
 
+#: What a state of a review is called. Airflow 3.1 has it wait as any deferred task.
+_STATES_OF_A_REVIEW = {"awaiting_input": "waits for a decision", "deferred": "waits for a decision"}
+
 
 @dataclass(frozen=True)
 class Card:
@@ -61,7 +64,13 @@ class Waiting:
     @property
     def state_in_words(self) -> str:
         """What people call the state."""
-        return _STATES.get(self.state, self.state.replace("_", " ") or "no state yet")
+        states = {**_STATES, **(_STATES_OF_A_REVIEW if self.is_review else {})}
+        return states.get(self.state, self.state.replace("_", " ") or "no state yet")
+
+    @property
+    def is_review(self) -> bool:
+        """Whether it asks a person about clips."""
+        return self.operator in queries.REVIEWERS
 
     def has_prompt(self, text: str) -> bool:
         """Return whether a text is in the prompt; of what is not known, none is."""

@@ -9,6 +9,15 @@ from urllib.parse import urlencode
 
 import pendulum
 
+#: What is said of a clip that is not the one that somebody was asked about.
+REPLACED = "This clip has been replaced since it was asked about."
+
+#: What is said of a clip that no task of the run has saved, as far as the pages know.
+ELSEWHERE = (
+    "No task of this run has saved this clip, so it does not play here. If it has been made anew since it was asked "
+    "about, your answer does not count, and the task asks again."
+)
+
 #: Names of sizes, each a thousand times the one before.
 _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
+from airflow_provider_pika.operators.review import PikaReviewOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
@@ -19,8 +20,8 @@ from tests.support.pages import MP4, Rows, Server, entry, register_the_plugin, s
 #: The run that every Dag here has.
 RUN = "manual__2026-11-27T08:00:00+00:00"
 
-#: Who may sign in; each reads what a viewer reads, but for what ``RolesByDag`` takes away.
-USERS = ("viewer", "narrow", "no_xcoms")
+#: Who may sign in, and as what; each reads what a viewer reads, but for what ``RolesByDag`` takes away.
+USERS = {"viewer": "viewer", "narrow": "viewer", "no_xcoms": "viewer", "decider": "user", "other": "user"}
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def server(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     write_passwords(folder / "passwords.json", *USERS)
     os.environ |= {
         "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.pages.RolesByDag",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:viewer" for user in USERS),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
     }
     from airflow.api_fastapi.app import create_app
@@ -68,9 +69,11 @@ def dag(dag_id: str = "clips") -> DAG:
     with DAG(dag_id, schedule=None) as made:
         generate = PikaTextToVideoOperator(task_id="generate", prompt="a fox")
         video = PikaVideoSensor(task_id="video", request_id=generate.output)
-        PikaVideoToObjectStorageOperator(task_id="save", video=video.output, path="/data/clips/fox.mp4")
+        save = PikaVideoToObjectStorageOperator(task_id="save", video=video.output, path="/data/clips/fox.mp4")
         PikaVideoToObjectStorageOperator.partial(task_id="saves", path="/data/clips/x.mp4").expand(video=[{}, {}, {}])
         PikaBatchToObjectStorageOperator(task_id="save_all", batch={"clips": []}, path="/data/clips/{index}.mp4")
+        PikaReviewOperator(task_id="review", clips=save.output)
+        PikaReviewOperator.partial(task_id="reviews").expand(clips=[[], []])
         Foreign(task_id="foreign")
     return made
 

@@ -55,9 +55,6 @@ FAULTS = {
     30: "[[http_503 on=file]]",
 }
 
-#: The numbers whose downloads the host of the bucket's run breaks off.
-CUT_BY_HOST = {number for number, fault in FAULTS.items() if "midway" in fault}
-
 #: A host that is only slow, now and then: what is half has time to be seen.
 SLOW = dict.fromkeys(range(0, 100, 10), "[[slow_download bytes_per_second=50000]]")
 
@@ -205,18 +202,16 @@ def test_nothing_is_left_but_clips_with_their_metadata_and_posters(run: FilesRun
 
 
 def test_no_file_is_fetched_twice_but_those_that_a_kill_cut(run: FilesRun, made: dict[int, Made]) -> None:
-    paths = {run.file(number): made[number].url_path for number in sorted(made)}
+    paths = {run.file(number): each.url_path for number, each in made.items()}
     assert len(run.kills) == 2
     for there, begun in run.kills:
         assert run.clips // 4 <= len(there) < run.clips
         assert not {paths[name] for name in there} & run.downloads(begun).keys()
     attempts = run.airflow.instance(DAG, run.run_id, "save")["try_number"]  # a busy machine may lose heartbeats, too
     downloads = run.downloads()
-    # A reset takes back what had arrived and was not read yet. If that is all there was, the download begins anew.
-    cut = CUT_BY_HOST if run.name == "bucket" else set()
-    whole = [path for number, path in enumerate(paths.values()) if number % 100 not in cut]
-    again = sum(downloads[path] - 1 for path in whole if downloads[path])
-    assert again <= AT_ONCE * (attempts - 1)
+    again = sum(downloads[path] - 1 for path in paths.values() if downloads[path])
+    unsaved = sum(log.count(" is not saved: ") for log in run.airflow.logs(DAG, run.run_id, "save")[:-1])
+    assert again <= AT_ONCE * (attempts - 1) + unsaved  # a store of ten thousand names may be too slow for some
 
 
 def test_no_decoder_outlives_a_killed_worker(runs: dict[str, FilesRun]) -> None:

@@ -9,6 +9,8 @@ import tempfile
 
 import pytest
 
+from tests.support.leftovers import end_what_outlives
+
 # Airflow's import and thousands of tests make millions of objects that stay. To go through them takes a fifth of the
 # time, so garbage is collected 70 times less often.
 gc.set_threshold(50_000, 20, 50)
@@ -23,6 +25,7 @@ os.environ.update(
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     FAL_HOME_DIR=os.path.join(_HOME, "fal"),
 )
+end_what_outlives(os.getpid())
 
 
 def pytest_unconfigure() -> None:

@@ -90,6 +90,18 @@ def check_that_the_key_is_nowhere(home: AirflowHome, database: RunningPostgres) 
             assert secret.encode() not in path.read_bytes(), path
 
 
+#: Files whose tests share an Airflow, and so a process of pytest-xdist's. Each other file has one of its own.
+TOGETHER = {"test_workers", "test_hostile_queue"}
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of an Airflow in one process."""
+    for item in items:
+        group = "together" if item.path.stem in TOGETHER else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 class Stage(NamedTuple):
     """Where a scenario happens."""
 
@@ -97,9 +109,9 @@ class Stage(NamedTuple):
     emulator: RunningEmulator
     database: RunningPostgres
 
-    def begin(self, name: str, *faults: str, each: int = FEW) -> Scenario:
-        """Start a run of this name; the prompts end with these faults in turn."""
-        return Scenario.begin(self.airflow, self.emulator, name, ROWS, faults or ("",), each)
+    def begin(self, name: str, *faults: str, each: int = FEW, dag_id: str = "chaos") -> Scenario:
+        """Start a run of this name: `Scenario.begin`."""
+        return Scenario.begin(self.airflow, self.emulator, name, ROWS, faults or ("",), each, dag_id)
 
 
 @pytest.fixture(scope="session")

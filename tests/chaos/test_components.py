@@ -1,6 +1,6 @@
 """Kill a component of a running Airflow, or the emulator, with clips in flight: none is paid twice, or lost.
 
-Ten clips are in flight, or twenty in a soak. What takes a whole component down runs by itself.
+Ten clips are in flight, or twenty in a soak. What takes a whole component down runs by itself. Each run is hit twice.
 """
 
 from __future__ import annotations
@@ -9,61 +9,63 @@ import os
 import signal
 import time
 
-import pytest
-
 from airflow_provider_pika.task.kill import Fate
 from tests.chaos.conftest import Stage
-from tests.support.ledger import DAG
+from tests.support.components import Component
 from tests.support.running_airflow import until
 from tests.support.scenario import CLIPS, EACH
 
 
-def test_the_triggerer_that_polls_dies(stage: Stage) -> None:
-    scenario = stage.begin("triggerer killed", each=EACH)
-    scenario.in_flight(CLIPS * 3 // 4)
-    stage.airflow.kill("triggerer-1")
-    scenario.in_flight(CLIPS)
-    stage.airflow.start("triggerer-1")
-    scenario.end()
-
-
-def test_a_triggerer_that_stood_still_cancels_nothing_when_it_wakes_up(stage: Stage) -> None:
+def test_a_triggerer_that_stood_still_cancels_nothing_and_the_one_that_polls_for_both_dies(stage: Stage) -> None:
     # Airflow 3.3.0 to 3.3.2 then call on_kill for triggers that are the other one's now (apache/airflow#73454)
-    scenario = stage.begin("triggerer stopped for 20 s", each=EACH)
-    with scenario.kept_waiting(scenario.prompt(1)):
+    scenario = stage.begin("triggerer stopped for 20 s, then the other killed", each=EACH)
+
+    def triggerer() -> str | None:
+        name: str | None = stage.airflow.instance(scenario.dag_id, scenario.run_id, "clip", 1)["triggerer"]
+        return name
+
+    with scenario.kept_waiting(f"{scenario.name}:"):
+        scenario.in_flight(CLIPS)
         scenario.watched(1)
-        name = stage.airflow.instance(DAG, scenario.run_id, "clip", 1)["triggerer"]
-        stage.airflow.stop(name)
+        stopped = str(triggerer())
+        stage.airflow.stop(stopped)
         time.sleep(20)
-        stage.airflow.cont(name)
+        stage.airflow.cont(stopped)
         until(lambda: scenario.has_logged("trigger cancelled by user action", Fate.GOES_ON.value), "on_kill", 60)
+        killed = until(triggerer, "a triggerer for the clip", 60)
+        assert killed != stopped
+        stage.airflow.kill(killed)
+        time.sleep(2)
+        stage.airflow.start(killed)
     scenario.end()
     assert scenario.cancelled() == []  # what had ended in the meantime may be asked to stop, to no effect
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["with its workers", "alone"])
-def test_the_scheduler_dies(stage: Stage, alone: bool) -> None:
-    scenario = stage.begin("scheduler killed alone" if alone else "scheduler killed with its workers", each=EACH)
+def test_the_scheduler_dies_with_its_workers_and_then_alone(stage: Stage) -> None:
+    scenario = stage.begin("scheduler killed with its workers, then alone", each=EACH)
     scenario.in_flight(CLIPS * 2 // 5)
-    stage.airflow.kill("scheduler", alone=alone)
-    time.sleep(3)
-    stage.airflow.start("scheduler")
+    for alone in (False, True):
+        until(lambda: runs_a_task(stage.airflow.components["scheduler"]), "a task in a worker", 180, every=0.2)
+        stage.airflow.kill("scheduler", alone=alone)
+        time.sleep(3)
+        stage.airflow.start("scheduler")
     scenario.end()
 
 
-def test_the_queue_is_restarted(stage: Stage) -> None:
-    scenario = stage.begin("queue killed and restarted", each=EACH)
-    scenario.in_flight(CLIPS // 2)
-    stage.emulator.kill()
-    time.sleep(5)
-    stage.emulator.restart()
-    scenario.end()
+def runs_a_task(scheduler: Component) -> bool:
+    """Return whether one of its workers has a task; an idle one calls itself LocalExecutor's."""
+    titles = [process.title for process in scheduler.processes]
+    return any(title.startswith("airflow worker -- ") and "LocalExecutor" not in title for title in titles)
 
 
-def test_the_queue_stands_still_for_half_a_minute(stage: Stage) -> None:
-    scenario = stage.begin("queue stopped for 30 s", each=EACH)
+def test_the_queue_stands_still_for_half_a_minute_and_is_then_killed_and_restarted(stage: Stage) -> None:
+    scenario = stage.begin("queue stopped for 30 s, then killed", each=EACH)
     scenario.in_flight(CLIPS * 2 // 5)
     os.kill(stage.emulator.pid, signal.SIGSTOP)
     time.sleep(30)
     os.kill(stage.emulator.pid, signal.SIGCONT)
+    scenario.in_flight(CLIPS * 4 // 5)
+    stage.emulator.kill()
+    time.sleep(5)
+    stage.emulator.restart()
     scenario.end()

@@ -18,9 +18,9 @@ from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.task.kill import Fate
 from tests.chaos.conftest import RUNNERS, Stage
 from tests.support.components import send
-from tests.support.ledger import DAG
 from tests.support.running_airflow import until
 from tests.support.scenario import FEW, KEY
+from tests.support.sizes import SOAK
 
 
 def nothing_happens(stage: Stage) -> None:
@@ -33,33 +33,36 @@ def everything_goes_wrong_that_can_on_the_way_to_fal_and_at_fal(stage: Stage) ->
     passing = ("requeue", "expire")
     failing = ("content_policy_violation", "runner_error")
     faults = [f" [[{fault}]]" for fault in (*lost, *passing, *failing)]
-    clips = stage.begin("every fault of fal's", *faults, each=len(faults)).end("failed")
-    assert sum(clip.delivered for clip in clips) == 2 + 2 * (len(lost) + len(passing))
+    faults[-1] += " [[generate seconds=1]]"  # it fails six times, one after the other
+    dag_id = "chaos" if SOAK else "chaos_clips"
+    clips = stage.begin("every fault of fal's", *faults, each=len(faults), dag_id=dag_id).end("failed")
+    good = len(lost) + len(passing)
+    assert sum(clip.delivered for clip in clips) == (2 + 2 * good if SOAK else good)
     refused, broken = clips[len(faults) - 2], clips[len(faults) - 1]
     assert (refused.task["try_number"], len(refused.requests)) == (1, 1)
     assert len(broken.requests) == broken.task["try_number"] == 6  # each failed before the next was submitted
 
 
 def a_worker_dies_between_fals_acceptance_and_its_reply(stage: Stage) -> None:
-    scenario = stage.begin("worker killed before the reply")
-    for number in (2, 3):
+    scenario = stage.begin("worker killed before the reply", dag_id="chaos_clips")
+    for number in (0, 1):
         stage.emulator.fault("stall", match=scenario.prompt(number))
-    scenario.kill_workers_once_accepted(2, 3)
+    scenario.kill_workers_once_accepted(0, 1)
     scenario.end()
-    assert "Found it: request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 2))
+    assert "Found it: request" in "\n".join(stage.airflow.logs(scenario.dag_id, scenario.run_id, "clip", 0))
 
 
 def a_worker_dies_between_the_record_and_the_deferral(stage: Stage) -> None:
-    scenario = stage.begin("worker killed before it defers")
-    for number in (2, 3):
+    scenario = stage.begin("worker killed before it defers", dag_id="chaos_clips")
+    for number in (0, 1):
         stage.emulator.fault("stall", on="status", match=scenario.prompt(number))
-    scenario.kill_workers_once_accepted(2, 3, after=1.0)  # the record is written, and the first poll stalls
+    scenario.kill_workers_once_accepted(0, 1, after=1.0)  # the record is written, and the first poll stalls
     scenario.end()
-    assert "Picking up request" in "\n".join(stage.airflow.logs(DAG, scenario.run_id, "clip", 2))
+    assert "Picking up request" in "\n".join(stage.airflow.logs(scenario.dag_id, scenario.run_id, "clip", 0))
 
 
 def a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing(stage: Stage) -> None:
-    scenario = stage.begin("worker stopped for 30 s")
+    scenario = stage.begin("worker stopped for 30 s", dag_id="chaos_held")
     with scenario.kept_waiting(f"{scenario.name}: held 0;"):
         worker = scenario.worker_that_holds()
         send(signal.SIGSTOP, worker)
@@ -71,10 +74,10 @@ def a_worker_that_was_taken_for_dead_wakes_up_and_cancels_nothing(stage: Stage) 
 
 
 def a_person_marks_a_task_failed_that_holds_its_worker(stage: Stage) -> None:
-    scenario = stage.begin("running task marked failed")
+    scenario = stage.begin("running task marked failed", dag_id="chaos_held")
     prompt = f"{scenario.name}: held 0;"
     scenario.worker_that_holds()
-    stage.airflow.set_state(DAG, scenario.run_id, "held", "failed", 0)
+    stage.airflow.set_state(scenario.dag_id, scenario.run_id, "held", "failed", 0)
     until(lambda: stage.emulator.requests(prompt)[0]["status_code"] == 499, "the request to be cancelled", 30)
     scenario.end("failed", ended_by_a_person=prompt)
     assert len(scenario.cancelled()) == 1
@@ -106,35 +109,30 @@ def test_at_once(outcomes: dict[str, Future[None]], scenario: str) -> None:
 
 
 def test_a_person_marks_a_deferred_task_failed(stage: Stage) -> None:
-    scenario = stage.begin("deferred task marked failed")
-    stage.emulator.fault("never_finish", match=scenario.prompt(3))  # however long the triggerer takes to hear of it
-    scenario.watched(3)
+    scenario = stage.begin("deferred task marked failed", each=1, dag_id="chaos_clips")
+    stage.emulator.fault("never_finish", match=scenario.prompt(0))  # however long the triggerer takes to hear of it
+    scenario.watched(0)
     triggers = stage.database.dump("trigger")
-    assert scenario.requests(3)[0]["request_id"] in triggers
+    assert scenario.requests(0)[0]["request_id"] in triggers
     assert KEY.partition(":")[2] not in triggers
-    stage.airflow.set_state(DAG, scenario.run_id, "clip", "failed", 3)
-    until(lambda: scenario.requests(3)[0]["status_code"] == 499, "the request to be cancelled", 60)
-    scenario.end("failed", ended_by_a_person=scenario.prompt(3))
+    stage.airflow.set_state(scenario.dag_id, scenario.run_id, "clip", "failed", 0)
+    until(lambda: scenario.requests(0)[0]["status_code"] == 499, "the request to be cancelled", 60)
+    scenario.end("failed", ended_by_a_person=scenario.prompt(0))
     assert len(scenario.cancelled()) == 1
 
 
 def test_a_person_clears_a_deferred_task_whose_request_waits(stage: Stage) -> None:
-    scenario = stage.begin("deferred task cleared")
     fal = FalQueue(Account(f"Key {KEY}", stage.emulator.queue_url))
-    # most runners are kept busy, so that clips wait in the queue however slowly they are submitted
-    blockers = [fal.submit(TEXT_TO_VIDEO, {"prompt": "blocker [[never_finish]]"}) for _ in range(RUNNERS - 2)]
-
-    def waiting() -> list[int]:
-        instances = stage.airflow.instances(DAG, scenario.run_id, "clip")
-        deferred = {instance["map_index"] for instance in instances if instance["state"] == "deferred"}
-        return [number for number in sorted(deferred) if scenario.requests(number)[0]["state"] == "IN_QUEUE"]
-
-    number = until(waiting, "a request in the queue", 120)[-1]
-    stage.airflow.clear(DAG, scenario.run_id, task_ids=[["clip", number]])
-    until(lambda: scenario.requests(number)[0]["status_code"] == 499, "the old request to be cancelled", 90)
+    blockers = [fal.submit(TEXT_TO_VIDEO, {"prompt": "blocker [[never_finish]]"}) for _ in range(RUNNERS)]
+    scenario = stage.begin("deferred task cleared", each=1, dag_id="chaos_clips")
+    stage.airflow.until_state(scenario.dag_id, scenario.run_id, "clip", "deferred", map_index=0, within=120)
+    [request] = scenario.requests(0)
+    assert request["state"] == "IN_QUEUE"
+    stage.airflow.clear(scenario.dag_id, scenario.run_id, task_ids=[["clip", 0]])
+    until(lambda: scenario.requests(0)[0]["status_code"] == 499, "the old request to be cancelled", 90)
     for blocker in blockers:
         fal.cancel(TEXT_TO_VIDEO, blocker)
     fal.close()
-    scenario.end(asked_twice=scenario.prompt(number))
-    old, new = scenario.requests(number)
+    scenario.end(asked_twice=scenario.prompt(0))
+    old, new = scenario.requests(0)
     assert (old["error_type"], new["status_code"]) == ("client_cancelled", 200)

@@ -11,7 +11,11 @@ from airflow_provider_pika import exceptions as errors
 from tests.support.airflow_api import AirflowApi
 from tests.support.emulator import RunningEmulator
 
-DAG = "chaos"
+#: The Dags of ``chaos/dags/chaos.py``, and the ways in which each makes clips.
+KINDS = {"chaos": ("clip", "held", "generate"), "chaos_clips": ("clip",), "chaos_held": ("held",)}
+
+#: The task that ends with a clip, by the way; also its prompts' name for the way.
+LAST = {"clip": "clip", "held": "held", "generate": "video"}
 
 #: Clips that hold a worker while they are waited for.
 HELD = 2
@@ -63,20 +67,23 @@ class Clip:
         return max(0, extra - (asked - 1))
 
 
-def clips_of(airflow: AirflowApi, emulator: RunningEmulator, run_id: str, name: str, each: int) -> list[Clip]:
-    """Return every clip of a run of the Dag ``chaos``."""
+def clips_of(
+    airflow: AirflowApi, emulator: RunningEmulator, dag_id: str, run_id: str, name: str, each: int
+) -> list[Clip]:
+    """Return every clip of a run of one of these Dags."""
     requests = defaultdict(list)
     for request in emulator.requests(f"{name}:"):
         requests[request["input"]["prompt"].partition(";")[0] + ";"].append(request)
     clips = []
-    for kind, last in (("clip", "clip"), ("held", "held"), ("generate", "video")):
-        tasks = {instance["map_index"]: instance for instance in airflow.instances(DAG, run_id, last)}
+    for kind in KINDS[dag_id]:
+        last = LAST[kind]
+        tasks = {instance["map_index"]: instance for instance in airflow.instances(dag_id, run_id, last)}
         for number in range(HELD if kind == "held" else each):
             prompt = f"{name}: {kind} {number};"
             task = tasks.get(number, {"state": None})
-            video = airflow.xcom(DAG, run_id, last, map_index=number) if task["state"] == "success" else None
+            video = airflow.xcom(dag_id, run_id, last, map_index=number) if task["state"] == "success" else None
             failed = task["state"] == "failed"
-            log = airflow.log(DAG, run_id, last, task["try_number"], number) if failed else ""
+            log = airflow.log(dag_id, run_id, last, task["try_number"], number) if failed else ""
             clips.append(Clip(prompt, task, video, requests[prompt], log))
     return clips
 

@@ -1,4 +1,4 @@
-"""A run of the Dag ``chaos``, from its first submit to the count of what came of it."""
+"""A run of a Dag of ``chaos/dags/chaos.py``, from its first submit to the count of what came of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from tests.support.components import Process
 from tests.support.emulator import RunningEmulator
-from tests.support.ledger import DAG, Clip, Row, clips_of, row
+from tests.support.ledger import Clip, Row, clips_of, row
 from tests.support.running_airflow import RunningAirflow, until
 from tests.support.sizes import SOAK, size
 
@@ -21,7 +21,7 @@ EACH = size(4, 9)
 CLIPS = 2 * EACH + 2
 
 #: The same, where several scenarios share the machine.
-FEW = 4
+FEW = size(2, 4)
 
 #: Seconds that fal takes for a clip: long enough for all of a run's to be in flight at once.
 GENERATION_TIME = "9-15" if SOAK else "6-10"
@@ -42,6 +42,7 @@ class Scenario:
     name: str
     rows: list[Row]
     each: int
+    dag_id: str
     run_id: str
     started: float = field(default_factory=time.monotonic)
 
@@ -54,10 +55,17 @@ class Scenario:
         rows: list[Row],
         faults: Sequence[str] = ("",),
         each: int = EACH,
+        dag_id: str = "chaos",
     ) -> Self:
-        """Start a run; what comes of it is added to ``rows``. The prompts end with these faults in turn."""
-        run_id = airflow.start_run(DAG, name=name, each=each, faults=faults)
-        return cls(airflow, emulator, name, rows, each, run_id)
+        """
+        Start a run; what comes of it is added to ``rows``.
+
+        :param faults: the prompts end with these in turn.
+        :param each: the clips of each way to make one.
+        :param dag_id: which of the Dags: all ways to make clips, or one of them.
+        """
+        run_id = airflow.start_run(dag_id, name=name, each=each, faults=faults)
+        return cls(airflow, emulator, name, rows, each, dag_id, run_id)
 
     def in_flight(self, number: int) -> None:
         """Wait until so many requests are at the emulator."""
@@ -78,7 +86,7 @@ class Scenario:
             found = until(accepted, "a submit to be accepted", SUBMITTED_WITHIN, every=0.2)
             time.sleep(after)
             for number in sorted(found):
-                self.airflow.kill_worker(DAG, self.run_id, "clip", number)
+                self.airflow.kill_worker(self.dag_id, self.run_id, "clip", number)
             waiting -= found
 
     def worker_that_holds(self, number: int = 0) -> list[Process]:
@@ -86,23 +94,23 @@ class Scenario:
         prompt = f"{self.name}: held {number};"
         until(lambda: self.emulator.requests(prompt), "the submit to be accepted", SUBMITTED_WITHIN)
         time.sleep(1.0)
-        return self.airflow.worker_of(DAG, self.run_id, "held", number)
+        return self.airflow.worker_of(self.dag_id, self.run_id, "held", number)
 
     def watched(self, number: int) -> None:
         """Wait until a trigger watches that clip: before, nobody is told of a kill (Airflow 3.3.2)."""
         until(partial(self.requests, number), "the request", SUBMITTED_WITHIN)
 
         def has_trigger() -> bool:
-            deferred = self.airflow.instance(DAG, self.run_id, "clip", number)["triggerer"] is not None
-            return deferred and "trigger" in self.airflow.log(DAG, self.run_id, "clip", map_index=number)
+            deferred = self.airflow.instance(self.dag_id, self.run_id, "clip", number)["triggerer"] is not None
+            return deferred and "trigger" in self.airflow.log(self.dag_id, self.run_id, "clip", map_index=number)
 
         until(has_trigger, f"a trigger for clip {number}", 60)
         time.sleep(2.0)
 
     @contextlib.contextmanager
     def kept_waiting(self, prompt: str) -> Iterator[None]:
-        """Let no poll of the request of this prompt bring anything, so that it is waited for until the block ends."""
-        self.emulator.fault("http_503", on="status", match=prompt, times=1000)
+        """Let no poll of a request with this in its prompt bring anything: it is waited for until the block ends."""
+        self.emulator.fault("http_503", on="status", match=prompt, times=10_000)
         yield
         self.emulator.clear_faults(prompt)
 
@@ -123,8 +131,8 @@ class Scenario:
     def end(self, state: str = "success", **by_a_person: str) -> list[Clip]:
         """Wait for the run's end, and add up what came of it."""
         self.airflow.until_healthy()
-        assert self.airflow.end_of_run(DAG, self.run_id, within=600) == state
-        clips = clips_of(self.airflow, self.emulator, self.run_id, self.name, self.each)
+        assert self.airflow.end_of_run(self.dag_id, self.run_id, within=600) == state
+        clips = clips_of(self.airflow, self.emulator, self.dag_id, self.run_id, self.name, self.each)
         self.rows.append(found := row(self.name, clips, time.monotonic() - self.started, **by_a_person))
         assert (found.double, found.lost) == (0, 0), [clip for clip in clips if not clip.delivered]
         return clips

@@ -1,4 +1,4 @@
-"""Twenty clips: nine by one task each, nine by two, one that submits and one that waits; two hold a worker."""
+"""Clips in each way that a task makes one. Most scenarios need only one way, and each task is a process or two."""
 
 from __future__ import annotations
 
@@ -12,18 +12,29 @@ from airflow_provider_pika.sensors.pika import PikaVideoSensor
 PATIENT = {"retries": 5, "retry_delay": timedelta(seconds=1)}
 WAITING = {"poll_interval": 1.0, "timeout": 300}
 
+CHAOS = {
+    "schedule": None,
+    "catchup": False,
+    "max_active_tasks": 64,
+    "params": {"name": "nothing happens", "each": 9, "faults": [""]},
+}
 
-@dag(schedule=None, catchup=False, max_active_tasks=64, params={"name": "nothing happens", "each": 9, "faults": [""]})
-def chaos():
-    @task(**PATIENT)
-    def prompts(params: dict) -> list[str]:
-        faults = params["faults"]
-        return [f"{params['name']}: KIND {n};{faults[n % len(faults)]}" for n in range(params["each"])]
 
-    each = prompts()
+@task(**PATIENT)
+def prompts(params: dict) -> list[str]:
+    faults = params["faults"]
+    return [f"{params['name']}: KIND {n};{faults[n % len(faults)]}" for n in range(params["each"])]
+
+
+def clips(each) -> None:
+    """Each clip by one task."""
     PikaTextToVideoOperator.partial(
         task_id="clip", resolution="480p", wait_for_completion=True, **PATIENT, **WAITING
     ).expand(prompt=each.map(lambda prompt: prompt.replace("KIND", "clip")))
+
+
+def held() -> None:
+    """Two clips, each by a task that holds its worker."""
     PikaTextToVideoOperator.partial(
         task_id="held", resolution="480p", wait_for_completion=True, deferrable=False, **PATIENT, **WAITING
     ).expand(
@@ -33,10 +44,33 @@ def chaos():
         ]
     )
 
+
+def pairs(each) -> None:
+    """Each clip by two tasks, one that submits and one that waits."""
     generate = PikaTextToVideoOperator.partial(task_id="generate", resolution="480p", **PATIENT).expand(
         prompt=each.map(lambda prompt: prompt.replace("KIND", "generate"))
     )
     PikaVideoSensor.partial(task_id="video", **PATIENT, **WAITING).expand(request_id=generate.output)
 
 
+@dag(**CHAOS)
+def chaos():
+    each = prompts()
+    clips(each)
+    held()
+    pairs(each)
+
+
+@dag(**CHAOS)
+def chaos_clips():
+    clips(prompts())
+
+
+@dag(**CHAOS)
+def chaos_held():
+    held()
+
+
 chaos()
+chaos_clips()
+chaos_held()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,14 @@ class RunningEmulator(EmulatorProcess):
         """Go back to the prices that it was started with."""
         self._admin("DELETE", "prices")
 
-    def most_at_once(self, prompt: str) -> int:
-        """Return how many requests with this in their prompt were unfinished at the same time, at most."""
-        requests = self.requests(prompt)
+    def most_at_once(self, *prompts: str, among: Collection[str] = ()) -> int:
+        """
+        Return how many requests with one of these in their prompt were unfinished at the same time, at most.
+
+        :param among: the IDs of the requests that count; all, if there are none.
+        """
+        found = [request for prompt in prompts for request in self.requests(prompt)]
+        requests = [request for request in found if not among or request["request_id"] in among]
         unfinished: list[int] = [
             sum(other["sent_at"] <= one["sent_at"] < (other["ended_at"] or float("inf")) for other in requests)
             for one in requests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.saving import disk
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 from tests.support.airflow import TaskInstance, context
+from tests.support.saved import metadata_beside as metadata_beside
+from tests.support.saved import names_in as names_in
 
 Video = dict[str, Any]
 
@@ -49,17 +50,6 @@ def save(video: Any, path: Any, **arguments: Any) -> dict[str, Any]:
     return saver(video, path, **arguments).execute({"ti": SavingInstance(), "outlet_events": {}})  # type: ignore[typeddict-item]
 
 
-def metadata_beside(path: Path | str) -> dict[str, Any]:
-    """Read the sidecar."""
-    metadata: dict[str, Any] = json.loads(Path(f"{path}.json").read_text())
-    return metadata
-
-
 def leftovers(path: Path) -> list[Path]:
     """Return the names that an attempt which saved to a path of a disk may leave when it dies: its lock, its part."""
     return [path.with_name(disk.hidden_name(path.name, suffix)) for suffix in (".lock", ".part")]
-
-
-def names_in(folder: Path) -> list[str]:
-    """Return all that is in a folder, hidden files too."""
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []

@@ -8,10 +8,22 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from airflow.providers.common.compat.sdk import Stats
 
 #: What our metrics are named, behind Airflow's own prefix.
 PREFIX = "airflow.pika."
+
+
+def statsd_settings(port: int, *, tags: bool = True) -> dict[str, str]:
+    """
+    Return the environment of an Airflow that sends our metrics to a port, whether or not anybody listens there.
+
+    :param tags: in InfluxDB's format, which has them; False: in StatsD's plain one.
+    """
+    settings = {"on": "True", "host": "127.0.0.1", "port": str(port), "influxdb_enabled": str(tags)}
+    return {
+        **{f"AIRFLOW__METRICS__STATSD_{name.upper()}": value for name, value in settings.items()},
+        "AIRFLOW__METRICS__METRICS_ALLOW_LIST": r"^pika\.",
+    }
 
 
 class RunningStatsd:
@@ -23,24 +35,16 @@ class RunningStatsd:
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls) -> Iterator[RunningStatsd]:
-        """Listen until the end of the block."""
+    def start(cls, port: int = 0) -> Iterator[RunningStatsd]:
+        """Listen until the end of the block, on a free port unless one is given."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
-            receiver.bind(("127.0.0.1", 0))
+            receiver.bind(("127.0.0.1", port))
             receiver.setblocking(False)
             yield cls(receiver)
 
     def settings(self, *, tags: bool = True) -> dict[str, str]:
-        """Return the environment of an Airflow that sends here.
-
-        :param tags: in InfluxDB's format, which has them; False: in StatsD's plain one.
-        """
-        host, port = self._receiver.getsockname()
-        settings = {"on": "True", "host": host, "port": str(port), "influxdb_enabled": str(tags)}
-        return {
-            **{f"AIRFLOW__METRICS__STATSD_{name.upper()}": value for name, value in settings.items()},
-            "AIRFLOW__METRICS__METRICS_ALLOW_LIST": r"^pika\.",  # nothing is read while an Airflow runs
-        }
+        """Return the environment of an Airflow that sends here: `statsd_settings`."""
+        return statsd_settings(self._receiver.getsockname()[1], tags=tags)
 
     def ours(self) -> list[str]:
         """Return all that was received of our metrics so far, without the prefix, in their order."""
@@ -68,6 +72,8 @@ def send_to(running: RunningStatsd, monkeypatch: pytest.MonkeyPatch, *, tags: bo
     """Have the metrics of this process sent to a server."""
     for name, value in running.settings(tags=tags).items():
         monkeypatch.setenv(name, value)
+    from airflow.providers.common.compat.sdk import Stats  # a second, which those who only name a port can spare
+
     try:
         from airflow.sdk._shared.observability.metrics import stats
         from airflow.sdk.observability.metrics.stats_utils import get_stats_factory

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from airflow import __version__
+from importlib.metadata import version
+
 from packaging.version import Version
 
 #: From 3.3 on, Airflow keeps a task's state between its attempts.
-KEEPS_TASK_STATE = Version(__version__) >= Version("3.3")
+KEEPS_TASK_STATE = Version(version("apache-airflow")) >= Version("3.3")

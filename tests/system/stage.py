@@ -6,6 +6,7 @@ pytest-xdist runs the tests in several processes. The one that starts them start
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from typing import Any
 from dev.airflow_home import EXAMPLE_DAGS, AirflowHome, pika_connection
 from dev.pages import dags as snippets
 from tests.support.emulator import RunningEmulator
-from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
+from tests.support.running_airflow import IMPATIENT, RunningAirflow, free_port, running_airflow
 from tests.support.s3 import RunningS3
+from tests.support.statsd import statsd_settings
 
 try:
     from tests.support.postgres import RunningPostgres
@@ -25,8 +27,11 @@ except ModuleNotFoundError:  # pip has no PostgreSQL for this machine
 
 KEY = "system-key-id:system-key-secret"
 
+#: An endpoint of which one test alone asks for clips: it knows their metrics by it.
+TOLD_ENDPOINT = "fal-ai/pika/v2.2/text-to-video"
+
 #: What a clip costs at the emulator behind ``pika_default``.
-PRICE = ["--price", "fal-ai/pika/v2.5/text-to-video=videos:0.30"]
+PRICE = [f"--price={endpoint}=videos:0.30" for endpoint in ("fal-ai/pika/v2.5/text-to-video", TOLD_ENDPOINT)]
 
 #: A bucket of the S3 server whose clips the pages may show.
 SHOWN = "shown"
@@ -46,6 +51,8 @@ class Stage:
     :param busy: has one runner: a request waits in its queue behind one that never ends; connection ``busy``.
     :param s3: behind the connection ``clips_store``.
     :param clips: a folder; the pages may show the clips in it, and those in the bucket :data:`SHOWN`.
+    :param lineage: where OpenLineage writes its events, one a line, of the Dags that ask for it.
+    :param statsd: the port to which Airflow sends our metrics; a test may listen there.
     """
 
     airflow: RunningAirflow
@@ -54,6 +61,8 @@ class Stage:
     busy: RunningEmulator
     s3: RunningS3
     clips: Path
+    lineage: Path
+    statsd: int
 
     def told(self) -> dict[str, Any]:
         """Return as JSON what another process needs to use it."""
@@ -62,6 +71,8 @@ class Stage:
             "emulators": [each.queue_url for each in (self.emulator, self.slow, self.busy)],
             "s3": [self.s3.url, self.s3.pid],
             "clips": str(self.clips),
+            "lineage": str(self.lineage),
+            "statsd": self.statsd,
         }
 
     @classmethod
@@ -69,7 +80,8 @@ class Stage:
         """Return the one that another process has started."""
         emulator, slow, busy = map(RunningEmulator.attached, told["emulators"])
         airflow, s3 = RunningAirflow.attached(told["airflow"]), RunningS3.attached(*told["s3"])
-        return cls(airflow, emulator, slow, busy, s3, Path(told["clips"]))
+        clips, lineage = Path(told["clips"]), Path(told["lineage"])
+        return cls(airflow, emulator, slow, busy, s3, clips, lineage, told["statsd"])
 
 
 @contextlib.contextmanager
@@ -98,10 +110,21 @@ def running_stage(folder: Path) -> Iterator[Stage]:
             **database,
             **IMPATIENT,
             "AIRFLOW__PIKA__CLIP_ROOTS": f"{folder / 'clips'}, s3://clips_store@{SHOWN}",
+            **_lineage(folder / "lineage.jsonl"),
+            **statsd_settings(statsd := free_port()),
         }
         with running_airflow(AirflowHome(folder / "airflow", dags, settings)) as airflow:
             airflow.pool("pika", 2, include_deferred=True)
-            yield Stage(airflow, emulator, slow, busy, s3, folder / "clips")
+            yield Stage(airflow, emulator, slow, busy, s3, folder / "clips", folder / "lineage.jsonl", statsd)
+
+
+def _lineage(events: Path) -> dict[str, str]:
+    """Return the settings of OpenLineage: a process more for each task, so only of Dags with ``enable_lineage``."""
+    transport = {"type": "file", "log_file_path": str(events), "append": True}
+    return {
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+        "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
+    }
 
 
 @contextlib.contextmanager

@@ -162,6 +162,7 @@ def run(home: AirflowHome, *command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.newest
 def test_airflow_lists_the_provider(airflow: RunningAirflow) -> None:
     listed = json.loads(run(airflow.home, "providers", "list", "--output", "json"))
     [ours] = [provider for provider in listed if provider["package_name"] == "airflow-provider-pika"]

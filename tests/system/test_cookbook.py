@@ -12,13 +12,12 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.hooks.pika import PikaHook
 from airflow_provider_pika.review.decision import KEEP, REJECT
 from dev.airflow_home import pika_connection
 from tests.support.emulator import RunningEmulator
 from tests.support.reviews import SETTLED, Review
 from tests.support.running_airflow import RunningAirflow, until
-from tests.support.saving import metadata_beside
+from tests.support.saved import metadata_beside
 from tests.support.strange_server import StrangeServer, reply
 from tests.support.versions import KEEPS_TASK_STATE
 
@@ -93,6 +92,7 @@ def test_a_batch_whose_cost_a_person_confirms_costs_what_was_said(airflow: Runni
     assert airflow.xcom(budget, run_id, "report") == "3 clips for 0.90 USD"
 
 
+@pytest.mark.newest
 def test_the_morning_report_posts_what_fals_books_say_to_the_cent(
     airflow: RunningAirflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +114,8 @@ def test_the_morning_report_posts_what_fals_books_say_to_the_cent(
         runs = {dag_id: airflow.start_run(dag_id) for dag_id in ("priced_recap", "priced_products")}
         for name, value in pika_connection(emulator.queue_url, key).items():
             monkeypatch.setenv(name, value)
+        from airflow_provider_pika.hooks.pika import PikaHook  # and with it Airflow, for seconds
+
         PikaHook().submit(TEXT_TO_VIDEO, {"prompt": "without a Dag", "duration": 10})
         assert [airflow.end_of_run(*run) for run in runs.items()] == ["success"] * 2
         until(lambda: len(emulator.books()) == 4, "all charges", 30)
@@ -182,6 +184,7 @@ def test_a_worker_that_fails_sends_the_alert(
     assert "The same again may help: no" in log
 
 
+@pytest.mark.newest
 def test_a_pool_holds_back_what_several_tasks_would_send(
     airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
 ) -> None:

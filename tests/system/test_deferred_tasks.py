@@ -13,7 +13,6 @@ from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.fal.polling import Failed
-from airflow_provider_pika.triggers.pika import to_event
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow, until
 from tests.support.versions import KEEPS_TASK_STATE
@@ -80,6 +79,8 @@ def test_a_task_that_another_process_resumes_keeps_its_request_and_a_cleared_one
     run_id = airflow.start_run("interfered_with", prompt="a clip that waits")
     airflow.until_state("interfered_with", run_id, "clip", "deferred")
     until(lambda: airflow.instance("interfered_with", run_id, "clip")["triggerer"], "a triggerer to have it", 60)
+    from airflow_provider_pika.triggers.pika import to_event  # and with it Airflow, for seconds
+
     broken = json.dumps(to_event(Failed(TryLater("The wait broke.")), []))
     log = airflow.home.folder / "resume.log"
     assert airflow.home.run([sys.executable, "-c", RESUME, "interfered_with", run_id, "clip", broken], log) == 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,45 +16,21 @@ import av
 import pytest
 from PIL import Image
 
-from dev.airflow_home import AirflowHome, pika_connection
 from tests.support.emulator import RunningEmulator
-from tests.support.running_airflow import RunningAirflow, running_airflow, until
+from tests.support.running_airflow import RunningAirflow, until
 from tests.support.s3 import RunningS3
-from tests.support.saving import metadata_beside, names_in
+from tests.support.saved import metadata_beside, names_in
 from tests.support.statsd import RunningStatsd
-from tests.system.stage import KEY
+from tests.system.stage import TOLD_ENDPOINT, Stage
 
-DAG = "saved"
+DAG, TOLD = "saved", "told"
 PRODUCTS = ["bicycle.mp4", "kettle.mp4", "radio.mp4", "scarf.mp4"]
 
 
-@pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where OpenLineage writes its events, one a line."""
-    return tmp_path_factory.mktemp("openlineage") / "events.jsonl"
-
-
-@pytest.fixture(scope="module")
-def statsd() -> Iterator[RunningStatsd]:
-    """Where that Airflow sends its metrics."""
-    with RunningStatsd.start() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def lineage(
-    tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, events: Path, statsd: RunningStatsd
-) -> Iterator[RunningAirflow]:
-    """An Airflow of its own, since OpenLineage's provider listens to every task of one."""
-    dags = tmp_path_factory.mktemp("dags")
-    shutil.copy(Path(__file__).parent / "dags" / "saved.py", dags)
-    transport = {"type": "file", "log_file_path": str(events), "append": True}
-    settings = {
-        **pika_connection(emulator.queue_url, KEY),
-        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
-        **statsd.settings(),
-    }
-    with running_airflow(AirflowHome(tmp_path_factory.mktemp("lineage"), dags, settings)) as running:
+@pytest.fixture
+def statsd(stage: Stage) -> Iterator[RunningStatsd]:
+    """Where Airflow sends our metrics, whoever listens."""
+    with RunningStatsd.start(stage.statsd) as running:
         yield running
 
 
@@ -92,12 +67,12 @@ def test_a_worker_killed_in_the_middle_of_a_write_leaves_no_half_file_and_the_re
 
 
 def test_openlineage_is_told_what_came_from_where_and_statsd_how_it_went(
-    lineage: RunningAirflow, events: Path, statsd: RunningStatsd, tmp_path: Path
+    airflow: RunningAirflow, stage: Stage, statsd: RunningStatsd, tmp_path: Path
 ) -> None:
-    run_id = lineage.start_run(DAG, prompt="a heron", path=str(tmp_path / "heron.mp4"))
-    assert lineage.end_of_run(DAG, run_id) == "success"
-    video = lineage.xcom(DAG, run_id, "video")
-    told = until(lambda: completed(events, video["request_id"]), "OpenLineage's event", 60)
+    run_id = airflow.start_run(TOLD, prompt="a heron", path=str(tmp_path / "heron.mp4"))
+    assert airflow.end_of_run(TOLD, run_id) == "success"
+    video = airflow.xcom(TOLD, run_id, "video")
+    told = until(lambda: completed(stage.lineage, video["request_id"]), "OpenLineage's event", 60)
     [source], [target] = told["inputs"], told["outputs"]
     assert f"{source['namespace']}/{source['name']}" == video["url"]
     assert (target["namespace"], target["name"]) == ("file", f"{tmp_path}/heron.mp4")
@@ -109,10 +84,11 @@ def test_openlineage_is_told_what_came_from_where_and_statsd_how_it_went(
     }  # fmt: skip
     assert cost["_producer"].startswith("https://")
     assert cost["_schemaURL"].startswith("https://")
-    endpoint = "endpoint=fal-ai_pika_v2.5_text-to-video"
-    packets = [packet for packet in statsd.ours() if not packet.endswith("|ms")]
+    endpoint = "endpoint=" + TOLD_ENDPOINT.replace("/", "_")
+    ours = [packet for packet in statsd.ours() if endpoint in packet]
+    packets = [packet for packet in ours if not packet.endswith("|ms")]
     assert packets == [f"clips,{endpoint},state=done,error=none:1|c", f"cost_microusd,{endpoint}:300000|c"]
-    timings = dict(packet.removesuffix("|ms").split(":") for packet in statsd.ours() if packet.endswith("|ms"))
+    timings = dict(packet.removesuffix("|ms").split(":") for packet in ours if packet.endswith("|ms"))
     assert timings.keys() == {f"run_time,{endpoint}", f"queue_time,{endpoint}"}
     assert float(timings[f"run_time,{endpoint}"]) == pytest.approx(video["inference_time"] * 1000, abs=0.01)
 

@@ -35,5 +35,5 @@ with DAG("decorated", schedule=None, catchup=False):
     clip.override(task_id="clips_of_kwargs", max_active_tis_per_dag=2).expand_kwargs(
         [{"subject": "hare", "season": "spring"}, {"subject": "stag", "season": "autumn", "resolution": "720p"}]
     )
-    impatient.override(timeout=2, retries=4, retry_delay=timedelta(seconds=1))()
+    impatient.override(timeout=8, retries=3, retry_delay=timedelta(seconds=1))()
     wrong()

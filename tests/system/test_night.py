@@ -28,7 +28,7 @@ ENDPOINT = "fal-ai/pika/v2.5/text-to-video"
 CATALOGUE_DAG, RECAP_DAG, TEASERS_DAG = "night_catalogue", "night_recap", "night_teasers"
 
 #: Clips of each, as ``dags/night.py`` has them, which takes Airflow to import.
-CATALOGUE, RECAP, TEASERS = 30, 20, 5
+CATALOGUE, RECAP, TEASERS = 34, 20, 3
 
 #: Seconds that lie between a request and the start of a run that may reuse it.
 APART = 7.0

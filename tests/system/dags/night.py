@@ -14,7 +14,7 @@ PATIENT: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 QUEUE: dict[str, Any] = {"pika_conn_id": "night"}
 
 #: Clips of each Dag: sixty in all, of which the second run of the last one reuses some.
-CATALOGUE, RECAP, TEASERS = 30, 20, 5
+CATALOGUE, RECAP, TEASERS = 34, 20, 3
 
 with DAG("night_catalogue", schedule=None, catchup=False):
     PikaTextToVideoBatchOperator(

@@ -147,18 +147,20 @@ class EmulatorProcess:
         self._stderr.close()
 
     def _launch(self) -> None:
-        command = [sys.executable, "-m", "airflow_provider_pika.emulator", *self._ports, *self._options]
-        if self._tls:
-            command.append("--tls")
-        self._process = subprocess.Popen(  # noqa: S603 (its own program, with the caller's options)
-            command, stdout=subprocess.PIPE, stderr=self._stderr, text=True
-        )
+        options = [*self._ports, *self._options, *(["--tls"] if self._tls else [])]
+        self._process = self._started(options)
         lines = self._banner(self._process)
         self.queue_url, self.run_url = lines["queue"], lines["run"]
         self.add_connection = f"airflow {lines['airflow']}"
         self.ca_file = Path(lines["CA"]) if self._tls else None
         ports = [url.rsplit(":", 1)[1] for url in (self.queue_url, self.run_url)]
         self._ports = ["--port", ports[0], "--run-port", ports[1]]
+
+    def _started(self, options: list[str]) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "airflow_provider_pika.emulator", *options]
+        return subprocess.Popen(  # noqa: S603 (its own program, with the caller's options)
+            command, stdout=subprocess.PIPE, stderr=self._stderr, text=True
+        )
 
     def _banner(self, process: subprocess.Popen[str]) -> dict[str, str]:
         """Return the lines that it prints once it listens, by name."""

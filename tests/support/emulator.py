@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import httpx
 
 from airflow_provider_pika.emulator.process import EmulatorProcess
+from tests.support.forked import Forked
 from tests.support.waiting import until
 
 
 class RunningEmulator(EmulatorProcess):
     """An emulator that listens, with what only our own tests ask of it."""
+
+    _for_admin: httpx.Client | None = None
 
     @classmethod
     def attached(cls, queue_url: str) -> RunningEmulator:
@@ -20,6 +27,20 @@ class RunningEmulator(EmulatorProcess):
         emulator = cls(Path(), [], tls=False)
         emulator.queue_url, emulator.ca_file = queue_url, None
         return emulator
+
+    def _started(self, options: list[str]) -> subprocess.Popen[str]:
+        return cast("subprocess.Popen[str]", Forked(options, self._stderr))
+
+    def _admin(self, method: str, path: str, **options: Any) -> httpx.Response:
+        if self._for_admin is None:  # a client of its own takes longer than a call
+            self._for_admin = self.client()
+        return self._for_admin.request(method, f"/_emulator/{path}", **options).raise_for_status()
+
+    def _end(self, number: signal.Signals) -> int:
+        if self._for_admin is not None:
+            self._for_admin.close()
+        self._for_admin = None
+        return super()._end(number)
 
     def counts(self) -> dict[str, Any]:
         """Return how often each operation was called, since the data folder was made or `reset_counts`."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,22 +24,31 @@ from cryptography.x509.oid import NameOID
 
 from tests.integration.emulator.talk import Caller
 from tests.support.emulator import RunningEmulator
+from tests.support.forked import Forked, run_to_the_end
 
 
-def fail(*arguments: str) -> str:
-    """Run it to its end: exit code 2 and nothing but one line on stderr, which is returned."""
+def run_as_a_person_does(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "airflow_provider_pika.emulator", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def fail(*arguments: str, run: Callable[[Sequence[str]], Any] = run_to_the_end) -> str:
+    """Run it to its end: exit code 2 and nothing but one line on stderr, which is returned."""
+    done = run(arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     return done.stderr
+
+
+def printed(process: Any, lines: int) -> list[str]:
+    return [process.stdout.readline().rstrip("\n") for _ in range(lines)]
 
 
 def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "airflow_provider_pika.emulator", "--port", "0", "--data", str(tmp_path / "data")]
     process = subprocess.Popen([*command, "--key", "a", "--key", "b"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    lines = [process.stdout.readline().rstrip("\n") for _ in range(7)]
+    lines = printed(process, 7)
     queue, run = lines[1].split()[1], lines[2].split()[1]
     for url in (queue, run):
         assert httpx.post(f"{url}/fal-ai/pika", headers={"Authorization": "Key c"}).status_code == 401
@@ -66,12 +79,10 @@ def test_it_prints_the_command_that_adds_its_connection(
     tmp_path: Path, host: str, called: str, keys: list[str], password: str
 ) -> None:
     options = ["--host", host, "--port", "0", "--data", str(tmp_path / "data"), *keys]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "airflow_provider_pika.emulator", *options], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    lines = [process.stdout.readline().rstrip("\n") for _ in range(10)]
-    process.terminate()
+    with tempfile.TemporaryFile() as stderr:
+        process = Forked(options, stderr)
+    lines = printed(process, 10)
+    process.send_signal(signal.SIGTERM)
     process.wait(5)
     process.stdout.close()
     port = lines[1].rpartition(":")[2]
@@ -113,10 +124,14 @@ def test_a_data_folder_in_use_is_named(emulator: RunningEmulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "hint"), [(["--port", "x"], "0 to 65535"), (["--generation-time", "6-2"], "shorter time first")]
+    ("arguments", "hint", "run"),
+    [
+        (["--port", "x"], "0 to 65535", run_as_a_person_does),
+        (["--generation-time", "6-2"], "shorter time first", run_to_the_end),
+    ],
 )
-def test_a_bad_option_is_named(arguments: list[str], hint: str) -> None:
-    assert hint in fail(*arguments)
+def test_a_bad_option_is_named(arguments: list[str], hint: str, run: Any) -> None:
+    assert hint in fail(*arguments, run=run)
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:

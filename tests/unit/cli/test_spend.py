@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_pika.cli.spend import csv_of, moment, text_of
 from airflow_provider_pika.fal.prices import Cost
 from airflow_provider_pika.fal.spend import HISTORY, Spent
-from tests.unit.fal.test_spend import report, spent
+from tests.unit.fal.test_spend import anything_billed, report, spent
 
 NOW = 1_790_000_000.0
 
@@ -48,16 +47,7 @@ def test_nothing_spent_can_be_printed_too() -> None:
     assert len(csv_of(report()).splitlines()) == 1
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["timestamp", "output_units", "unit_price", "cost_total", "currency", "tags"]),
-        st.recursive(
-            st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-            lambda each: st.lists(each) | st.dictionaries(st.text(), each),
-            max_leaves=4,
-        ),
-    ),
-)
+@given(anything_billed)
 def test_whatever_fal_says_of_a_bill_can_be_printed(fields: dict[str, Any]) -> None:
     said = report(spent(**fields), by="task", known_dags={"nightly"})
     assert text_of(said) + csv_of(said)

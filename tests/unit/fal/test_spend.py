@@ -19,6 +19,17 @@ from airflow_provider_pika.fal.spend import BOOKS, HISTORY, Report, Spent, of_ev
 OURS = Prices({TEXT_TO_VIDEO: Price("seconds", Decimal("0.06"), "USD", CONNECTION)})
 
 
+#: Whatever fal might say of a bill.
+anything_billed = st.dictionaries(
+    st.sampled_from(["timestamp", "output_units", "unit_price", "cost_total", "currency", "tags"]),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+        max_leaves=4,
+    ),
+)
+
+
 def event(number: int = 1, **fields: Any) -> BillingEvent:
     known = {
         "request_id": f"r-{number}",
@@ -150,16 +161,7 @@ def test_whatever_a_stranger_has_sent_is_a_row_of_the_history(sent: dict[str, An
     json.dumps(report(row, source=HISTORY).as_json(), allow_nan=False)
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["timestamp", "output_units", "unit_price", "cost_total", "currency", "tags"]),
-        st.recursive(
-            st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-            lambda each: st.lists(each) | st.dictionaries(st.text(), each),
-            max_leaves=4,
-        ),
-    ),
-)
+@given(anything_billed)
 def test_whatever_fal_says_of_a_bill_is_a_row_of_the_report(fields: dict[str, Any]) -> None:
     said = report(spent(**fields), by="task", known_dags={"nightly"})
     json.dumps(said.as_json(), allow_nan=False)

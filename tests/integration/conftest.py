@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,41 @@ from airflow_provider_pika.triggers import _common
 from tests.support.dag_runs import Examples
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
+from tests.support.saving import Video, generated
+from tests.support.versions import IS_NEWEST
 
 KEY = "test-key-id:test-key-secret"
+
+
+#: Parameters of how Airflow runs a task, and of what it is told and asked. All others are inputs of ours.
+AIRFLOWS = {
+    *("mode", "task", "deferrable", "deferred", "waits", "make", "ask", "submit", "became", "reason", "broken"),
+    *("skips", "soft_fail", "switch", "on_clear", "cancel_on_kill", "template", "task_instance", "event", "returned"),
+    *("uri", "key", "host", "connection", "outlet", "other", "exception", "page", "asked", "method", "map_index", "by"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On an older Airflow, run a test once for all inputs of ours, unless it has the mark ``every_input``."""
+    if IS_NEWEST:
+        return
+    seen, kept, left_out = set[object](), list[pytest.Item](), list[pytest.Item]()
+    for each in items:
+        family = family_of(each)
+        (left_out if family in seen else kept).append(each)
+        seen.add(family)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+def family_of(test: pytest.Item) -> object:
+    """Return what is equal for tests that differ in inputs of ours only."""
+    inputs: dict[str, object] = test.callspec.params if hasattr(test, "callspec") else {}
+    if not test.path.is_relative_to(Path(__file__).parent) or test.get_closest_marker("every_input"):
+        return test.nodeid
+    told = {name: repr(value) for name, value in inputs.items() if name in AIRFLOWS or value in ("operator", "sensor")}
+    return test.nodeid.partition("[")[0], tuple(sorted(told.items()))
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +84,22 @@ def emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     connect(monkeypatch, shared.queue_url)
     yield shared
     shared.clear_faults()
+
+
+@pytest.fixture(scope="session")
+def shared_video(shared_drawing_emulator: RunningEmulator) -> Video:
+    """One drawn clip for all who only save it."""
+    with pytest.MonkeyPatch.context() as meanwhile:
+        connect(meanwhile, shared_drawing_emulator.queue_url)
+        made, _ = generated()
+    return made
+
+
+@pytest.fixture
+def video(emulator: RunningEmulator, shared_video: Video) -> Video:
+    """A drawn clip, for a test with the mark ``drawn``; nobody is known to have fetched it."""
+    emulator.reset_file_requests()
+    return copy.deepcopy(shared_video)
 
 
 @pytest.fixture(scope="session")

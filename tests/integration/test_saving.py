@@ -29,13 +29,6 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.drawn
 
 
-@pytest.fixture
-def video(emulator: RunningEmulator) -> Video:
-    made, _ = generated()
-    emulator.reset_file_requests()
-    return made
-
-
 def test_a_video_lands_as_a_file_that_plays_and_the_task_says_what_it_is(video: Video, tmp_path: Path) -> None:
     path = tmp_path / "2026" / "fox.mp4"
     saved = save(video, path)
@@ -460,6 +453,7 @@ def test_an_event_that_fails_does_not_fail_the_task_whose_file_is_there(
     assert any("Airflow does not answer" in line for line in warned)
 
 
+@pytest.mark.every_input
 @pytest.mark.parametrize("name", ["zażółć.mp4", "a#b.mp4", "a?b=c.mp4", "a b[1]%.mp4"])
 def test_the_asset_of_an_alias_has_a_uri_that_airflow_keeps_whole(video: Video, tmp_path: Path, name: str) -> None:
     events: Any = OutletEventAccessors()

@@ -19,18 +19,11 @@ from upath import UPath
 from airflow_provider_pika import exceptions as errors
 from tests.integration.conftest import connect
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import SavingInstance, Video, generated, save, saver
+from tests.support.saving import SavingInstance, Video, save, saver
 
 pytestmark = pytest.mark.drawn
 
 ESCAPES = ["../../escaped", "..", "a/../../../escaped", "%2e%2e/escaped", "%252e%252e%252fescaped", "..\\..\\escaped"]
-
-
-@pytest.fixture
-def video(emulator: RunningEmulator) -> Video:
-    made, _ = generated()
-    emulator.reset_file_requests()
-    return made
 
 
 @pytest.fixture
@@ -194,6 +187,7 @@ PATH_OBJECTS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.every_input
 @pytest.mark.parametrize("kind", PATH_OBJECTS)
 def test_a_path_object_is_a_path_and_the_templates_in_it_are_rendered(video: Video, tmp_path: Path, kind: str) -> None:
     saved = save_rendered(video, PATH_OBJECTS[kind](tmp_path), run_id="manual__1")
@@ -201,6 +195,7 @@ def test_a_path_object_is_a_path_and_the_templates_in_it_are_rendered(video: Vid
     assert files_below(tmp_path) == ["manual__1.mp4", "manual__1.mp4.jpg", "manual__1.mp4.json"]
 
 
+@pytest.mark.every_input
 @pytest.mark.parametrize("kind", ["an ObjectStoragePath", "a Path"])
 def test_a_path_object_that_another_task_returned_is_a_path_and_no_template(
     video: Video, unfetched: Video, tmp_path: Path, kind: str

@@ -30,13 +30,6 @@ WITHOUT = ["fox.mp4", "fox.mp4.json"]
 
 
 @pytest.fixture
-def video(emulator: RunningEmulator) -> Video:
-    made, _ = generated()
-    emulator.reset_file_requests()
-    return made
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "fox.mp4"
 

@@ -22,18 +22,11 @@ from airflow_provider_pika.fal.models import PastRequest
 from airflow_provider_pika.saving import disk
 from airflow_provider_pika.saving.metadata import LONGEST
 from tests.support.emulator import RunningEmulator
-from tests.support.saving import SavingInstance, Video, generated, leftovers, metadata_beside, names_in, save, saver
+from tests.support.saving import SavingInstance, Video, leftovers, metadata_beside, names_in, save, saver
 
 pytestmark = pytest.mark.drawn
 
 SECRET = b"somebody else's"
-
-
-@pytest.fixture
-def video(emulator: RunningEmulator) -> Video:
-    made, _ = generated()
-    emulator.reset_file_requests()
-    return made
 
 
 @pytest.fixture

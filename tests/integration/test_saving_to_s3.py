@@ -23,13 +23,6 @@ from tests.support.saving import SavingInstance, Video, generated, names_in, sav
 pytestmark = pytest.mark.drawn
 
 
-@pytest.fixture
-def video(emulator: RunningEmulator) -> Video:
-    made, _ = generated()
-    emulator.reset_file_requests()
-    return made
-
-
 def test_a_video_lands_in_a_bucket_with_its_metadata_and_its_type(s3: RunningS3, video: Video) -> None:
     saved = save(video, "s3://clips/2026-11-24/fox.mp4", conn_id="clips_store")
     names = ["2026-11-24/fox.mp4", "2026-11-24/fox.mp4.jpg", "2026-11-24/fox.mp4.json"]

@@ -23,6 +23,8 @@ class _Process(NamedTuple):
 
 def end_what_outlives(pid: int) -> None:
     """Have a small process kill all that this run has started once the process ``pid`` is gone, however it went."""
+    if not os.path.isdir("/proc"):  # macOS has none: there, the run cleans up alone
+        return
     command = [sys.executable, "-S", "-E", __file__, str(pid)]
     # A session of its own: what ends the run's group, a Ctrl-C say, spares it.
     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)

@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_pika import exceptions as errors
+from airflow_provider_pika.fal import lookup
 from airflow_provider_pika.operators.batch import PikaTextToVideoBatchOperator
 from airflow_provider_pika.task.kill import Fate
 from tests.integration.conftest import KEY
@@ -196,7 +197,10 @@ def test_a_lost_reply_is_found_again_and_not_paid_twice(emulator: RunningEmulato
     assert len(emulator.requests(prompt="lost ")) == 6
 
 
-def test_replies_that_are_lost_one_after_the_other_stop_the_batch(emulator: RunningEmulator) -> None:
+def test_replies_that_are_lost_one_after_the_other_stop_the_batch(
+    emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "SEARCH_PAUSES", (0.01,))  # how often each is searched for is not told here
     emulator.fault("http_502", match="swallowed", times=99)
     task = BatchTask("swallowed", 60, max_in_flight=50)
     with pytest.raises(AirflowFailException, match="may be running and may be charged"):

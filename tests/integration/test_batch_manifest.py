@@ -101,11 +101,11 @@ def test_a_reader_never_sees_half_a_manifest(place: Path) -> None:
 
 
 def test_a_manifest_of_any_length_takes_no_memory(place: Path) -> None:
-    video = Video(url="https://v3.fal.media/" + "x" * 500, request_id="r", endpoint="fal-ai/pika")
+    video = Video(url="https://v3.fal.media/" + "x" * 5_000, request_id="r", endpoint="fal-ai/pika")
     manifest.write(str(place), [manifest.line_of(0, Item())], "")  # what is imported is
     tracemalloc.start()
-    manifest.write(str(place), (manifest.line_of(n, Item(outcome=video)) for n in range(20_000)), "")
-    manifest.write(str(place), (manifest.line_of(n, Item(outcome=video)) for n in range(20_000)), "")  # over its own
+    manifest.write(str(place), (manifest.line_of(n, Item(outcome=video)) for n in range(2_000)), "")
+    manifest.write(str(place), (manifest.line_of(n, Item(outcome=video)) for n in range(2_000)), "")  # over its own
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert place.stat().st_size > 10_000_000

@@ -34,7 +34,7 @@ WITHIN = 20.0
 
 pytestmark = pytest.mark.soak
 
-fuzzed = examples(25, 1000)
+fuzzed = examples(15, 1000)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_batchs_trigger_gives_one_event_that_can_be_stored(server: HostileServ
     assert len(read_batch_event(event).endings) == 3
 
 
-@fuzzed
+@examples(10, 1000)  # of these, each waits for seconds
 @given(submit=answers(st.just({"request_id": REQUEST_ID})), status=answers(statuses), result=answers(results))
 def test_a_worker_that_submits_and_waits_fails_with_an_error_of_ours_or_gives_a_video(
     server: HostileServer, submit: Any, status: Any, result: Any

@@ -228,5 +228,5 @@ class NeverTwice(RuleBasedStateMachine):
         return known[job.outcome.status_code]
 
 
-NeverTwice.TestCase.settings = examples(50, 2000, stateful_step_count=20)
+NeverTwice.TestCase.settings = examples(20, 2000, stateful_step_count=20)
 TestNeverTwice = pytest.mark.soak(NeverTwice.TestCase)

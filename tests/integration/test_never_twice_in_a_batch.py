@@ -340,7 +340,7 @@ class NeverTwiceInABatch(RuleBasedStateMachine):
         return {outcome.status_code: name for name, outcome in OUTCOMES.items()}[job.outcome.status_code]
 
 
-NeverTwiceInABatch.TestCase.settings = examples(40, 1000, stateful_step_count=20)
+NeverTwiceInABatch.TestCase.settings = examples(15, 1000, stateful_step_count=20)
 TestNeverTwiceInABatch = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="it needs the task state of Airflow 3.3")(
     pytest.mark.soak(NeverTwiceInABatch.TestCase)
 )

@@ -26,13 +26,15 @@ from tests.integration.emulator.talk import Caller
 from tests.support.emulator import RunningEmulator
 from tests.support.forked import Forked, run_to_the_end
 
+Done = subprocess.CompletedProcess[str]
 
-def run_as_a_person_does(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+
+def run_as_a_person_does(arguments: Sequence[str]) -> Done:
     command = [sys.executable, "-m", "airflow_provider_pika.emulator", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
-def fail(*arguments: str, run: Callable[[Sequence[str]], Any] = run_to_the_end) -> str:
+def fail(*arguments: str, run: Callable[[Sequence[str]], Done] = run_to_the_end) -> str:
     """Run it to its end: exit code 2 and nothing but one line on stderr, which is returned."""
     done = run(arguments)
     assert (done.returncode, done.stdout) == (2, "")

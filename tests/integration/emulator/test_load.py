@@ -18,6 +18,7 @@ from airflow_provider_pika.emulator.engine.store import Store
 from tests.integration.emulator.talk import ENDPOINT, Caller
 from tests.integration.emulator.test_files import measure
 from tests.support.emulator import RunningEmulator
+from tests.support.sizes import size
 
 #: What a generation takes here.
 SECONDS = 0.45
@@ -153,16 +154,18 @@ def test_requests_can_be_listed_from_a_moment_on(caller: Caller, emulator: Runni
     assert [request["request_id"] for request in reply.json()] == [after]
 
 
-def test_ten_thousand_requests_are_listed_in_one_call(tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_thousands_of_requests_are_listed_in_one_call(tmp_path: Path) -> None:
+    count = size(2_000, 10_000)
     database = Database(tmp_path)
     store, body = Store(database), b'{"prompt": "a cat"}'
     with store.transaction():
-        for _ in range(10_000):
+        for _ in range(count):
             job = store.start(store.add(Submission(ENDPOINT, "http://127.0.0.1:8188", body)), [])
             store.finish(job, Outcome(200, {"video": {"url": "http://127.0.0.1:8188/files/b/0/x.mp4"}}), "0/x.mp4")
     database.close()
     with RunningEmulator.start(tmp_path) as emulator:
-        assert len(emulator.requests()) == 10_000
+        assert len(emulator.requests()) == count
 
 
 def test_it_does_without_the_quick_parser() -> None:

@@ -6,10 +6,10 @@ from importlib.metadata import version
 
 from packaging.version import Version
 
-_AIRFLOW = Version(version("apache-airflow"))
+_installed = Version(version("apache-airflow"))
 
 #: From 3.3 on, Airflow keeps a task's state between its attempts.
-KEEPS_TASK_STATE = _AIRFLOW >= Version("3.3")
+KEEPS_TASK_STATE = _installed >= Version("3.3")
 
 #: Whether it is the newest one that we test, on which every test runs.
-IS_NEWEST = _AIRFLOW >= Version("3.3.2")
+IS_NEWEST = _installed >= Version("3.3.2")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import functools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from airflow_provider_pika.operators.review import PikaReviewOperator
 from airflow_provider_pika.sensors.pika import PikaVideoSensor
 from airflow_provider_pika.transfers.batch_to_object_storage import PikaBatchToObjectStorageOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
-from tests.support.pages import MP4, Rows, Server, entry, register_the_plugin, served, write_passwords
+from tests.support.pages import MP4, Rows, Server, entry, forget_plugins, register_the_plugin, served, write_passwords
 
 #: The run that every Dag here has.
 RUN = "manual__2026-11-27T08:00:00+00:00"
@@ -25,22 +26,48 @@ USERS = {"viewer": "viewer", "narrow": "viewer", "no_xcoms": "viewer", "decider"
 
 
 @pytest.fixture(scope="session")
-def server(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Airflow's API server, without what workers talk to, with the plugin found by its entry point, and simple auth."""
-    folder = tmp_path_factory.mktemp("api")
-    register_the_plugin(folder / "site")
-    write_passwords(folder / "passwords.json", *USERS)
-    os.environ |= {
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return what sets Airflow up to let these users in."""
+    passwords = tmp_path_factory.mktemp("users") / "passwords.json"
+    write_passwords(passwords, *USERS)
+    return {
         "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.pages.RolesByDag",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
     }
-    from airflow.api_fastapi.app import create_app
 
-    with served(create_app(apps="core")) as url:
+
+@pytest.fixture(scope="session")
+def shared_server(
+    airflow_db: None, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Airflow's API server, without what workers talk to, with the plugin found by its entry point, and simple auth."""
+    from airflow.api_fastapi.app import create_app, purge_cached_app
+
+    with pytest.MonkeyPatch.context() as meanwhile:
+        set_all(meanwhile, environment)
+        meanwhile.setattr(sys, "path", [*sys.path])
+        register_the_plugin(tmp_path_factory.mktemp("api"))
+        app = create_app(apps="core")
+    forget_plugins()
+    with served(app) as url:
         running = Server(url)
         yield running
         running.close()
+    purge_cached_app()
+
+
+@pytest.fixture
+def server(shared_server: Server, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The shared server, which reads its users with each request: no test after this one has them."""
+    set_all(monkeypatch, environment)
+    return shared_server
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    """Set environment variables."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -64,6 +91,7 @@ class Foreign(BaseOperator):
     """A task of somebody else."""
 
 
+@functools.cache
 def dag(dag_id: str = "clips") -> DAG:
     """Make a Dag with all our tasks, and one that is not ours."""
     with DAG(dag_id, schedule=None) as made:
@@ -75,6 +103,14 @@ def dag(dag_id: str = "clips") -> DAG:
         PikaReviewOperator(task_id="review", clips=save.output)
         PikaReviewOperator.partial(task_id="reviews").expand(clips=[[], []])
         Foreign(task_id="foreign")
+    return made
+
+
+@functools.cache
+def small_dag(dag_id: str) -> DAG:
+    """Make a Dag whose runs are quickly made."""
+    with DAG(dag_id, schedule=None) as made:
+        PikaVideoToObjectStorageOperator(task_id="save", video={}, path="/data/clips/fox.mp4")
     return made
 
 

@@ -32,8 +32,9 @@ class RunningEmulator(EmulatorProcess):
         return cast("subprocess.Popen[str]", Forked(options, self._stderr))
 
     def _admin(self, method: str, path: str, **options: Any) -> httpx.Response:
-        if self._for_admin is None:  # a client of its own takes longer than a call
-            self._for_admin = self.client()
+        if self._for_admin is None:  # to make a client takes longer than a call
+            # it gives a connection up before the emulator does, which a call could cross
+            self._for_admin = self.client(limits=httpx.Limits(keepalive_expiry=1.0))
         return self._for_admin.request(method, f"/_emulator/{path}", **options).raise_for_status()
 
     def _end(self, number: signal.Signals) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 #: Seconds. What a run starts, and what then leaves it for a session of its own, lives longer.
-EVERY = 2.0
+EVERY = 4.0
 
 
 class _Process(NamedTuple):

@@ -40,16 +40,6 @@ IMPATIENT = {
     "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "3",
 }
 
-#: Airflow's own file for a deployment's code, which each of its processes imports as it starts. A task's process is a
-#: fork with 200,000 objects of its parent's. To go through them for garbage copies 50 MB, and is half of its CPU time.
-LOCAL_SETTINGS = """
-import gc
-
-__all__: list[str] = []
-
-gc.set_threshold(50_000, 20, 50)
-"""
-
 #: The API server knows one of each: those of ``triggerer`` or ``triggerer-1``, and of LocalExecutor or ``worker-1``.
 LOG_PORTS = ("AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT", "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT")
 
@@ -157,8 +147,6 @@ def running_airflow(home: AirflowHome, *, triggerers: int = 1, workers: int = 0)
     }
     home = replace(home, settings={**settings, **home.settings})
     home.migrate(home.folder / "migrate.log")
-    (home.folder / "config").mkdir(exist_ok=True)
-    (home.folder / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
     components = {component.name: component for component in _components(home, triggerers, workers)}
     with contextlib.ExitStack() as stack:
         for component in components.values():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -100,7 +100,7 @@ def test_one_of_three_is_chosen_and_the_dag_goes_on_with_that_file(person: Calla
     somebody = person()
     page = somebody.page
     page.goto(f"{runs.base}/pika/clips?dag_id={DAG}")
-    page.locator(f"a[href^='review?'][href*='task_id=one'][href*='{runs.decided[-12:]}']").click()
+    page.locator(f"a[href^='review?'][href*='task_id=one'][href*='{quote_plus(runs.decided)}']").click()
     expect(page.locator("video")).to_have_count(3)
     played = somebody.play()
     assert played["to"] > played["from"]

@@ -16,11 +16,14 @@ INSTALL = dev/install $(VENV) $(CONSTRAINTS)
 unexport PYTHONDONTWRITEBYTECODE
 
 # What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
-PURE := unit/emulator unit/fal unit/media unit/test_docs.py unit/test_makefile.py unit/test_strict_json.py
-KNOWS_NO_AIRFLOW := $(PURE) $(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
+PURE := $(addprefix unit/,cli emulator fal media plugins/pages batch/test_item.py batch/test_spending.py saving/test_clip_paths.py \
+	saving/test_disk.py saving/test_saved_lines.py test_docs.py test_exceptions.py test_fingerprints.py test_house.py test_makefile.py \
+	test_strict_json.py)
+KNOWS_NO_AIRFLOW := $(PURE) unit/test_reference.py $(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
 	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
 # Before 3.3, Airflow keeps no task state: there is no batch, and nothing that a retry could find.
-NEEDS_TASK_STATE := $(if $(filter 3.1.%,$(AIRFLOW)),$(foreach name,batch never_twice,--ignore-glob='*/integration/test_$(name)*'))
+NEEDS_TASK_STATE := $(if $(filter 3.1.%,$(AIRFLOW)),--ignore=tests/unit/batch \
+	$(foreach name,batch never_twice,--ignore-glob='*/integration/test_$(name)*'))
 PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest" $(KNOWS_NO_AIRFLOW:%=--ignore=tests/%) $(NEEDS_TASK_STATE))
 
 # The system tests use PostgreSQL where pip has it. On SQLite they run one at a time: tests/system/stage.py says why.
@@ -122,7 +125,7 @@ test-distributed: $(DISTRIBUTED) ## Only that with CeleryExecutor, two workers a
 	@$(BIN)/python -m pytest -q tests/chaos/test_celery.py
 
 soak: $(DISTRIBUTED) ## Run what is too long for every change, at full size: before a release
-	@SOAK=1 $(BIN)/python -m pytest -q -n 2 -m soak tests/integration
+	@SOAK=1 $(BIN)/python -m pytest -q -n 2 -m soak tests/unit tests/integration
 	@SOAK=1 $(BIN)/python -m pytest -q tests/chaos
 
 bench: $(BENCH) ## Measure what it costs, beside others, into build/bench.json (ONLY=waits, workers, imports, batch, saving, pipeline or pages)

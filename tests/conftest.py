@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +36,25 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def airflow_db() -> None:
-    """Make Airflow's database, for what asks it for a connection that does not exist."""
+def airflow_db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Make Airflow's database, for what asks it for a connection that does not exist.
+
+    Of pytest-xdist's processes, the first makes it, and the others copy it.
+    """
+    from airflow import settings
     from airflow.utils.db import initdb
 
-    initdb()
+    if not hasattr(request.config, "workerinput"):
+        initdb()
+        return
+    assert settings.engine is not None
+    ours, made = Path(str(settings.engine.url.database)), tmp_path_factory.getbasetemp().parent / "airflow.db"
+    with Path(f"{made}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if made.exists():
+            shutil.copyfile(made, ours)
+            return
+        initdb()
+        settings.engine.dispose()  # all of it is in the file now
+        shutil.copyfile(ours, f"{made}.part")
+        Path(f"{made}.part").rename(made)

@@ -90,18 +90,6 @@ def check_that_the_key_is_nowhere(home: AirflowHome, database: RunningPostgres) 
             assert secret.encode() not in path.read_bytes(), path
 
 
-#: Files whose tests share an Airflow, and so a process of pytest-xdist's. Each other file has one of its own.
-TOGETHER = {"test_workers", "test_hostile_queue"}
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of an Airflow in one process."""
-    for item in items:
-        group = "together" if item.path.stem in TOGETHER else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 class Stage(NamedTuple):
     """Where a scenario happens."""
 

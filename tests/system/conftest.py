@@ -43,12 +43,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_RUNNING][1].close()
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, unless it is one of `APART`."""
-    for item in items:
-        if item.path.stem not in APART:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests of a file in one process, unless it is one of `APART`. Later, pytest-xdist has read the groups."""
+    if item.path.stem not in APART:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -112,10 +112,10 @@ integration: $(READY) ## Run the tests against the emulator
 	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(PART)
 
 system: $(READY) ## Run the tests on real Airflow processes
-	@$(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup tests/$@ $(PART)
+	@$(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadfile tests/$@ $(PART)
 
 # Two Airflows share the machine, one of which mostly waits. The hostile queue's clips have seconds: they come last.
-CHAOS = $(BIN)/python -m pytest -q -n 2 --dist loadgroup $(1:%=tests/chaos/test_%.py)
+CHAOS = $(BIN)/python -m pytest -q -n 2 --dist loadfile $(1:%=tests/chaos/test_%.py)
 
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips
 	@$(call CHAOS,batch_to_files components)

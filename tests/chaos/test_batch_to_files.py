@@ -24,9 +24,6 @@ from tests.support.running_airflow import RunningAirflow, until
 from tests.support.s3 import RunningS3
 from tests.support.sizes import SOAK, size
 
-#: Tests of a group share an Airflow, in one of pytest-xdist's processes.
-pytestmark = pytest.mark.xdist_group("files")
-
 #: Clips of each run. A bucket of the test's own S3 server takes a second for ten: it looks each name up in all others.
 CLIPS = {"disk": size(200, 10_000), "bucket": size(200, 2000)}
 

@@ -15,9 +15,6 @@ from tests.support.redis import RunningRedis
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
 from tests.support.scenario import CLIPS, DAGS, GENERATION_TIME, KEY, Scenario
 
-#: Tests of a group share an Airflow, in one of pytest-xdist's processes.
-pytestmark = pytest.mark.xdist_group("celery")
-
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:

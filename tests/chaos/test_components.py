@@ -9,16 +9,11 @@ import os
 import signal
 import time
 
-import pytest
-
 from airflow_provider_pika.task.kill import Fate
 from tests.chaos.conftest import Stage
 from tests.support.components import Component
 from tests.support.running_airflow import until
 from tests.support.scenario import CLIPS, EACH
-
-#: Tests of a group share an Airflow, in one of pytest-xdist's processes.
-pytestmark = pytest.mark.xdist_group("components")
 
 
 def test_a_triggerer_that_stood_still_cancels_nothing_and_the_one_that_polls_for_both_dies(stage: Stage) -> None:

@@ -18,9 +18,6 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.sizes import SOAK, examples
 from tests.support.spellings import spelled
 
-#: Tests of a group share an Airflow, in one of pytest-xdist's processes.
-pytestmark = pytest.mark.xdist_group("one airflow")
-
 DAG = "hostile"
 
 #: What is read in another way by a stream and in a worker, and ends in another place. The others differ in an answer

@@ -22,9 +22,6 @@ from tests.support.running_airflow import until
 from tests.support.scenario import FEW, KEY
 from tests.support.sizes import SOAK
 
-#: Tests of a group share an Airflow, in one of pytest-xdist's processes.
-pytestmark = pytest.mark.xdist_group("one airflow")
-
 
 def nothing_happens(stage: Stage) -> None:
     scenario = stage.begin("nothing happens")

@@ -15,9 +15,6 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.s3 import RunningS3
 from tests.system.stage import Stage, running_stage
 
-#: Files whose tests share nothing but the stage: each may run in another process. Those of any other stay together.
-APART = {"test_batch", "test_cookbook", "test_docs", "test_killed_run", "test_real_airflow", "test_saving"}
-
 _RUNNING = pytest.StashKey[tuple[Stage, contextlib.ExitStack]]()
 
 
@@ -41,12 +38,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End what this process has started."""
     if _RUNNING in config.stash:
         config.stash[_RUNNING][1].close()
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a file in one process, unless it is one of `APART`. Later, pytest-xdist has read the groups."""
-    if item.path.stem not in APART:
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

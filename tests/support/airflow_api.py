@@ -80,7 +80,12 @@ class AirflowApi:
         path = _instance(dag_id, run_id, task_id, more.get("map_index", -1))
 
         def reached() -> Instance | None:
-            instance: Instance = self.call("GET", path)
+            try:
+                instance: Instance = self.call("GET", path)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code == 404:  # of a mapped task, before it is known what it is mapped over
+                    return None
+                raise
             return instance if instance["state"] in states else None
 
         return until(reached, f"{task_id} to be {' or '.join(states)}", within)

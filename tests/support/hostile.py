@@ -8,13 +8,15 @@ import json
 import socketserver
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from airflow_provider_pika.fal import TEXT_TO_VIDEO
-from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 from tests.support.loopback import LoopbackServer
+
+if TYPE_CHECKING:
+    from airflow_provider_pika.triggers.pika import PikaVideoTrigger
 
 REQUEST_ID = "019e1951-c778-7120-9c82-16efcf40ec82"
 
@@ -55,6 +57,8 @@ def trigger_at(server: HostileServer, within: float = 0.05, **arguments: Any) ->
     """Make a trigger that waits for :data:`REQUEST_ID` there, over the default connection, for so many seconds."""
     waiting: dict[str, Any] = {"poll_interval": 0.02, "deadline": time.time() + within, "timeout": max(within, 1.0)}
     known: dict[str, Any] = {"endpoint": TEXT_TO_VIDEO, "pika_conn_id": "pika_default", "queue_url": server.url}
+    from airflow_provider_pika.triggers.pika import PikaVideoTrigger  # pure tests use the rest without Airflow
+
     return PikaVideoTrigger(request_id=REQUEST_ID, **{**known, **waiting, **arguments})
 
 

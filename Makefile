@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 DISTRIBUTED := $(VENV)/.distributed
 BENCH := $(VENV)/.bench
 DOCS := $(VENV)/.docs
+FAB := $(VENV)/.fab
 CONSTRAINTS := dev/constraints/airflow-$(AIRFLOW).txt
 INSTALL = dev/install $(VENV) $(CONSTRAINTS)
 
@@ -44,7 +45,7 @@ override PORT := $(value PORT)
 export PORT
 endif
 
-.PHONY: help setup demo standalone test lint unit unit-pure unit-airflow unit-3.13 integration system chaos test-distributed soak bench docs constraints clean
+.PHONY: help setup demo clips standalone test lint unit unit-pure unit-airflow unit-3.13 integration system chaos test-distributed test-fab soak bench docs constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +69,11 @@ $(DISTRIBUTED): $(READY)
 	@$(INSTALL) --group distributed
 	@touch $@
 
+# For the test of the pages under FAB: another auth manager, which every other test does without.
+$(FAB): $(READY)
+	@$(INSTALL) --group fab
+	@touch $@
+
 # For the benchmarks: other providers, which no test needs.
 $(BENCH): $(READY)
 	@$(INSTALL) --group bench
@@ -80,6 +86,9 @@ $(DOCS): $(DEMO)
 
 demo: $(DEMO) ## Make a video through Airflow, with no key (PROMPT='...' for your own; FAL_KEY: at fal itself)
 	@$(BIN)/python -m dev.demo
+
+clips: $(DEMO) ## Show the demo's clips in Airflow's own UI (PORT=8090 for another port)
+	@$(BIN)/python -m dev.clips
 
 standalone: $(DEMO) ## Start all of Airflow with the examples and the emulator, for a browser
 	@$(BIN)/python -m dev.standalone
@@ -124,6 +133,9 @@ chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what ca
 test-distributed: $(DISTRIBUTED) ## Only that with CeleryExecutor, two workers and two triggerers
 	@$(BIN)/python -m pytest -q tests/chaos/test_celery.py
 
+test-fab: $(FAB) ## Only that under Airflow's FAB auth manager: who may see which clip
+	@$(BIN)/python -m pytest -q tests/integration/pages/test_fab.py
+
 soak: $(DISTRIBUTED) ## Run what is too long for every change, at full size: before a release
 	@SOAK=1 $(BIN)/python -m pytest -q -n 2 -m soak tests/unit tests/integration
 	@SOAK=1 $(BIN)/python -m pytest -q tests/chaos
@@ -139,7 +151,7 @@ docs: $(DOCS) ## Build the site into build/docs; a warning or a link that leads 
 constraints: ## Write down what an unpinned set-up installs today
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --upgrade pip uv
-	@$(BIN)/uv pip install -q --python $(BIN)/python "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group bench --group docs
+	@$(BIN)/uv pip install -q --python $(BIN)/python "apache-airflow==$(AIRFLOW)" -e ".[emulator]" --group dev --group distributed --group fab --group bench --group docs
 	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CONSTRAINTS)
 
 clean: ## Remove all that the commands made

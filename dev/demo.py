@@ -22,10 +22,10 @@ from airflow_provider_pika.fal import TEXT_TO_VIDEO
 from airflow_provider_pika.fal.account import Account
 from airflow_provider_pika.fal.client import FalQueue
 from airflow_provider_pika.task.paths import SIDECAR
-from dev.airflow_home import HOMES, SHORT_AIRFLOW, AirflowHome, pika_connection
+from dev.airflow_home import SHORT_AIRFLOW, AirflowHome, pika_connection
+from dev.clips import FOLDER, page_of
 
 DAG = "example_pika_text_to_video"
-FOLDER = HOMES / "demo"
 
 #: A line of Airflow's console log: time, level, message, and the logger that wrote it.
 _LOGGED = re.compile(r"^\S+ \[(?P<level>\w+)\s*\] (?P<message>.*?)\s+\[(?P<logger>[\w.]+)\]")
@@ -99,7 +99,9 @@ def _run(queue: Queue) -> int:
     if failed or path is None:
         print(f"The Dag run failed; {_shown(log)} says why.", file=sys.stderr)
         return 1
-    print(_shown(path.with_name(path.name + SIDECAR)))
+    metadata = path.with_name(path.name + SIDECAR)
+    print(page_of(metadata))
+    print(_shown(metadata))
     print(_shown(path))
     return 0
 

@@ -22,7 +22,7 @@ SHARES = {"all are clips": 100, "4 % are clips": 4}
 def run() -> dict[str, dict[str, dict[str, Any]]]:
     """Measure each database, size and share in a process of its own; ``pages_measured.py`` says what.
 
-    It gives shape -> size -> figures: milliseconds of the queries (median), megabytes of memory.
+    It gives shape -> size -> figures: milliseconds of the queries (median), megabytes of the API server.
     """
     figures: dict[str, dict[str, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-pages-") as name:

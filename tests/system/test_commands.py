@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import av
 import httpx
 import pytest
 
 from dev.airflow_home import ROOT, AirflowHome
+from dev.clips import FOLDER, page_of
 from tests.support.running_airflow import RunningAirflow, free_port, until
 
 
@@ -69,6 +71,7 @@ def test_the_demo_shows_each_step_and_ends_with_a_playable_video(marker: str) ->
     for step in ("Submitted to", "In the queue, position 1", "In the queue, position 0", "fal: ", "Finished: "):
         assert any(step in line for line in lines), (step, shown)
     assert len(lines) < 30, shown
+    assert "See it in Airflow: `make clips`, then http://localhost:8081/pika/clip?dag_id=" in lines[-3]
     assert lines[-2] == f"{lines[-1]}.json"
     assert json.loads((ROOT / lines[-2]).read_text())["prompt"] == prompt
     with av.open(str(ROOT / lines[-1])) as container:
@@ -122,6 +125,30 @@ def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down
     assert process.wait(60) == 130
     assert process.stdout.read() == ""
     until(lambda: nothing_left_of(marker), "standalone's processes to end", 30)
+
+
+@pytest.mark.newest
+def test_the_clips_of_the_demo_open_in_airflow_and_the_demo_then_knows_where(marker: str) -> None:
+    metadata = max((FOLDER / "videos").glob("*.json"), key=lambda path: path.stat().st_mtime, default=None)
+    if metadata is None:
+        pytest.skip("no demo has run here")
+    process = start("dev.clips", PORT=str(free_port()), MARKER=marker)
+    assert process.stdout is not None
+    try:
+        while (line := process.stdout.readline()).startswith(("Making", "Starting")):
+            pass
+        assert line.startswith("Clips: http://localhost:")
+        page = page_of(metadata).removeprefix("See it in Airflow: ")
+        with httpx.Client(trust_env=False, timeout=30) as browser:
+            token = browser.get(urljoin(page, "/auth/token")).raise_for_status().json()["access_token"]
+            browser.cookies.set("_token", token)
+            assert "<video" in browser.get(page).raise_for_status().text
+            sent = browser.get(page.replace("/clip?", "/video?")).raise_for_status().content
+        assert sent == Path(json.loads(metadata.read_text())["path"]).read_bytes()
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    until(lambda: nothing_left_of(marker), "the API server to end", 30)
 
 
 @pytest.mark.newest

@@ -71,8 +71,8 @@ def make(tree: Path, *arguments: str, **environment: str) -> dict[str, str]:
         ["make", *arguments], cwd=tree, env=outside(**environment), capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    module = "dev.standalone" if "standalone" in arguments else "dev.demo"
-    assert (tree / "arguments").read_text() == f"-m\0{module}\0"
+    command = next(name for name in ("standalone", "clips", "demo") if name in (*arguments, "demo"))
+    assert (tree / "arguments").read_text() == f"-m\0dev.{command}\0"
     assert not (tree / "ran").exists()
     variables = os.fsdecode((tree / "environment").read_bytes()).split("\0")
     return dict(variable.split("=", 1) for variable in variables if variable)
@@ -104,7 +104,7 @@ FOR_THE_DEMO = "install .venv dev/constraints/airflow-3.3.2.txt -e .[emulator]"
 FOR_THE_TESTS = "install .venv dev/constraints/airflow-3.3.2.txt --group dev pip"
 
 
-@pytest.mark.parametrize("command", ["demo", "standalone"])
+@pytest.mark.parametrize("command", ["demo", "clips", "standalone"])
 def test_the_first_demo_installs_only_what_it_needs_and_says_what_it_does(bare: Path, command: str) -> None:
     ran, told = asked(bare, command)
     assert ran == [VENV, FOR_THE_DEMO, f"python -m dev.{command}"]
@@ -176,7 +176,7 @@ def test_no_prompt_is_no_prompt(tree: Path) -> None:
     assert not make(tree, "demo", "PROMPT=").get("PROMPT")
 
 
-@pytest.mark.parametrize(("command", "name"), [("demo", "FAL_KEY"), ("standalone", "PORT")])
+@pytest.mark.parametrize(("command", "name"), [("demo", "FAL_KEY"), ("standalone", "PORT"), ("clips", "PORT")])
 def test_the_other_values_that_a_person_types_are_not_expanded_either(tree: Path, command: str, name: str) -> None:
     typed = "id:$se$(shell touch ran)cret"
     assert make(tree, command, f"{name}={typed}")[name] == typed

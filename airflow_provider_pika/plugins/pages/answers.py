@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
 
@@ -48,6 +49,9 @@ _STATIC = {
     "clips-dark.svg": "image/svg+xml",
 }
 
+#: What somebody may come back to after the sign-in; what is no page comes back to the first.
+_PAGES = ("clips", "clip", "batch", "request", "video", "poster")
+
 #: What a page says of an answer that is none.
 _TITLES = {401: "Sign in", 403: "Not shown", 404: "Not here", 409: "Not what was saved", 502: "Storage trouble"}
 
@@ -76,11 +80,29 @@ def trouble(request: Request, status: int, said: str) -> Response:
     """Return why there is no page: as a page to a person, as JSON to a script or a player."""
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": said}, status, headers={"Cache-Control": "no-store"})
-    sign_in = None
-    if status == 401:
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        sign_in = f"../api/v2/auth/login?next={quote(asked, safe='')}"
+    sign_in = _sign_in(request) if status == 401 else None
     return page("trouble.html", status, title=_TITLES.get(status, "Trouble"), said=said, sign_in=sign_in)
+
+
+def _sign_in(request: Request) -> str:
+    """Return where to sign in, and to come back from. Airflow 3.1 forgets an address from its first ``&`` on."""
+    root = request.scope.get("root_path", "")
+    name = request.url.path.removeprefix(f"{root}/")
+    asked = f"{name}?{request.url.query}" if name in _PAGES else _PAGES[0]
+    back_to = f"{root}/back/{base64.urlsafe_b64encode(asked.encode()).decode().rstrip('=')}"
+    return f"../api/v2/auth/login?next={quote(back_to, safe='')}"
+
+
+def back(where: str) -> Response:
+    """Lead whoever has signed in to the page that was asked for: to one of ours, and nowhere else."""
+    try:
+        name, _, query = base64.urlsafe_b64decode(where + "=" * (-len(where) % 4)).decode().partition("?")
+    except ValueError:
+        name = query = ""
+    if name not in _PAGES:
+        raise HTTPException(404, "That address leads to no page.")
+    names = urlencode(parse_qsl(query, keep_blank_values=True))
+    return RedirectResponse(f"../{name}?{names}" if names else f"../{name}", 307)
 
 
 class _Headers:

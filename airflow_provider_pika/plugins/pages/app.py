@@ -93,6 +93,7 @@ def make_app() -> FastAPI:
     answers.install(app)
     app.get("/")(_home)
     app.get("/static/{name}")(answers.static)
+    app.get("/back/{where}")(answers.back)
     app.get("/clips")(_clips)
     app.get("/clip")(_clip)
     app.get("/batch")(_batch)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -40,6 +43,51 @@ def test_who_has_not_signed_in_sees_nothing_but_where_to(server: Server, saved: 
     assert link is not None
     there = server.client(None).get("/pika/x", params={}).url.join(link[1].replace("&amp;", "&"))
     assert server.client(None).get(there).status_code == 307  # Airflow's own page to sign in
+
+
+@pytest.mark.parametrize("page", [*OF_A_TASK, *LISTS])
+def test_who_signs_in_comes_back_to_the_page_whatever_airflow_keeps_of_its_address(
+    server: Server, saved: Path, page: str
+) -> None:
+    """Airflow 3.1 keeps it up to its first ``&``."""
+    names = {**coordinates(), "item": "3"} if page in OF_A_TASK else {"prompt": "a & b", "dag_id": "ü"}
+    answer = server.client(None).get(f"/pika/{page}", params=names)
+    [link] = re.findall(r'href="\.\./(api/v2/auth/login\?[^"]+)"', answer.text)
+    login = server.client(None).get(f"/{html.unescape(link)}").headers["location"]
+    [back] = parse_qs(urlsplit(login).query)["next"]
+    there = server.client().get(back)
+    assert there.status_code == 307
+    led = there.url.join(there.headers["location"])
+    if page.startswith("api/"):
+        assert led.path == "/pika/clips"
+    else:
+        assert led.path == f"/pika/{page}"
+        assert dict(led.params) == names
+
+
+def back_to(asked: str) -> str:
+    """Return an address as the sign-in has it."""
+    return base64.urlsafe_b64encode(asked.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        *map(back_to, ["https://example.org/clip", "//example.org", "../clip", "", "static/clips.js", "clips/../.."]),
+        *("%2e%2e", "a", "\N{SNOWMAN}", "_w", "=" * 9),
+    ],
+)
+def test_who_has_signed_in_is_led_to_no_other_place(server: Server, where: str) -> None:
+    answer = server.client().get(f"/pika/back/{where}")
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("query", ["\r\nSet-Cookie: a=b", "next=//example.org", "#//example.org"])
+def test_what_an_address_names_stays_behind_the_page_that_it_leads_to(server: Server, query: str) -> None:
+    answer = server.client().get(f"/pika/back/{back_to('clips?' + query)}")
+    assert answer.status_code == 307
+    assert "set-cookie" not in answer.headers or "a=b" not in answer.headers["set-cookie"]
+    assert answer.url.join(answer.headers["location"]).path == "/pika/clips"
 
 
 @pytest.mark.parametrize("page", [*OF_A_TASK, *LISTS])

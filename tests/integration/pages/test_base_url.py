@@ -102,11 +102,14 @@ def test_who_signs_in_comes_back_to_the_page(below: Server, some: None) -> None:
     answer = below.client(None).get("/pika/clip", params=coordinates())
     assert answer.status_code == 401
     [sign_in] = [each for each in addresses(answer) if "login" in each]
-    [back] = parse_qs(urlsplit(sign_in).query)["next"]
-    assert back.startswith(f"{BELOW}/pika/clip?")
     there = httpx.get(sign_in, trust_env=False)
     assert there.status_code == 307
     assert there.headers["location"].startswith(f"{BELOW}/auth/login?next=")
+    [back] = parse_qs(urlsplit(there.headers["location"]).query)["next"]
+    came_back = below.client().get(urljoin(below.url, back), follow_redirects=True)
+    assert came_back.url.path == f"{BELOW}/pika/clip"
+    assert dict(came_back.url.params) == coordinates()
+    assert "<video" in came_back.text
 
 
 def test_what_airflow_draws_of_the_plugin_is_there(below: Server, some: None) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
@@ -57,16 +58,27 @@ def _serve(port: str) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     home = AirflowHome(FOLDER)
     home.migrate(FOLDER / "airflow.log")
-    url, log = f"http://localhost:{port}", FOLDER / "api-server.log"
+    log = FOLDER / "api-server.log"
     print(f"Starting Airflow's API server (10 seconds). Its output is in {log}. Ctrl-C ends it.", flush=True)
+    with api_server(home, port, log) as (url, process), _told(url):
+        print(f"Clips: {url}/plugin/pika-clips", flush=True)
+        return process.wait()
+
+
+@contextlib.contextmanager
+def api_server(home: AirflowHome, port: str, log: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start Airflow's API server, and yield its URL and its process when it answers.
+
+    :raises RuntimeError: it ended; ``log`` says why.
+    """
+    url = f"http://localhost:{port}"
     command = ["airflow", "api-server", "--port", port, "--workers", "1", "--apps", "core"]
-    with log.open("wb") as output, home.started(command, output.fileno()) as process, _told(url):
+    with log.open("wb") as output, home.started(command, output.fileno()) as process:
         while process.poll() is None and not is_up(url):
             time.sleep(0.3)
         if process.poll() is not None:
             raise RuntimeError(f"Airflow ended with {process.returncode}; its output is in {log}")
-        print(f"Clips: {url}/plugin/pika-clips", flush=True)
-        return process.wait()
+        yield url, process
 
 
 @contextlib.contextmanager

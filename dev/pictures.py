@@ -6,11 +6,11 @@ Run ``.venv/bin/python -m dev.pictures`` when the pages change. It needs Chromiu
 from __future__ import annotations
 
 import io
+import json
 import shutil
+import socket
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,18 +20,10 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from airflow_provider_pika.emulator.process import EmulatorProcess
-from dev.airflow_home import ROOT, AirflowHome, pika_connection
+from dev.airflow_home import ROOT, SHORT_AIRFLOW, AirflowHome, pika_connection
+from dev.clips import api_server
 
 FOLDER = ROOT / "docs" / "images"
-
-#: What the clips are of.
-PROMPTS = (
-    "A red fox runs through fresh snow at dawn, the camera follows low",
-    "A paper boat crosses a puddle in the rain",
-    "A lighthouse at night, its beam sweeps over the waves",
-    "Steam rises from a copper kettle, slowly turning",
-    "A street market in the morning, seen from a bicycle",
-)
 
 #: A window, and a telephone's; in pixels.
 WIDE, NARROW = (1280, 800), (390, 780)
@@ -39,10 +31,18 @@ WIDE, NARROW = (1280, 800), (390, 780)
 #: Bytes of a picture at most.
 MOST = 120_000
 
-#: Seconds in which Airflow is up, and in which a run ends.
-WITHIN = 900.0
+#: Milliseconds that a page may take.
+WITHIN = 600_000
 
-SINGLE, BATCH, REFUSED = "example_pika_text_to_video", "example_pika_batch", "example_pika_refused_prompt"
+SINGLE, MAPPED, BATCH = "example_pika_text_to_video", "example_pika_many_prompts", "example_pika_batch"
+
+#: The Dags that are run, in their order, and with what.
+RUNS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("example_pika_refused_prompt", {}),
+    (MAPPED, {}),
+    (BATCH, {"number": 12}),
+    (SINGLE, {}),
+)
 
 
 def main() -> int:
@@ -50,49 +50,34 @@ def main() -> int:
     price = ["--price", "fal-ai/pika/v2.5/text-to-video=videos:0.20"]
     with (
         tempfile.TemporaryDirectory(prefix="pictures-", ignore_cleanup_errors=True) as name,
-        EmulatorProcess.start(Path(name) / "emulator", runners=4, generation_time="3", extra=price) as emulator,
+        EmulatorProcess.start(Path(name) / "emulator", runners=4, generation_time="1", extra=price) as emulator,
     ):
-        port = "8098"
-        api = {
-            "AIRFLOW__API__PORT": port,
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",
-        }
-        home = AirflowHome(Path(name) / "airflow", settings={**api, **pika_connection(emulator.queue_url)})
-        home.migrate(Path(name) / "migrate.log")
+        patient = {"AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300"}
+        home = AirflowHome(Path(name), settings={**patient, **pika_connection(emulator.queue_url)})
         log = Path(name) / "airflow.log"
-        with log.open("wb") as output, home.started(["airflow", "standalone"], output.fileno()):
-            _take(f"http://localhost:{port}", _made(f"http://localhost:{port}"))
+        home.migrate(log)
+        for dag_id, conf in RUNS:
+            print(f"Running {dag_id} ...", flush=True)
+            if home.run([*SHORT_AIRFLOW, "dags", "test", dag_id, "--conf", json.dumps(conf)], log) != 0:
+                raise RuntimeError(f"{dag_id} failed:\n{log.read_text()[-4000:]}")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        with api_server(home, port, Path(name) / "api-server.log") as (url, _):
+            _take(url)
     return 0
 
 
-def _made(url: str) -> dict[str, str]:
-    """Have Airflow make clips, and return the last run of each Dag."""
-    with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
-
-        def call(method: str, path: str, **more: Any) -> Any:
-            return http.request(method, f"/api/v2/{path}", **more).raise_for_status().json()
-
-        def sign_in() -> bool:
-            http.headers["Authorization"] = f"Bearer {http.get('/auth/token').json()['access_token']}"
-            return all(http.get(f"/api/v2/dags/{dag_id}").is_success for dag_id in (SINGLE, BATCH, REFUSED))
-
-        _until(sign_in)
-        runs = list[tuple[str, str]]()
-        for dag_id, conf in [
-            (REFUSED, {}),
-            *((SINGLE, {"prompt": prompt}) for prompt in PROMPTS),
-            (BATCH, {"number": 12}),
-        ]:
-            run = call("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})["dag_run_id"]
-            runs.append((dag_id, run))
-        for dag_id, run in runs:
-            _until(lambda dag_id=dag_id, run=run: call("GET", f"dags/{dag_id}/dagRuns/{run}")["state"] != "running")  # type: ignore[misc]
-            print(dag_id, call("GET", f"dags/{dag_id}/dagRuns/{run}")["state"], flush=True)
-        return dict(runs)
+def _last_run(url: str, dag_id: str) -> str:
+    with httpx.Client(base_url=url, trust_env=False, timeout=WITHIN / 1000) as http:
+        token = http.get("/auth/token").raise_for_status().json()["access_token"]
+        path, headers = f"/api/v2/dags/{dag_id}/dagRuns", {"Authorization": f"Bearer {token}"}
+        return str(http.get(path, headers=headers).raise_for_status().json()["dag_runs"][-1]["dag_run_id"])
 
 
-def _take(url: str, runs: dict[str, str]) -> None:
-    clip = {"dag_id": SINGLE, "run_id": runs[SINGLE], "task_id": "save", "map_index": -1}
+def _take(url: str) -> None:
+    runs = {dag_id: _last_run(url, dag_id) for dag_id in (SINGLE, MAPPED, BATCH)}
+    clip = {"dag_id": MAPPED, "run_id": runs[MAPPED], "task_id": "save", "map_index": 3}
     batch = {"dag_id": BATCH, "run_id": runs[BATCH], "task_id": "save", "map_index": -1}
     tab = f"dags/{SINGLE}/runs/{quote(runs[SINGLE])}/tasks/save/plugin/pika-clip"
     with sync_playwright() as playwright:
@@ -107,10 +92,13 @@ def _take(url: str, runs: dict[str, str]) -> None:
             context = browser.new_context(viewport={"width": size[0], "height": size[1]})
             context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
             page = context.new_page()
+            page.set_default_timeout(WITHIN)
             page.goto(url)  # which signs in
-            page.wait_for_timeout(3000)
+            page.get_by_role("link", name="Dags").first.wait_for()
             page.goto(f"{url}/{path}")
-            page.wait_for_timeout(3000)
+            if not path.startswith("pika/"):
+                page.frame_locator("iframe").locator("main").wait_for()
+            page.wait_for_load_state("networkidle")
             _play(page)
             _save(name, page.screenshot())
             context.close()
@@ -136,19 +124,6 @@ def _save(name: str, shot: bytes) -> None:
         if path.stat().st_size <= MOST:
             break
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes", flush=True)
-
-
-def _until(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + WITHIN
-    while True:
-        try:
-            if done():
-                return
-        except (httpx.HTTPError, KeyError, ValueError):
-            pass  # Airflow starts
-        if time.monotonic() > end:
-            raise TimeoutError("Airflow takes too long")
-        time.sleep(1)
 
 
 if __name__ == "__main__":

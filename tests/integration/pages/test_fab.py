@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -30,7 +31,7 @@ SEEN = {
 }
 
 #: What there is of a Dag's clips, by page and task.
-PAGES = {
+PAGES: dict[str, dict[str, Any]] = {
     "clip": {"task_id": "save"},
     "video": {"task_id": "save"},
     "poster": {"task_id": "save"},

@@ -118,7 +118,6 @@ def test_a_storage_that_goes_down_while_the_page_is_open_is_said_in_a_sentence(
     s3: RunningS3,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(files, "STORE_WITHIN", 1.0)
     monkeypatch.setenv("AIRFLOW__PIKA__CLIP_ROOTS", f"s3://clips_store@{s3.bucket}")
     s3.client.put_object(Bucket=s3.bucket, Key="fox.mp4", Body=playable)
     s3.client.put_object(Bucket=s3.bucket, Key="fox.mp4.jpg", Body=JPEG)
@@ -127,6 +126,7 @@ def test_a_storage_that_goes_down_while_the_page_is_open_is_said_in_a_sentence(
     person = somebody()
     person.page.goto(url(server, "clips"))
     expect(person.page.locator("main .picture img")).to_have_js_property("naturalWidth", 16, timeout=SOON)
+    monkeypatch.setattr(files, "STORE_WITHIN", 1.0)
     with s3.stopped():
         person.page.locator("main").get_by_role("link", name="a fox").click()
         told = person.page.locator("[data-trouble]")

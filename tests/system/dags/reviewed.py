@@ -29,7 +29,8 @@ with DAG("reviewed", schedule=None, catchup=False, default_args=SHORT, params={"
     ).expand(video=take.output)
     publish(PikaReviewOperator(task_id="review", clips=save.output, choose=1).output)
 
-    silent: dict[str, Any] = {"clips": save.output, "timeout": 2}
+    # not shorter: Airflow 3.3.2 fails a task that goes on before its scheduler has heard that the task waits
+    silent: dict[str, Any] = {"clips": save.output, "timeout": 15}
     published = publish.override(task_id="published_without_answer")
     published(PikaReviewOperator(task_id="approved", choose="any", on_timeout="approve", **silent).output)
     published(PikaReviewOperator(task_id="skipped", choose="any", on_timeout="skip", **silent).output)

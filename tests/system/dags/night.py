@@ -21,7 +21,7 @@ with DAG("night_catalogue", schedule=None, catchup=False):
         task_id="batch",
         inputs=[f"catalogue {n:02d}" for n in range(CATALOGUE)],
         defaults={"resolution": "480p"},
-        fail_on=0.15,
+        fail_on=0.1,
         **QUEUE,
         **PATIENT,
     )

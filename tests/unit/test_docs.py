@@ -26,7 +26,7 @@ from airflow_provider_pika.fal.prices import UNITS, Cost
 from airflow_provider_pika.fal.rate_card import AS_OF, RATE_CARD
 from airflow_provider_pika.get_provider_info import CONNECTION_FIELDS, LIMITS
 from airflow_provider_pika.get_provider_info import PAGES as SETTINGS_OF_PAGES
-from airflow_provider_pika.links.pika import ClipLink, FileLink, RequestLink
+from airflow_provider_pika.links.pika import ClipLink, FileLink, RequestLink, ReviewLink
 from airflow_provider_pika.task import metrics
 from dev.pages import PAGES, README, ROOT, blocks, commands, dags, is_file, rows, section
 from dev.readability import Page, sentences_of, words_of
@@ -355,5 +355,5 @@ def test_the_links_on_a_task_are_the_real_ones() -> None:
     text = (DOCS / "seeing-clips.md").read_text()
     shown = [row[0] for row in rows(section(text, "The pages"))]
     assert [name for name in shown if name != "link on a task"] == [
-        link.name for link in (ClipLink(), RequestLink(), FileLink())
+        link.name for link in (ClipLink(), RequestLink(), FileLink(), ReviewLink())
     ]

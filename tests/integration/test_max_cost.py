@@ -94,15 +94,15 @@ def test_a_request_that_there_is_already_is_picked_up_whatever_the_limit(emulato
 
 def test_a_clear_pays_again_only_as_far_as_the_limit_goes(emulator: RunningEmulator) -> None:
     store = StateStore()
-    generate("a cleared fox", context(task_state_store=store), max_cost="0.60")
+    generate("a fox cleared twice", context(task_state_store=store), max_cost="0.60")
     for cleared in (1, 2):
         here = context(task_state_store=store, ti=TaskInstance(try_number=1 + cleared, max_tries=2 + cleared))
         if cleared == 1:
-            generate("a cleared fox", here, max_cost="0.60")
+            generate("a fox cleared twice", here, max_cost="0.60")
         else:
             with pytest.raises(AirflowFailException, match=r"earlier requests of this task may have cost 0\.60"):
-                generate("a cleared fox", here, max_cost="0.60")
-    assert len(emulator.requests("a cleared fox")) == 2
+                generate("a fox cleared twice", here, max_cost="0.60")
+    assert len(emulator.requests("a fox cleared twice")) == 2
 
 
 def test_clips_that_were_paid_for_before_there_was_a_limit_count_too(emulator: RunningEmulator) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import importlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +40,7 @@ PAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def below(server: Server) -> Iterator[Server]:
+def below(shared_server: Server, environment: dict[str, str]) -> Iterator[Server]:
     """The API server of a deployment that has a path in its ``base_url``."""
     api: Any = importlib.import_module("airflow.api_fastapi.app")
     simple: Any = importlib.import_module("airflow.api_fastapi.auth.managers.simple.simple_auth_manager")
@@ -49,9 +48,10 @@ def below(server: Server) -> Iterator[Server]:
         patched.setattr(api, "API_ROOT_PATH", f"{BELOW}/")
         for module in (api, simple):
             patched.setattr(module, "AUTH_MANAGER_FASTAPI_APP_PREFIX", f"{BELOW}/auth")
-        patched.setitem(os.environ, "AIRFLOW__API__BASE_URL", f"http://localhost{BELOW}")
+        for name, value in {**environment, "AIRFLOW__API__BASE_URL": f"http://localhost{BELOW}"}.items():
+            patched.setenv(name, value)
         with served(api.create_app(apps="core")) as url:
-            running = Server(f"{url}{BELOW}", tokens=dict(server.tokens))
+            running = Server(f"{url}{BELOW}", tokens=dict(shared_server.tokens))
             yield running
             running.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from airflow.exceptions import AirflowSkipException
 from airflow.sdk import Param, chain, dag, task, task_group
 from clips import FOLDER
 
@@ -21,14 +22,14 @@ TAKES = 3
 SOME = "none_failed_min_one_success"
 
 
-@task.short_circuit(trigger_rule="none_failed", ignore_downstream_trigger_rules=False)
-def words(number, params, ti) -> str | None:
-    """Return the prompt of a round; nothing, which skips it, unless the round before was rejected."""
+@task(trigger_rule="none_failed")
+def words(number, params, ti) -> str:
+    """Return the prompt of a round. It skips the round, unless the round before was rejected."""
     if number == 1:
         return params["prompt"]
     before = ti.xcom_pull(task_ids=f"round_{number - 1}.review", key="review")
     if before is None or before["answer"] != "reject":
-        return None
+        raise AirflowSkipException("The round before has chosen, or was not needed.")
     return f"{params['prompt']}. {before['note'] or ''}".strip()
 
 

@@ -18,8 +18,8 @@ from airflow_provider_pika.review.clips import MOST
 #: What a decision says of all clips, and of one of them.
 KEEP, REJECT, TIMEOUT = "keep", "reject", "timeout"
 
-#: How long an answer waits after its task has parked. Airflow 3.3 fails a task that is answered before the scheduler
-#: has heard of the parking, which takes a second, and more on a busy machine.
+#: How long an answer waits after its task has parked. Airflow fails a task that is answered before the scheduler has
+#: heard of the parking, which takes a second, and more on a busy machine (run on 3.1.8 and 3.3.2).
 SETTLES = timedelta(seconds=10)
 
 #: States in which a task waits for a person: since Airflow 3.3, and before.
@@ -181,7 +181,7 @@ def settles_in(state: str, question: Question, parked_at: datetime | None, now: 
 
     :param parked_at: when Airflow has noted the state; None: nobody knows.
     """
-    if state != PARKED[0]:
+    if state not in PARKED:
         return 0.0
     since = max(question.asked_at, parked_at or question.asked_at)
     left = (since + SETTLES - now).total_seconds()

@@ -18,7 +18,12 @@ def publish(clips: Any) -> list[str]:
 
 with DAG("judged", schedule=None, catchup=False, params={"folder": ""}):
     take = PikaTextToVideoOperator.partial(
-        task_id="take", prompt="a kite over the harbour", resolution="480p", wait_for_completion=True, timeout=300
+        task_id="take",
+        prompt="a kite over the harbour",
+        resolution="480p",
+        wait_for_completion=True,
+        timeout=300,
+        retries=2,
     ).expand(seed=[1, 2, None])
     save = PikaVideoToObjectStorageOperator.partial(
         task_id="save", path="{{ params.folder }}/{{ run_id }}/{{ ti.map_index }}.mp4", overwrite=True

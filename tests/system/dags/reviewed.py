@@ -22,7 +22,12 @@ def publish(clips: Any) -> list[str]:
 
 with DAG("reviewed", schedule=None, catchup=False, default_args=SHORT, params={"folder": "", "seeds": [1, 2, 3]}):
     take = PikaTextToVideoOperator.partial(
-        task_id="take", prompt="a kite over the harbour", resolution="480p", wait_for_completion=True, timeout=300
+        task_id="take",
+        prompt="a kite over the harbour",
+        resolution="480p",
+        wait_for_completion=True,
+        timeout=300,
+        retries=2,
     ).expand(seed=[1, 2, None])
     save = PikaVideoToObjectStorageOperator.partial(
         task_id="save", path="{{ params.folder }}/{{ run_id }}/{{ task.video.request_id }}.mp4"

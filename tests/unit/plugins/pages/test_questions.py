@@ -99,8 +99,9 @@ class TestSettling:
         assert settles_in("awaiting_input", asked, None, NOW) == left
         assert settles_in("awaiting_input", long_ago, when, NOW) == left
 
-    def test_a_task_that_is_deferred_may_be_answered_at_once(self) -> None:
-        assert settles_in("deferred", question(asked_at=NOW.isoformat()), NOW, NOW) == 0.0
+    def test_a_task_that_is_deferred_has_to_settle_too(self) -> None:
+        # run on 3.1.8: an answer within a second of the deferral failed the task
+        assert settles_in("deferred", question(asked_at=NOW.isoformat()), NOW, NOW) == 10.0
 
 
 class TestReading:

@@ -18,7 +18,10 @@ from tests.integration.pages.test_review import HOSTILE, Asked, asked
 from tests.support.browser import CHROMIUM, Person, chromium
 from tests.support.pages import Server, decision
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+    pytest.mark.newest,  # the task is a row in a state that Airflow 3.1 has not; tests/system has it on 3.1
+]
 
 __all__ = ["asked"]
 

@@ -12,7 +12,7 @@ from tests.support.running_airflow import RunningAirflow, until
 #: States of a task that waits for a person: of Airflow 3.3, and of 3.1.
 WAITING = ("awaiting_input", "deferred")
 
-#: Seconds. Airflow 3.3.2 fails a task that is answered before its scheduler has heard that the task waits.
+#: Seconds. Airflow (3.1.8, 3.3.2) fails a task that is answered before its scheduler has heard that the task waits.
 SETTLED = 12.0
 
 

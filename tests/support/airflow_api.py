@@ -14,6 +14,9 @@ from tests.support.waiting import until
 HEALTHY_WITHIN = 180.0
 ENDED_WITHIN = 240.0
 
+#: States that a task instance leaves only when somebody clears it.
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+
 Instance = dict[str, Any]
 
 
@@ -75,7 +78,11 @@ class AirflowApi:
         return {**instance, "triggerer": names.get(trigger.get("triggerer_id"))}
 
     def until_state(self, dag_id: str, run_id: str, task_id: str, *states: str, **more: Any) -> Instance:
-        """Wait until a task instance has one of the states, and give it; takes ``map_index`` and ``within``."""
+        """Wait until a task instance has one of the states, and give it; takes ``map_index`` and ``within``.
+
+        :raises AssertionError: it has ended in another state.
+        :raises TimeoutError: it has none of them in time.
+        """
         within = more.pop("within", ENDED_WITHIN)
         path = _instance(dag_id, run_id, task_id, more.get("map_index", -1))
 
@@ -86,9 +93,16 @@ class AirflowApi:
                 if error.response.status_code == 404:  # of a mapped task, before it is known what it is mapped over
                     return None
                 raise
-            return instance if instance["state"] in states else None
+            if instance["state"] in states:
+                return instance
+            if instance["state"] in ENDED:
+                raise AssertionError(f"{task_id} is {instance['state']}\n{self.story(dag_id, run_id)}")
+            return None
 
-        return until(reached, f"{task_id} to be {' or '.join(states)}", within)
+        try:
+            return until(reached, f"{task_id} to be {' or '.join(states)}", within, every=1.0)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.story(dag_id, run_id)}") from None
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
         """Mark a task instance, as the UI's "Mark state as" does: ``failed``, ``success`` or ``skipped``."""

@@ -76,11 +76,12 @@ class FilesRun:
         """Wait for the worker of a task; give the supervisor, then the task itself."""
 
         def both() -> list[Process] | None:
-            found = self.airflow.worker_of(DAG, self.run_id, task_id)
-            assert found or self.airflow.tasks(DAG, self.run_id)[task_id]["state"] != "upstream_failed"
+            state = self.airflow.instance(DAG, self.run_id, task_id)["state"]
+            assert state != "upstream_failed"
+            found = self.airflow.worker_of(DAG, self.run_id, task_id) if state == "running" else []
             return found if len(found) >= 2 else None
 
-        return until(both, f"a worker of {task_id}", within, every=0.1)
+        return until(both, f"a worker of {task_id}", within, every=0.25)
 
     def kill(self, worker: Sequence[Process], *, whole: bool) -> None:
         """SIGKILL it ``whole``, as when its machine dies; or the task's own process, as when memory runs out."""

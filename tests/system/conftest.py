@@ -15,6 +15,9 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.s3 import RunningS3
 from tests.system.stage import Stage, running_stage
 
+#: The files that take longest, in their order. A file runs in one process, so at the end the others would wait for it.
+LONGEST = ("cookbook", "clips_in_a_browser", "commands", "review_in_a_browser", "docs", "night", "real_airflow")
+
 _RUNNING = pytest.StashKey[tuple[Stage, contextlib.ExitStack]]()
 
 
@@ -32,6 +35,12 @@ def _stage_of(config: pytest.Config) -> Stage:
 def pytest_configure_node(node: Any) -> None:
     """Tell a process of pytest-xdist's, before it starts, where everything is."""
     node.workerinput["stage"] = json.dumps(_stage_of(node.config).told())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    names = [f"test_{name}" for name in LONGEST]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

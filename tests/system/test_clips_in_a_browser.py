@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -29,17 +28,16 @@ SOON, MADE = 20_000, 180_000
 
 @dataclass(frozen=True)
 class Clips:
-    """Runs of the Dag ``shown`` that have ended, by what is special about them."""
+    """Clips that have been saved, by what is special about them: their Dag, run and map index."""
 
     base: str
-    runs: dict[str, str]
+    places: dict[str, tuple[str, str, int]]
 
     def url(self, name: str, page: str = "clip") -> str:
         """Return the address of a clip's page, or of its bytes."""
-        return f"{self.base}/pika/{page}?{urlencode(self.at(name))}"
-
-    def at(self, name: str) -> dict[str, Any]:
-        return {"dag_id": "shown", "run_id": self.runs[name], "task_id": "save", "map_index": -1}
+        dag_id, run_id, map_index = self.places[name]
+        at = {"dag_id": dag_id, "run_id": run_id, "task_id": "save", "map_index": map_index}
+        return f"{self.base}/pika/{page}?{urlencode(at)}"
 
 
 @pytest.fixture(scope="module")
@@ -68,26 +66,22 @@ def base(airflow: RunningAirflow) -> str:
 def clips(
     airflow: RunningAirflow, stage: Stage, s3: RunningS3, base: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Clips:
-    outside = tmp_path_factory.mktemp("outside")
     s3.client.create_bucket(Bucket=SHOWN)
     paths = {
-        "plain": f"{stage.clips}/plain.mp4",
         "hostile": f"{stage.clips}/hostile.mp4",
-        "outside": f"{outside}/outside.mp4",
+        "outside": f"{tmp_path_factory.mktemp('outside')}/outside.mp4",
         "replaced": f"{stage.clips}/replaced.mp4",
         "deleted": f"{stage.clips}/deleted.mp4",
         "bucket": f"s3://clips_store@{SHOWN}/bucket.mp4",
     }
-    prompts = {"hostile": HOSTILE}
-    runs = {
-        name: airflow.start_run("shown", prompt=prompts.get(name, f"a {name} fox"), path=path)
-        for name, path in paths.items()
-    }
-    for run_id in runs.values():
-        assert airflow.end_of_run("shown", run_id) == "success"
+    plain = airflow.start_run("shown", prompt="a plain fox", path=f"{stage.clips}/plain.mp4")
+    mapped = airflow.start_run("shown_mapped", prompt=HOSTILE, paths=list(paths.values()))
+    for dag_id, run_id in (("shown", plain), ("shown_mapped", mapped)):
+        assert airflow.end_of_run(dag_id, run_id) == "success"
     Path(paths["replaced"]).write_bytes(b"\0" * Path(paths["replaced"]).stat().st_size)
     Path(paths["deleted"]).unlink()
-    return Clips(base, runs)
+    places = {name: ("shown_mapped", mapped, number) for number, name in enumerate(paths)}
+    return Clips(base, {"plain": ("shown", plain, -1), **places})
 
 
 def test_a_clip_goes_from_waiting_to_playing_before_a_persons_eyes(
@@ -118,7 +112,7 @@ def test_a_clip_in_a_bucket_plays_through_airflow(person: Person, clips: Clips) 
 
 
 def test_a_prompt_of_a_stranger_is_shown_and_not_run(person: Person, clips: Clips) -> None:
-    for url in (clips.url("hostile"), f"{clips.base}/pika/clips?dag_id=shown"):
+    for url in (clips.url("hostile"), f"{clips.base}/pika/clips?dag_id=shown_mapped"):
         person.page.goto(url)
         expect(person.page.get_by_text(HOSTILE).first).to_be_visible()
         assert "owned" not in person.page.title().partition("Clip: ")[0]
@@ -193,7 +187,7 @@ def test_a_batch_shows_its_clips_and_plays_one(
 
 
 def test_the_links_of_a_task_lead_to_its_clip(person: Person, airflow: RunningAirflow, clips: Clips) -> None:
-    path = f"/api/v2/dags/shown/dagRuns/{clips.runs['plain']}/taskInstances/save/links"
+    path = f"/api/v2/dags/shown/dagRuns/{clips.places['plain'][1]}/taskInstances/save/links"
     links = airflow.call("GET", path)["extra_links"]
     person.page.goto(f"{clips.base}/{links['Clip'].lstrip('/')}")
     expect(person.page.locator("video")).to_be_visible()

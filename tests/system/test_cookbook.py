@@ -40,6 +40,7 @@ def answer(airflow: RunningAirflow, run_id: str, option: str, dag_id: str) -> di
     return shown
 
 
+@pytest.mark.before_release
 def test_a_clip_is_published_where_a_person_keeps_it_and_the_chat_is_told_that_it_waits(
     airflow: RunningAirflow, tmp_path: Path
 ) -> None:

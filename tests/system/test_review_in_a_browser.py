@@ -28,22 +28,29 @@ SOON, JUDGED = 30_000, 120_000
 
 
 @dataclass(frozen=True)
-class Runs:
-    """Two runs whose reviews have been asked: one to decide on, and one whose clip is made anew."""
+class Run:
+    """A run whose reviews have been asked, all of them about the same takes."""
 
     airflow: RunningAirflow
     base: str
-    decided: str
-    anew: str
+    run_id: str
 
-    def url(self, task_id: str, page: str = "review", run_id: str | None = None) -> str:
+    def url(self, task_id: str) -> str:
         """Return the address of a review's page."""
-        at = {"dag_id": DAG, "run_id": run_id or self.decided, "task_id": task_id, "map_index": -1}
-        return f"{self.base}/pika/{page}?{urlencode(at)}"
+        at = {"dag_id": DAG, "run_id": self.run_id, "task_id": task_id, "map_index": -1}
+        return f"{self.base}/pika/review?{urlencode(at)}"
 
-    def clips(self, task_id: str, run_id: str | None = None) -> list[dict[str, Any]]:
+    def clips(self, task_id: str) -> list[dict[str, Any]]:
         """Return the clips that a review has asked about."""
-        return list(self.airflow.xcom(DAG, run_id or self.decided, task_id, "pika_review")["clips"])
+        return list(self.xcom(task_id, "pika_review")["clips"])
+
+    def xcom(self, task_id: str, key: str = "return_value") -> Any:
+        """Return what a task has pushed."""
+        return self.airflow.xcom(DAG, self.run_id, task_id, key)
+
+    def until(self, task_id: str, state: str, map_index: int = -1) -> None:
+        """Wait until a task has ended so."""
+        self.airflow.until_state(DAG, self.run_id, task_id, state, map_index=map_index)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def person(browser: Browser, runs: Runs) -> Iterator[Callable[[], Person]]:
+def person(browser: Browser, run: Run) -> Iterator[Callable[[], Person]]:
     """Return what brings a person with a browser of their own."""
     contexts = []
 
@@ -63,7 +70,7 @@ def person(browser: Browser, runs: Runs) -> Iterator[Callable[[], Person]]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(SOON)
-        page.goto(runs.base)  # which signs in: Airflow 3.1 knows nobody without a cookie
+        page.goto(run.base)  # which signs in: Airflow 3.1 knows nobody without a cookie
         expect(page.get_by_role("link", name="Dags").first).to_be_visible()
         return Person(page)
 
@@ -73,13 +80,11 @@ def person(browser: Browser, runs: Runs) -> Iterator[Callable[[], Person]]:
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: RunningAirflow, stage: Stage) -> Runs:
-    base = str(airflow._http.base_url).rstrip("/")
-    decided, anew = (airflow.start_run(DAG, folder=str(stage.clips / DAG)) for _ in range(2))
-    for run_id in (decided, anew):
-        for task_id in ("one", "none", "two", "keys"):
-            airflow.until_state(DAG, run_id, task_id, *WAITING)
-    return Runs(airflow, base, decided, anew)
+def run(airflow: RunningAirflow, stage: Stage) -> Run:
+    run_id = airflow.start_run(DAG, folder=str(stage.clips / DAG))
+    for task_id in ("one", "none", "two", "keys", "anew"):
+        airflow.until_state(DAG, run_id, task_id, *WAITING)
+    return Run(airflow, str(airflow._http.base_url).rstrip("/"), run_id)
 
 
 def choose(page: Page, place: int) -> None:
@@ -96,11 +101,11 @@ def outcome(page: Page, text: str) -> None:
     expect(page.locator("[data-summary]")).to_contain_text(text, timeout=JUDGED)
 
 
-def test_one_of_three_is_chosen_and_the_dag_goes_on_with_that_file(person: Callable[[], Person], runs: Runs) -> None:
+def test_one_of_three_is_chosen_and_the_dag_goes_on_with_that_file(person: Callable[[], Person], run: Run) -> None:
     somebody = person()
     page = somebody.page
-    page.goto(f"{runs.base}/pika/clips?dag_id={DAG}")
-    page.locator(f"a[href^='review?'][href*='task_id=one'][href*='{quote_plus(runs.decided)}']").click()
+    page.goto(f"{run.base}/pika/clips?dag_id={DAG}")
+    page.locator(f"a[href^='review?'][href*='task_id=one'][href*='{quote_plus(run.run_id)}']").click()
     expect(page.locator("video")).to_have_count(3)
     played = somebody.play()
     assert played["to"] > played["from"]
@@ -109,53 +114,51 @@ def test_one_of_three_is_chosen_and_the_dag_goes_on_with_that_file(person: Calla
     send(page)
     outcome(page, "Decided: 1 of 3 clips kept.")
     expect(page.get_by_text("the light")).to_be_visible()
-    chosen = runs.clips("one")[1]
-    runs.airflow.until_state(DAG, runs.decided, "publish", "success")
-    [published] = runs.airflow.xcom(DAG, runs.decided, "publish")
+    chosen = run.clips("one")[1]
+    run.until("publish", "success")
+    [published] = run.xcom("publish")
     assert published == chosen["path"]
     assert hashlib.sha256(Path(published).read_bytes()).hexdigest() == chosen["sha256"]
-    at = {"dag_id": DAG, "run_id": runs.decided, "task_id": "save"}
+    at = {"dag_id": DAG, "run_id": run.run_id, "task_id": "save"}
     for place, word in enumerate(("rejected", "kept", "rejected")):
-        page.goto(f"{runs.base}/pika/clip?{urlencode({**at, 'map_index': place})}")
+        page.goto(f"{run.base}/pika/clip?{urlencode({**at, 'map_index': place})}")
         expect(page.locator("main a[href^='review?'][href*='task_id=one']")).to_have_text(word)
     assert somebody.trouble == []
 
 
-def test_all_are_rejected(person: Callable[[], Person], runs: Runs) -> None:
+def test_all_are_rejected(person: Callable[[], Person], run: Run) -> None:
     page = person().page
-    page.goto(runs.url("none"))
+    page.goto(run.url("none"))
     page.get_by_text("Reject all", exact=True).click()
     page.get_by_role("button", name="Yes, reject all 3").click()
     outcome(page, "Decided: all 3 clips are rejected.")
-    runs.airflow.until_state(DAG, runs.decided, "none", "success")
-    assert runs.airflow.xcom(DAG, runs.decided, "none") == []
+    run.until("none", "success")
+    assert run.xcom("none") == []
 
 
-def test_of_two_browsers_at_once_one_answer_counts_and_both_say_which(person: Callable[[], Person], runs: Runs) -> None:
+def test_of_two_browsers_at_once_one_answer_counts_and_both_say_which(person: Callable[[], Person], run: Run) -> None:
     pages = [person().page, person().page]
     for place, page in enumerate(pages):
-        page.goto(runs.url("two"))
+        page.goto(run.url("two"))
         choose(page, place)
         expect(page.get_by_role("button", name="Send the decision")).to_be_enabled()
     for page in pages:
         page.get_by_role("button", name="Send the decision").click(no_wait_after=True)
     for page in pages:
         outcome(page, "Decided: 1 of 3 clips kept.")
-    [kept] = runs.airflow.xcom(DAG, runs.decided, "two")
-    decided = [clip["decision"] for clip in runs.airflow.xcom(DAG, runs.decided, "two", "review")["clips"]]
-    assert runs.clips("two")[decided.index("keep")]["sha256"] == kept["sha256"]
+    [kept] = run.xcom("two")
+    decided = [clip["decision"] for clip in run.xcom("two", "review")["clips"]]
+    assert run.clips("two")[decided.index("keep")]["sha256"] == kept["sha256"]
     for page in pages:
         badges = page.locator(".take .state").all_inner_texts()
         assert [text == "kept" for text in badges] == [word == "keep" for word in decided]
 
 
-def test_a_decision_is_made_with_the_keyboard_alone_on_a_narrow_screen(
-    person: Callable[[], Person], runs: Runs
-) -> None:
+def test_a_decision_is_made_with_the_keyboard_alone_on_a_narrow_screen(person: Callable[[], Person], run: Run) -> None:
     somebody = person()
     page = somebody.page
     page.set_viewport_size({"width": 390, "height": 800})
-    page.goto(runs.url("keys"))
+    page.goto(run.url("keys"))
     expect(page.get_by_role("button", name="Send the decision")).to_be_enabled()
     assert somebody.overflow() <= 0
 
@@ -173,29 +176,27 @@ def test_a_decision_is_made_with_the_keyboard_alone_on_a_narrow_screen(
     tab_to("button", "Send the decision")
     page.keyboard.press("Enter")
     outcome(page, "Decided: 1 of 3 clips kept.")
-    assert [clip["sha256"] for clip in runs.airflow.xcom(DAG, runs.decided, "keys")] == [
-        runs.clips("keys")[2]["sha256"]
-    ]
+    assert [clip["sha256"] for clip in run.xcom("keys")] == [run.clips("keys")[2]["sha256"]]
 
 
-def test_what_nobody_decides_ends_at_its_time_and_the_page_says_so(person: Callable[[], Person], runs: Runs) -> None:
+def test_what_nobody_decides_ends_at_its_time_and_the_page_says_so(person: Callable[[], Person], run: Run) -> None:
     page = person().page
-    page.goto(runs.url("late"))
+    page.goto(run.url("late"))
     outcome(page, "Nobody has decided in time: none kept.")
-    runs.airflow.until_state(DAG, runs.decided, "late", "skipped")
+    run.until("late", "skipped")
 
 
 def test_a_clip_that_is_made_anew_under_an_open_page_is_shown_before_it_is_kept(
-    person: Callable[[], Person], runs: Runs
+    person: Callable[[], Person], run: Run
 ) -> None:
     page = person().page
-    page.goto(runs.url("one", run_id=runs.anew))
+    page.goto(run.url("anew"))
     choose(page, 2)
-    before = runs.clips("one", runs.anew)
-    runs.airflow.clear(DAG, runs.anew, ["take", 2], ["save", 2])  # type: ignore[arg-type]
+    before = run.clips("anew")
+    run.airflow.clear(DAG, run.run_id, ["take", 2], ["save", 2])  # type: ignore[arg-type]
     expect(page.get_by_text("This has changed.")).to_be_visible(timeout=JUDGED)
-    runs.airflow.until_state(DAG, runs.anew, "take", "success", map_index=2)
-    runs.airflow.until_state(DAG, runs.anew, "save", "success", map_index=2)
+    run.until("take", "success", 2)
+    run.until("save", "success", 2)
     page.get_by_role("button", name="Load again").click()
     expect(page.get_by_text("This clip has been replaced since it was asked about.")).to_be_visible()
     show = page.get_by_role("button", name="Show the new clips")
@@ -206,7 +207,7 @@ def test_a_clip_that_is_made_anew_under_an_open_page_is_shown_before_it_is_kept(
     choose(page, 2)
     send(page)
     outcome(page, "Decided: 1 of 3 clips kept.")
-    runs.airflow.until_state(DAG, runs.anew, "publish", "success")
-    [published] = runs.airflow.xcom(DAG, runs.anew, "publish")
-    digest = hashlib.sha256(Path(published).read_bytes()).hexdigest()
-    assert digest == runs.clips("one", runs.anew)[2]["sha256"] != before[2]["sha256"]
+    run.until("anew", "success")
+    [kept] = run.xcom("anew")
+    digest = hashlib.sha256(Path(kept["path"]).read_bytes()).hexdigest()
+    assert digest == kept["sha256"] == run.clips("anew")[2]["sha256"] != before[2]["sha256"]

@@ -103,6 +103,7 @@ def completed(events: Path, request_id: str) -> dict[str, Any] | None:
     return None
 
 
+@pytest.mark.before_release
 def test_a_days_product_clips_get_a_contact_sheet_and_wake_the_dag_that_waits_for_them(
     airflow: RunningAirflow, tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.worker_processes import WorkerProcess, WorkerProcesses
 from tests.system.stage import SLOW
 
+pytestmark = pytest.mark.before_release
+
 DAG = "waits"
 
 #: Way: how many processes run the task that waits; the submit of another task is one more. A way that the Dag has, too.

@@ -106,9 +106,10 @@ def _people() -> None:
 
 
 def _saved(clips: Path) -> None:
-    """Have tasks of two Dags save clips: one by itself, and one in a batch; with the link that a task leaves."""
+    """Have tasks of two Dags save clips, alone and in a batch, and ask about one; with the link that a task leaves."""
+    from airflow_provider_pika.task.xcom import REVIEW
     from tests.integration.pages.conftest import RUN, dag
-    from tests.support.pages import JPEG, MP4, Rows, entry
+    from tests.support.pages import JPEG, MP4, Rows, entry, question, shown_of
 
     rows = Rows()
     for dag_id in ("clips", "secret"):
@@ -122,6 +123,8 @@ def _saved(clips: Path) -> None:
         rows.run(dag(dag_id), RUN)
         rows.push(dag_id, "save", saved)
         rows.push(dag_id, "save_all", {"kind": "batch", **about, "manifest": str(manifest)})
+        rows.waits(dag_id, "review")
+        rows.push(dag_id, "review", question(shown_of(saved)), key=REVIEW)
         at = urlencode({"dag_id": dag_id, "run_id": RUN, "task_id": "save", "map_index": -1})
         rows.push(dag_id, "save", f"pika/clip?{at}", key="_link_pika_clip")
 

@@ -16,14 +16,15 @@ import pytest
 
 from airflow_provider_pika.links.pika import ClipLink, FileLink, RequestLink
 from airflow_provider_pika.plugins.pika import PikaPlugin
+from airflow_provider_pika.task.xcom import REVIEW
 from tests.integration.pages.conftest import RUN, coordinates, dag
-from tests.support.pages import JPEG, MP4, Rows, Server, entry, served
+from tests.support.pages import JPEG, MP4, Rows, Server, entry, question, served, shown_of
 
 #: Where Airflow is.
 BELOW = "/airflow"
 
-#: Every address of a page: of links, forms, pictures, clips, scripts, and of what its script asks.
-_ADDRESS = re.compile(r'\b(?:href|src|action|poster|data-watch)="([^"#][^"]*)"')
+#: Every address of a page: of links, forms, pictures, clips, scripts, of what its script asks, and where it answers.
+_ADDRESS = re.compile(r'\b(?:href|src|action|poster|data-watch|data-review|data-answer)="([^"#][^"]*)"')
 
 #: The pages, each with the task instance that it is about.
 PAGES: dict[str, dict[str, Any]] = {
@@ -36,6 +37,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "clip of somebody else's task": coordinates("foreign"),
     "batch": coordinates("save_all"),
     "batch that is none": coordinates("save"),
+    "review": coordinates("review"),
 }
 
 
@@ -72,6 +74,8 @@ def some(rows: Rows, roots: Path) -> None:
     rows.push("clips", "save_all", batch)
     rows.asked("clips", "generate", "a wait")
     rows.state("clips", "generate", "deferred")
+    rows.waits("clips", "review")
+    rows.push("clips", "review", question(shown_of(shown)), key=REVIEW)
 
 
 def addresses(answer: httpx.Response) -> set[str]:
@@ -81,12 +85,13 @@ def addresses(answer: httpx.Response) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_address_of_a_page_leads_below_the_path_and_is_there(below: Server, some: None, page: str) -> None:
-    client = below.client()
+    client = below.client("decider")
     name = page.split(" ")[0]
     answer = client.get(f"/pika/{name}", params=PAGES[page] or None)
     assert answer.status_code == (404 if page.endswith("none") else 200)
     found = addresses(answer)
     assert any("/static/clips.js" in each for each in found)
+    assert any(each.endswith("/hitlDetails") for each in found) == (name == "review")
     for each in found:
         assert urlsplit(each).path.startswith(f"{BELOW}/"), each
         there = client.get(each)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +16,7 @@ from sqlalchemy import select
 from tests.integration.pages.test_pages import shown
 from tests.support.dag_runs import Examples
 from tests.support.pages import Rows, Server
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.drawn  # so that there is a picture, and a clip to play
 
@@ -53,3 +56,26 @@ def test_a_clip_that_a_real_dag_has_saved_is_listed_opens_and_plays(
     assert client.get(f"/{pushed['save file']}").content == path.read_bytes()
     poster = client.get(f"/{pushed['save clip'].replace('pika/clip?', 'pika/poster?')}")
     assert poster.headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.newest  # before 3.3, `dag.test` ends where a person is asked
+def test_a_test_run_of_a_dag_waits_for_the_answer_that_a_script_gives(
+    server: Server, rows: Rows, examples: Examples, tmp_path: Path
+) -> None:
+    dag_id, client = "example_pika_approval", server.client("decider")
+
+    def answered() -> Any:
+        path = f"/api/v2/dags/{dag_id}/dagRuns"
+        asked = f"{path}/~/hitlDetails"
+        [detail] = until(lambda: client.get(asked).raise_for_status().json()["hitl_details"], "the question", 120)
+        at = f"{path}/{detail['task_instance']['dag_run_id']}/taskInstances/review"
+        [clip] = client.get(f"{at}/xcomEntries/pika_review").raise_for_status().json()["value"]["clips"]
+        answer = {"chosen_options": ["Keep"], "params_input": {"clips": [clip["sha256"]]}}
+        client.patch(f"{at}/-1/hitlDetails", json=answer).raise_for_status()
+        return clip
+
+    with ThreadPoolExecutor() as pool:
+        clip = pool.submit(answered)
+        run = examples.run(dag_id, folder=str(tmp_path), prompt="A lighthouse that is asked about")
+    assert (run.state, run.tasks["publish"]) == ("success", "success")
+    assert Path(clip.result()["path"]).is_file()

@@ -41,6 +41,9 @@ PAGES: dict[str, dict[str, Any]] = {
     "clip of a batch": {"task_id": "save_all", "item": 0},
     "video of a batch": {"task_id": "save_all", "item": 0},
     "poster of a batch": {"task_id": "save_all", "item": 0},
+    "review": {"task_id": "review"},
+    "api/review": {"task_id": "review"},
+    "review/poster": {"task_id": "review", "place": 0},
 }
 
 
@@ -84,6 +87,18 @@ def test_fab_shows_the_menu_to_some_and_the_links_of_a_task_to_all(fab: Server, 
     task = f"/api/v2/dags/clips/dagRuns/{RUN}/taskInstances/save"
     link = client.get(f"{task}/links").raise_for_status().json()["extra_links"]["Clip"]
     assert "<video" in client.get(f"/{link}").raise_for_status().text
+
+
+@pytest.mark.parametrize("user", [user for user in SEEN if SEEN[user]])
+def test_the_form_of_a_review_is_for_those_whose_answer_airflow_takes(fab: Server, user: str) -> None:
+    client = fab.client(user)
+    page = asked(client, "review", "clips").text
+    assert page.count("<video") == 1
+    # an answer that is none: 422 for those who may give one
+    at = f"/api/v2/dags/clips/dagRuns/{RUN}/taskInstances/review/-1/hitlDetails"
+    status = client.patch(at, json={}).status_code
+    assert status == (422 if user in ("admin", "op", "user") else 403)
+    assert ("data-form" in page) is (status == 422)
 
 
 @pytest.mark.parametrize("page", ["clips", *PAGES])

@@ -29,6 +29,6 @@ with DAG("judged", schedule=None, catchup=False, params={"folder": ""}):
         task_id="save", path="{{ params.folder }}/{{ run_id }}/{{ ti.map_index }}.mp4", overwrite=True
     ).expand(video=take.output)
     publish(PikaReviewOperator(task_id="one", clips=save.output, choose=1).output)
-    for name in ("none", "two", "keys"):
+    for name in ("none", "two", "keys", "anew"):
         PikaReviewOperator(task_id=name, clips=save.output, choose=1, on_reject="empty")
     PikaReviewOperator(task_id="late", clips=save.output, choose="any", timeout=15, on_timeout="skip")

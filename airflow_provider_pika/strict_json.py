@@ -76,19 +76,24 @@ def clean_json(value: Any, longest: int = LONGEST_TEXT, most: int = MOST_ENTRIES
     :param longest: characters of one text.
     :param most: entries of one list or object.
     """
-    if isinstance(value, Mapping | list | tuple):
-        return _clean_entries(value, longest, most, depth - 1) if depth else None
+    # a text first, and a mapping last: to ask whether it is one takes longer than all the rest
+    if isinstance(value, str):
+        return clean_text(str(value), longest)
+    if value is None:
+        return None
     if isinstance(value, int):
         return value if abs(value) <= LARGEST_INTEGER else None
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return None if value is None else clean_text(str(value), longest)
+    if isinstance(value, (dict, list, tuple, Mapping)):
+        return _clean_entries(value, longest, most, depth - 1) if depth else None
+    return clean_text(str(value), longest)
 
 
 def _clean_entries(
     value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], longest: int, most: int, depth: int
 ) -> dict[str, Any] | list[Any]:
-    if not isinstance(value, Mapping):
+    if isinstance(value, (list, tuple)):
         return [clean_json(entry, longest, most, depth) for entry in value[-most:]]
     entries = itertools.islice(value.items(), most)
     return {clean_text(str(key), longest): clean_json(entry, longest, most, depth) for key, entry in entries}

@@ -178,6 +178,7 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
             "until": until and until.to_iso8601_string(),
             "choose": self.choose,
             "shown": digest_of(hashes),
+            "body": self.body,
             "clips": clips,
             "refused": refused,
         }

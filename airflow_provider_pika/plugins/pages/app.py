@@ -26,6 +26,7 @@ from airflow_provider_pika.plugins.pages.queries import Filters, Key
 from airflow_provider_pika.plugins.pages.questions import Decision, Judged, read_decision
 from airflow_provider_pika.plugins.pages.ranges import asked_part, is_known
 from airflow_provider_pika.plugins.pages.roots import Roots
+from airflow_provider_pika.task.xcom import REVIEW
 
 #: Where fal shows requests to whoever is signed in there. It may ignore the ID, and then shows all of them.
 _AT_FAL = "https://fal.ai/dashboard/requests"
@@ -120,8 +121,11 @@ def _clips(who: Who, filters: Narrowed, before: str | None = None) -> Response:
         except queries.BadCursor as error:
             raise NotShown(404, str(error)) from None
         beside = ([], []) if before else _beside(session, who, dags, filters)
-    entries = [shown.card(row) for row in found.rows]
-    values: dict[str, Any] = {"filters": filters, "cards": [card for card in entries if card], "older": found.older}
+        decisions = _read(
+            review_queries.decisions_in(session, {(row.key.dag_id, row.key.run_id) for row in found.rows})
+        )
+    cards = [card for row in found.rows if (card := shown.card(row, decisions))]
+    values: dict[str, Any] = {"filters": filters, "cards": cards, "older": found.older}
     state = shown.version(found.rows, *beside)
     return answers.page(
         "clips.html", **values, going_on=beside[0], failed=beside[1], roots=roots_now(), before=before, version=state
@@ -146,10 +150,16 @@ def _beside(
         [
             told
             for task in tasks
-            if who.may_see(task.key.dag_id) and (told := shown.waiting(task)) and told.has_prompt(filters.prompt)
+            if who.may_see(task.key.dag_id)
+            and (told := shown.waiting(task, _question(session, task)))
+            and told.has_prompt(filters.prompt)
         ]
         for tasks in lists
     )
+
+
+def _question(session: Session, task: queries.Task) -> Any:
+    return queries.value_of(session, task.key, REVIEW) if task.operator in queries.REVIEWERS else None
 
 
 def _now(version: str, busy: bool) -> Response:
@@ -191,8 +201,12 @@ def _decisions_on(key: Key, clip: Clip | None) -> list[tuple[Key, Decision, Judg
     if clip is None:
         return []
     with create_session(scoped=False) as session:
-        found = [(at, read_decision(value)) for at, value in review_queries.decisions(session, key, clip.sha256)]
-    return [(at, told, part) for at, told in found if told and (part := told.on(clip.sha256, clip.path))]
+        found = _read(review_queries.decisions(session, key, clip.sha256))
+    return shown.decisions_on(key, clip, found)
+
+
+def _read(decisions: list[tuple[Key, Any]]) -> list[tuple[Key, Decision]]:
+    return [(at, told) for at, value in decisions if (told := read_decision(value))]
 
 
 def _clip_now(key: Named) -> Response:

@@ -62,6 +62,7 @@ class Question:
 
     :param choose: how many clips are to be kept; None: any number of them.
     :param shown: what stands for all clips, in their order.
+    :param body: what the Dag's author says about it.
     """
 
     asked_at: datetime
@@ -70,6 +71,12 @@ class Question:
     shown: str
     clips: tuple[ShownClip, ...]
     refused: Refused | None = None
+    body: str | None = None
+
+    @property
+    def prompts(self) -> str | None:
+        """The prompts of the clips, each once."""
+        return " · ".join(dict.fromkeys(each.clip.prompt for each in self.clips if each.clip.prompt)) or None
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ def read_question(value: Any) -> Question | None:
     refused = None
     if isinstance(told, Mapping) and (why := text_of(told.get("why"))):
         refused = Refused(why, text_of(told.get("by")), text_of(told.get("at")))
-    return Question(asked_at, _time(value.get("until")), wanted, shown, known, refused)
+    return Question(asked_at, _time(value.get("until")), wanted, shown, known, refused, text_of(value.get("body")))
 
 
 def read_decision(value: Any) -> Decision | None:

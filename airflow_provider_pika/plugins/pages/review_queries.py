@@ -13,7 +13,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import Text, and_, cast, or_, select
+from sqlalchemy import Text, and_, cast, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from airflow_provider_pika.plugins.pages import queries
@@ -21,8 +21,8 @@ from airflow_provider_pika.plugins.pages.queries import Key
 from airflow_provider_pika.saving.clip_index import BATCH
 from airflow_provider_pika.task.xcom import CLIP, DECISION, REVIEW
 
-#: Decisions on one clip that its page shows.
-_MOST = 10
+#: Decisions on one clip that its page shows, and those of all runs on a page of the list.
+_MOST, _MOST_IN_RUNS = 10, 100
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,29 @@ def decisions(session: Session, key: Key, sha256: str) -> list[tuple[Key, Any]]:
     return _in_run(session, key, DECISION, queries.REVIEWERS, cast(XComModel.value, Text).contains(sha256))[:_MOST]
 
 
+def decisions_in(session: Session, runs: Collection[tuple[str, str]]) -> list[tuple[Key, Any]]:
+    """Return the decisions of some runs, each a Dag and the ID of a run. Few tasks ask: those are looked up first."""
+    if not runs:
+        return []
+    xcom, ti = XComModel, TaskInstance
+    rows = session.execute(
+        select(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, xcom.value, ti.operator, ti.dag_version_id)
+        .join(DagRun, and_(DagRun.dag_id == ti.dag_id, DagRun.run_id == ti.run_id))
+        .join(
+            xcom,
+            and_(
+                xcom.dag_run_id == DagRun.id,
+                xcom.task_id == ti.task_id,
+                xcom.map_index == ti.map_index,
+                xcom.key == DECISION,
+            ),
+        )
+        .where(tuple_(ti.dag_id, ti.run_id).in_(sorted(runs)), ti.operator.in_(queries.REVIEWERS))
+        .limit(_MOST_IN_RUNS)
+    )
+    return _ours(session, [(Key(*row[:4]), *row[4:]) for row in rows], queries.REVIEWERS)
+
+
 def _in_run(session: Session, key: Key, name: str, classes: dict[str, str], wanted: Any) -> list[tuple[Key, Any]]:
     """Return the XComs of a name that tasks of some classes have pushed in a run."""
     run = select(DagRun.id).where(DagRun.dag_id == key.dag_id, DagRun.run_id == key.run_id).scalar_subquery()
@@ -97,9 +120,13 @@ def _in_run(session: Session, key: Key, name: str, classes: dict[str, str], want
         .where(xcom.dag_run_id == run, queries.plain(session, xcom.key, True) == name, ti.operator.in_(classes), wanted)
         .order_by(xcom.task_id, xcom.map_index)
     )
-    found = [(Key(key.dag_id, key.run_id, row[0], row[1]), *row[2:]) for row in rows]
-    ours: dict[tuple[str, Any], bool] = {}
+    return _ours(session, [(Key(key.dag_id, key.run_id, row[0], row[1]), *row[2:]) for row in rows], classes)
+
+
+def _ours(session: Session, found: list[tuple[Any, ...]], classes: dict[str, str]) -> list[tuple[Key, Any]]:
+    """Return what tasks of some classes have pushed: each XCom comes with its class and the version of its Dag."""
+    ours: dict[tuple[str, str, Any], bool] = {}
     for at, _, operator, version in found:
-        if (at.task_id, version) not in ours:
-            ours[at.task_id, version] = queries.is_ours(session, at, operator, version, classes)
-    return [(at, value) for at, value, _, version in found if ours[at.task_id, version]]
+        if (at.dag_id, at.task_id, version) not in ours:
+            ours[at.dag_id, at.task_id, version] = queries.is_ours(session, at, operator, version, classes)
+    return [(at, value) for at, value, _, version in found if ours[at.dag_id, at.task_id, version]]

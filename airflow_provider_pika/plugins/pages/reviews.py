@@ -295,7 +295,7 @@ def _answer_at(key: Key) -> str:
 def _outcome(decision: Decision) -> str:
     """Return what was decided, in a sentence."""
     number = len(decision.clips)
-    clips = "the clip" if number == 1 else f"{decision.kept} of {number} clips"
+    clips = "the clip is" if number == 1 else f"{decision.kept} of {number} clips"
     if decision.answer == questions.TIMEOUT:
         return (
             f"Nobody has decided in time: {clips} kept." if decision.kept else "Nobody has decided in time: none kept."

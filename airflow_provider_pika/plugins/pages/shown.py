@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from airflow_provider_pika.plugins.pages.entries import (
     read_video,
 )
 from airflow_provider_pika.plugins.pages.queries import Key, Row, Task
+from airflow_provider_pika.plugins.pages.questions import Decision, Judged, read_question
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +37,24 @@ _STATES_OF_A_REVIEW = {"awaiting_input": "waits for a decision", "deferred": "wa
 
 @dataclass(frozen=True)
 class Card:
-    """An entry of the list."""
+    """An entry of the list.
+
+    :param decided: of the last decision on the clip: the task that asked, all of it, and its part about the clip.
+    """
 
     key: Key
     clip: Clip | None
     batch: Batch | None
     at: Any
+    decided: tuple[Key, Decision, Judged] | None = None
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A task instance of ours, and what it is about."""
+    """A task instance of ours, and what it is about.
+
+    :param clips: how many clips a person is asked about.
+    """
 
     key: Key
     state: str
@@ -55,6 +63,7 @@ class Waiting:
     try_number: int
     since: Any
     operator: str | None
+    clips: int = 0
 
     @property
     def is_going_on(self) -> bool:
@@ -77,20 +86,41 @@ class Waiting:
         return not text or text.lower() in (self.asked.prompt or "").lower()
 
 
-def card(row: Row) -> Card | None:
-    """Return what the list shows of an entry; None: it is none of ours."""
+def card(row: Row, decisions: Sequence[tuple[Key, Decision]] = ()) -> Card | None:
+    """Return what the list shows of an entry; None: it is none of ours.
+
+    :param decisions: of the runs that the list shows.
+    """
     entry = read_entry(row.value) if row.operator in queries.SAVERS else None
     if entry is None:
         return None
-    is_clip = isinstance(entry, Clip)
-    return Card(row.key, entry if is_clip else None, entry if not is_clip else None, row.at)  # type: ignore[arg-type]
+    if isinstance(entry, Batch):
+        return Card(row.key, None, entry, row.at)
+    on_it = decisions_on(row.key, entry, decisions)
+    return Card(row.key, entry, None, row.at, max(on_it, key=lambda each: each[1].at or "", default=None))
 
 
-def waiting(task: Task) -> Waiting:
-    """Return what a page shows of a task."""
-    asked = read_request(task.request)
+def decisions_on(key: Key, clip: Clip, decisions: Iterable[tuple[Key, Decision]]) -> list[tuple[Key, Decision, Judged]]:
+    """Return the decisions of a clip's run that are about the clip, each with its part on it."""
+    of_run = ((at, told) for at, told in decisions if (at.dag_id, at.run_id) == (key.dag_id, key.run_id))
+    return [(at, told, part) for at, told in of_run if (part := told.on(clip.sha256, clip.path))]
+
+
+def waiting(task: Task, question: Any = None) -> Waiting:
+    """Return what a page shows of a task.
+
+    :param question: what it has pushed of its question, if it asks a person.
+    """
+    told = read_question(question)
     return Waiting(
-        task.key, task.state or "", asked, read_error(task.error), task.try_number, task.since, task.operator
+        key=task.key,
+        state=task.state or "",
+        asked=Asked(prompt=told.prompts) if told else read_request(task.request),
+        error=read_error(task.error),
+        try_number=task.try_number,
+        since=task.since,
+        operator=task.operator,
+        clips=len(told.clips) if told else 0,
     )
 
 

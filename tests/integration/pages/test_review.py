@@ -431,6 +431,29 @@ class TestHowFarItIs:
         assert said in shown(asked.page())
 
     @pytest.mark.parametrize(
+        ("answer", "said"),
+        [("keep", "Decided: the clip is kept."), ("timeout", "Nobody has decided in time: the clip is kept.")],
+    )
+    def test_what_was_decided_on_one_clip_is_one_sentence(self, asked: Asked, answer: str, said: str) -> None:
+        asked.rows.push("clips", "review", question(asked.clips[0]), key=REVIEW)
+        asked.rows.push("clips", "review", decision(asked.clips[0], answer=answer), key=DECISION)
+        asked.rows.state("clips", "review", "success")
+        assert said in shown(asked.page())
+
+    def test_what_the_dag_says_about_it_is_shown_as_text_while_it_is_asked(self, asked: Asked) -> None:
+        asked.push(body=f"If none is good, say why. {HOSTILE}")
+        answer = asked.page()
+        assert f"If none is good, say why. {HOSTILE}" in shown(answer)
+        assert "<script>alert" not in answer.text
+
+    def test_one_clip_is_kept_or_rejected_and_has_one_note(self, asked: Asked) -> None:
+        asked.rows.push("clips", "review", question(asked.clips[0]), key=REVIEW)
+        text = shown(asked.page())
+        assert "Keep this clip, or reject it" in text
+        assert "Yes, reject it" in text
+        assert text.count("<textarea") == 1
+
+    @pytest.mark.parametrize(
         ("state", "said"),
         [
             ("success", "The task was marked as success, and nobody has decided."),
@@ -529,6 +552,37 @@ class TestTheOtherPages:
         assert re.search(
             r'<a href="review\?[^"]*task_id=review[^"]*"><span class="state \w+">waits for a decision<', answer.text
         )
+
+    def test_the_list_says_which_clips_are_asked_about(self, asked: Asked) -> None:
+        asked.push()
+        client = asked.server.client("viewer")
+        for prompt, number in (("", 1), ("take 2", 1), ("another", 0)):
+            text = shown(client.get("/pika/clips", params={"prompt": prompt}))
+            assert text.count('take 0 · take 1 · take 2</span> <span class="count">3 clips<') == number
+
+    def test_the_list_has_the_last_decision_on_each_clip(self, asked: Asked) -> None:
+        client = asked.server.client("viewer")
+        asked.rows.push("clips", "review", decision(*asked.clips, kept=[1], note="sharper"), key=DECISION)
+        text = shown(client.get("/pika/clips"))
+        assert [text.count(f">{word}</span></a> by Ada") for word in ("kept", "rejected")] == [1, 2]
+        assert text.count("sharper") == 3
+        later = decision(*asked.clips[:2], kept=[0], reviewed_by="Bo", reviewed_at="2026-11-27T09:30:00+00:00")
+        asked.rows.push("clips", "reviews", later, map_index=0, key=DECISION)
+        text = shown(client.get("/pika/clips"))
+        told = re.findall(r">(kept|rejected)</span></a> by (\w+)", text)  # the newest first: the third clip comes first
+        assert told == [("rejected", "Ada"), ("rejected", "Bo"), ("kept", "Bo")]
+
+    @pytest.mark.parametrize("how", ["of a stranger's task", "of another run", "on other bytes"])
+    def test_the_list_has_no_decision_that_is_not_of_this_clip(self, asked: Asked, how: str) -> None:
+        task_id, run_id, clips = "review", RUN, asked.clips
+        if how == "of a stranger's task":
+            task_id = "foreign"
+        elif how == "of another run":
+            asked.rows.run(dag(), run_id := "another-run")
+        else:
+            clips = [{**clip, "sha256": "0" * 64} for clip in clips]
+        asked.rows.push("clips", task_id, decision(*clips), run_id=run_id, key=DECISION)
+        assert "Ada" not in shown(asked.server.client("viewer").get("/pika/clips"))
 
     def test_a_clips_page_has_the_decision_on_it(self, asked: Asked) -> None:
         told = decision(*asked.clips, kept=[1], note="sharper")

@@ -12,11 +12,11 @@ from airflow.utils.session import create_session
 from playwright.sync_api import Browser, Page, Route, expect
 from sqlalchemy import delete, select
 
-from airflow_provider_pika.task.xcom import DECISION
+from airflow_provider_pika.task.xcom import DECISION, REVIEW
 from tests.integration.pages.conftest import coordinates
 from tests.integration.pages.test_review import HOSTILE, Asked, asked
 from tests.support.browser import CHROMIUM, Person, chromium
-from tests.support.pages import Server, decision
+from tests.support.pages import Server, decision, question
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
@@ -109,7 +109,26 @@ def test_a_decision_is_sent_once_and_the_page_follows_what_comes_of_it(asked: As
     asked.rows.state("clips", "review", "success")
     expect(person.page.locator("[data-summary]")).to_have_text("Decided: 1 of 3 clips kept.")
     expect(said(person.page)).to_have_text("Decided: 1 of 3 clips kept.")
+    expect(said(person.page)).to_have_class("notice hidden")  # it is read aloud, and seen once
     assert (person.trouble, person.refused) == ([], [])
+
+
+def test_one_clip_is_kept_with_one_note_and_what_is_missing_is_said_in_its_words(asked: Asked, open_page: Open) -> None:
+    asked.rows.push("clips", "review", question(asked.clips[0]), key=REVIEW)
+    asked.rows.settle("clips", "review")
+    page = open_page().page
+    missing = page.locator("[data-missing]")
+    expect(missing).to_have_text("Keep the clip, or reject it.")
+    send(page)
+    expect(missing).to_have_class("missing bad")
+    page.get_by_label("Note", exact=True).fill("fine")
+    page.get_by_label("Keep this one: clip 1").check()
+    expect(missing).to_have_text("Ready to send: kept.")
+    expect(missing).to_have_class("missing")
+    send(page)
+    expect(said(page)).to_have_text("Your decision was received.")
+    [(option, values, _)] = answers()
+    assert (option, values["clips"], values["note"]) == (["Keep"], [asked.clips[0]["sha256"]], "fine")
 
 
 def test_all_clips_can_be_rejected_and_a_single_click_does_not(asked: Asked, open_page: Open) -> None:

@@ -17,6 +17,7 @@
   const say = (text) => {
     sent.textContent = text;
     sent.hidden = !text;
+    sent.classList.toggle("hidden", text === area().dataset.says); // it stands below, and is read aloud all the same
   };
 
   // What is chosen
@@ -29,6 +30,7 @@
   const missing = () => {
     const number = Number(form().dataset.number);
     const choose = form().dataset.choose;
+    if (number === 1) return form().querySelector("input[type=radio]:checked") ? "" : "Keep the clip, or reject it.";
     if (choose === "any") {
       const left = number - form().querySelectorAll("input[type=radio]:checked").length;
       if (!left) return "";
@@ -45,12 +47,14 @@
     const left = missing();
     if (!isOpen()) return `You can send in a moment. ${left}`.trim();
     if (left) return left;
+    if (form().dataset.number === "1") return `Ready to send: ${kept().length ? "kept" : "rejected"}.`;
     return `Ready to send: ${kept().length} of ${form().dataset.number} kept.`;
   };
   const sync = () => {
     if (!form()) return;
     const line = form().querySelector("[data-missing]");
     if (line.textContent !== state()) line.textContent = state();
+    if (!missing()) line.classList.remove("bad");
     form().querySelector("[type=submit]").disabled = !isOpen() || "replaced" in form().dataset;
     form().querySelector("[data-none]").disabled = form().querySelector("[type=submit]").disabled;
     for (const button of document.querySelectorAll("[data-anew]")) button.disabled = !isOpen();
@@ -134,6 +138,7 @@
     if (!event.target.matches("[data-form]")) return;
     event.preventDefault();
     if (missing()) {
+      form().querySelector("[data-missing]").classList.add("bad");
       const open = [...form().querySelectorAll("fieldset")].filter((set) => !set.querySelector("fieldset, :checked"));
       (open[0] ?? form()).querySelector("input:not(:disabled)")?.focus();
     } else if (kept().length) {

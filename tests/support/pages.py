@@ -37,6 +37,7 @@ from sqlalchemy import delete, select
 
 from airflow_provider_pika.fal.prices import Cost
 from airflow_provider_pika.task.xcom import CLIP, ERROR, REQUEST
+from tests.support.versions import KEEPS_TASK_STATE
 from tests.support.waiting import free_port
 
 #: An MP4's first box, and something after it.
@@ -311,8 +312,8 @@ class Rows:
             self._instance(session, dag_id, task_id, None, -1).next_method = None
 
     def waits(self, dag_id: str, task_id: str, map_index: int = -1, assigned: Iterable[str] = ()) -> None:
-        """Have a task instance wait for a person, as Airflow does since 3.3."""
-        self.state(dag_id, task_id, "awaiting_input", map_index)
+        """Have a task instance wait for a person, as this Airflow does."""
+        self.state(dag_id, task_id, "awaiting_input" if KEEPS_TASK_STATE else "deferred", map_index)
         with create_session(scoped=False) as session:
             found = self._instance(session, dag_id, task_id, None, map_index)
             found.next_method = "execute_complete"

@@ -122,12 +122,13 @@ def _queries() -> dict[str, float]:
     """Return the milliseconds of a first page, of one in the middle, and of searches, as medians."""
     from airflow.utils.session import create_session
 
-    from airflow_provider_pika.plugins.pages import queries
+    from airflow_provider_pika.plugins.pages import queries, review_queries
     from airflow_provider_pika.plugins.pages.queries import Filters
 
     with create_session(scoped=False) as session:
         page = queries.newest(session, {DAG_ID}, Filters())
         assert len(page.rows) == queries.PAGE
+        runs = {row.run for row in page.rows}
         middle: str | None = page.older
         for _ in range(20):
             middle = queries.newest(session, {DAG_ID}, Filters(), middle).older or middle
@@ -141,6 +142,7 @@ def _queries() -> dict[str, float]:
             "of_a_run_ms": of(Filters(run_id=RUN.format(77))),
             "prompt_ms": of(Filters(prompt="snow")),
             "no_such_prompt_ms": of(Filters(prompt="giraffe")),
+            "decisions_ms": _milliseconds(lambda: review_queries.decisions_in(session, runs)),
             "waiting_ms": _milliseconds(lambda: queries.going_on(session, {DAG_ID}, Filters())),
             "failed_ms": _milliseconds(lambda: queries.failed(session, {DAG_ID}, Filters())),
         }

@@ -121,9 +121,7 @@ def _clips(who: Who, filters: Narrowed, before: str | None = None) -> Response:
         except queries.BadCursor as error:
             raise NotShown(404, str(error)) from None
         beside = ([], []) if before else _beside(session, who, dags, filters)
-        decisions = _read(
-            review_queries.decisions_in(session, {(row.key.dag_id, row.key.run_id) for row in found.rows})
-        )
+        decisions = _read(review_queries.decisions_in(session, {row.run for row in found.rows}))
     cards = [card for row in found.rows if (card := shown.card(row, decisions))]
     values: dict[str, Any] = {"filters": filters, "cards": cards, "older": found.older}
     state = shown.version(found.rows, *beside)

@@ -120,13 +120,14 @@ class Key:
 
 @dataclass(frozen=True)
 class Row:
-    """An index entry, raw, with its task instance."""
+    """An index entry, raw, with its task instance; ``run`` is the number of the Dag run."""
 
     key: Key
     value: Any
     at: datetime
     operator: str | None
     cursor: str
+    run: int
 
 
 @dataclass(frozen=True)
@@ -231,10 +232,10 @@ def _rows(
     rows = session.execute(
         select(*about, TaskInstance.operator)
         .join_from(found, xcom, and_(*same, plain(session, xcom.key, True) == CLIP))
-        .join(TaskInstance, _same_task(xcom))
+        .join(TaskInstance, same_task(xcom))
         .order_by(*(column.desc() for column in found.c))
     )
-    return [Row(Key(*row[:4]), row[4], row[5], row[7], _cursor(row[6], row[2], row[3])) for row in rows]
+    return [Row(Key(*row[:4]), row[4], row[5], row[7], _cursor(row[6], row[2], row[3]), row[6]) for row in rows]
 
 
 def plain(session: Session, column: Any, is_wanted: bool) -> Any:
@@ -249,7 +250,7 @@ def entry_of(session: Session, key: Key) -> Any:
     """
     row = session.execute(
         select(XComModel.value, TaskInstance.operator, TaskInstance.dag_version_id)
-        .join(TaskInstance, _same_task(XComModel))
+        .join(TaskInstance, same_task(XComModel))
         .where(XComModel.key == CLIP, *is_key(XComModel, key))
     ).first()
     return row[0] if row and is_ours(session, key, row[1], row[2], SAVERS) else None
@@ -329,8 +330,8 @@ def failed(session: Session, dags: Collection[str], filters: Filters) -> list[Ta
     asked = (
         _columns(request, error)
         .select_from(error)
-        .join(TaskInstance, _same_task(error))
-        .outerjoin(request, and_(_same_task(request), request.key == REQUEST))
+        .join(TaskInstance, same_task(error))
+        .outerjoin(request, and_(same_task(request), request.key == REQUEST))
         .where(error.key == ERROR, TaskInstance.state == "failed", TaskInstance.operator.in_(OURS))
         .where(error.dag_id.in_(sorted(dags)), *_narrowed(error, filters, with_prompt=False))
         .order_by(error.timestamp.desc())
@@ -353,8 +354,8 @@ def _tasks() -> Select[Any]:
     return (
         _columns(request, error)
         .select_from(TaskInstance)
-        .outerjoin(request, and_(_same_task(request), request.key == REQUEST))
-        .outerjoin(error, and_(_same_task(error), error.key == ERROR))
+        .outerjoin(request, and_(same_task(request), request.key == REQUEST))
+        .outerjoin(error, and_(same_task(error), error.key == ERROR))
     )
 
 
@@ -362,7 +363,8 @@ def _task(row: Any) -> Task:
     return Task(Key(*row[:4]), row[4] and str(row[4]), row[5], row[6] or 0, row[7], row[8], row[9])
 
 
-def _same_task(xcom: Any) -> Any:
+def same_task(xcom: Any) -> Any:
+    """Return what joins XComs with their task instances."""
     names = ("dag_id", "task_id", "run_id", "map_index")
     return and_(*(getattr(xcom, name) == getattr(TaskInstance, name) for name in names))
 

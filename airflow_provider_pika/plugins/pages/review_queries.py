@@ -13,7 +13,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import Text, and_, cast, or_, select, tuple_
+from sqlalchemy import Text, cast, or_, select
 from sqlalchemy.orm import Session
 
 from airflow_provider_pika.plugins.pages import queries
@@ -86,24 +86,14 @@ def decisions(session: Session, key: Key, sha256: str) -> list[tuple[Key, Any]]:
     return _in_run(session, key, DECISION, queries.REVIEWERS, cast(XComModel.value, Text).contains(sha256))[:_MOST]
 
 
-def decisions_in(session: Session, runs: Collection[tuple[str, str]]) -> list[tuple[Key, Any]]:
-    """Return the decisions of some runs, each a Dag and the ID of a run. Few tasks ask: those are looked up first."""
-    if not runs:
-        return []
+def decisions_in(session: Session, runs: Collection[int]) -> list[tuple[Key, Any]]:
+    """Return the decisions of some runs, by their numbers."""
     xcom, ti = XComModel, TaskInstance
     rows = session.execute(
         select(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, xcom.value, ti.operator, ti.dag_version_id)
-        .join(DagRun, and_(DagRun.dag_id == ti.dag_id, DagRun.run_id == ti.run_id))
-        .join(
-            xcom,
-            and_(
-                xcom.dag_run_id == DagRun.id,
-                xcom.task_id == ti.task_id,
-                xcom.map_index == ti.map_index,
-                xcom.key == DECISION,
-            ),
-        )
-        .where(tuple_(ti.dag_id, ti.run_id).in_(sorted(runs)), ti.operator.in_(queries.REVIEWERS))
+        .select_from(xcom)
+        .join(ti, queries.same_task(xcom))
+        .where(xcom.dag_run_id.in_(sorted(runs)), xcom.key == DECISION, ti.operator.in_(queries.REVIEWERS))
         .limit(_MOST_IN_RUNS)
     )
     return _ours(session, [(Key(*row[:4]), *row[4:]) for row in rows], queries.REVIEWERS)
@@ -113,10 +103,9 @@ def _in_run(session: Session, key: Key, name: str, classes: dict[str, str], want
     """Return the XComs of a name that tasks of some classes have pushed in a run."""
     run = select(DagRun.id).where(DagRun.dag_id == key.dag_id, DagRun.run_id == key.run_id).scalar_subquery()
     xcom, ti = XComModel, TaskInstance
-    same = and_(*(getattr(xcom, each) == getattr(ti, each) for each in vars(key)))
     rows = session.execute(
         select(xcom.task_id, xcom.map_index, xcom.value, ti.operator, ti.dag_version_id)
-        .join(ti, same)
+        .join(ti, queries.same_task(xcom))
         .where(xcom.dag_run_id == run, queries.plain(session, xcom.key, True) == name, ti.operator.in_(classes), wanted)
         .order_by(xcom.task_id, xcom.map_index)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -119,6 +120,7 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         with failing_what_sends_nothing(SAVED):
             clips = clips_of(self.clips, self._lines_of)
             self._check_number(len(clips))
+            self._check_storage(clips[0]["path"])
         self._ask(context, clips)
 
     @tells_why_it_fails
@@ -127,7 +129,7 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
 
         :param asked: the SHA-256 of each clip that was shown.
         """
-        clips = self._clips_now()
+        clips = self._clips_now(len(asked))
         kind = event.get("error_type") if "error" in event else None
         if kind == "timeout":
             return self._conclude_without_answer(context, clips, asked)
@@ -205,13 +207,19 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
         self._ask(context, clips, {"why": why, "by": name, "at": when})
 
     def _conclude_without_answer(self, context: Context, clips: list[dict[str, Any]], asked: Sequence[str]) -> Any:
-        """Do what ``on_timeout`` says. Nobody approves, not even in silence, what was not shown."""
+        """Do what ``on_timeout`` says. Silence decides on nothing that was not shown.
+
+        :raises AirflowFailException: a file that would be approved is not what was shown: to ask again, and wait again,
+            would not bring it back.
+        """
+        if hashes_of(clips) != list(asked):
+            self._ask_again(context, clips, {}, "The clips have been made anew since they were shown.")
         approved = self.on_timeout == "approve"
-        if approved:
-            everything = Kept(tuple(range(len(clips))))
-            why = None if hashes_of(clips) == list(asked) else "The clips have been made anew since they were shown."
-            if why := why or self._why_not_these_files(clips, everything):
-                self._ask_again(context, clips, {}, why)
+        if approved and (why := self._why_not_these_files(clips, Kept(tuple(range(len(clips)))))):
+            raise AirflowFailException(
+                f"Nobody answered within {self.timeout:g} s, and nothing is approved: {why} Put it back, or clear "
+                "the task that saves it. Then clear this one."
+            )
         said = {"answer": "timeout", "reviewed_by": None, "reviewed_by_id": None, "note": None}
         said["reviewed_at"] = pendulum.now("UTC").to_iso8601_string()
         places = tuple(range(len(clips))) if approved else ()
@@ -269,18 +277,23 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
             raise AirflowSkipException(f"{what}{note}")
         return []
 
-    def _clips_now(self) -> list[dict[str, Any]]:
+    def _clips_now(self, asked: int) -> list[dict[str, Any]]:
         """Return what the saving tasks name now.
 
-        :raises TryLater: nothing, since one of them was cleared.
+        :param asked: how many clips were asked about.
+        :raises TryLater: there are fewer, since a saving task was cleared. Airflow holds the retry back until it ends.
         """
         try:
-            return clips_of(self.clips, self._lines_of)
+            clips = clips_of(self.clips, self._lines_of)
+            missing = f"{asked} clips were shown, and there are {len(clips)} now." if len(clips) < asked else None
         except InvalidInput as error:
+            clips, missing = [], error.message
+        if missing:
             raise TryLater(
-                f"The answer cannot be judged, since the clips are not there now: {error.message} A task that saves "
+                f"The answer cannot be judged, since the clips are not there now: {missing} A task that saves "
                 "them was cleared, most likely. A retry asks again when they are saved. It pays for nothing."
-            ) from error
+            )
+        return clips
 
     def _why_not_these_files(self, clips: Sequence[Mapping[str, Any]], kept: Kept) -> str | None:
         """Return why the kept files are not what was shown; None: they are, byte for byte.
@@ -305,6 +318,17 @@ class PikaReviewOperator(RendersNoData, HITLOperator):
             if not is_it:
                 return f"The file of clip {place + 1} at {clip['path']} is not what was shown, or is gone."
         return None
+
+    def _check_storage(self, path: str) -> None:
+        """Ask the storage once before a person is asked, who would find a wrong ``conn_id`` with each retry.
+
+        :raises StorageFailed, InvalidInput: it cannot be asked about the path.
+        """
+        from airflow_provider_pika.exceptions import PathTaken
+        from airflow_provider_pika.saving.object_store import Place
+
+        with contextlib.suppress(PathTaken):
+            Place(path, self.conn_id).size()
 
     def _lines_of(self, manifest: str) -> Iterable[Mapping[str, Any]]:
         from airflow_provider_pika.saving import json_lines

@@ -100,6 +100,8 @@ def _faults(shown: Sequence[str], choose: Choice, answer: Answer, current: Seque
         yield f"It chose neither {KEEP} nor {REJECT}."
     if answer.shown is not None and answer.shown != digest_of(shown):
         yield "It was about other clips: they have been made anew since its page was opened."
+    if answer.option == REJECT and answer.shown is None:
+        yield f"It does not say which clips it rejects: {SHOWN} is missing."
     if answer.option == KEEP:
         yield from _faults_of_choice(shown, choose, answer.clips)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from airflow_provider_pika.review.decision import REJECT
 from tests.support.running_airflow import RunningAirflow, until
 
 #: States of a task that waits for a person: of Airflow 3.3, and of 3.1.
@@ -42,7 +43,9 @@ class Review:
         return self.xcom("pika_review")
 
     def answer(self, option: str, **values: Any) -> int:
-        """Answer as a script does, and return the status of the API."""
+        """Answer as a script does, and return the status of the API. A rejection says of which clips it is."""
+        if option == REJECT:
+            values = {"shown": self.xcom("pika_review")["shown"], **values}
         run = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}"
         path = f"{run}/taskInstances/{self.task_id}/{self.map_index}/hitlDetails"
         try:

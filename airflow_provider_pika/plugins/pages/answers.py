@@ -50,7 +50,7 @@ _STATIC = {
 }
 
 #: What somebody may come back to after the sign-in; what is no page comes back to the first.
-_PAGES = ("clips", "clip", "batch", "request", "video", "poster")
+_PAGES = ("clips", "clip", "batch", "request", "review", "video", "poster")
 
 #: What a page says of an answer that is none.
 _TITLES = {401: "Sign in", 403: "Not shown", 404: "Not here", 409: "Not what was saved", 502: "Storage trouble"}

@@ -37,6 +37,9 @@ _BYTES = {"Content-Encoding": "identity", "Content-Disposition": "inline", **ans
 #: A host with its port.
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]+")
 
+#: A map index that Airflow may have.
+_MAP_INDEX = re.compile(r"-?[0-9]{1,9}")
+
 #: Characters of a filter.
 _FILTER = 250
 
@@ -60,7 +63,7 @@ def _key(who: Who, dag_id: str, run_id: str, task_id: str, map_index: str = "-1"
     """
     if not who.may_see(dag_id):
         raise NotShown(403, "You may not read this Dag and its XComs. Whoever manages Airflow's roles can change that.")
-    number = int(map_index) if map_index.lstrip("-").isdecimal() and len(map_index) < 10 else -1
+    number = int(map_index) if _MAP_INDEX.fullmatch(map_index) else -1
     with create_session(scoped=False) as session:
         return queries.spelled(session, Key(dag_id, run_id, task_id, number))
 

@@ -62,6 +62,9 @@ GOING_ON = (
 #: Entries on a page, and tasks that wait or have failed beside them.
 PAGE, BESIDE = 48, 24
 
+#: Tasks of one run that may have saved one clip, which are looked at.
+_FEW_SAVED = 20
+
 #: So few entries of all are sorted for a page. Of more, the newest runs are gone through.
 _FEW = 5000
 
@@ -296,20 +299,17 @@ def task_of(session: Session, key: Key) -> Task | None:
 
 
 def saved_of_request(session: Session, key: Key, request_id: str) -> Key | None:
-    """Return which task of the same run has saved the clip of a request."""
-    same_run = (XComModel.dag_id == key.dag_id, XComModel.run_id == key.run_id)
-    return next(
-        (
-            Key(*row)
-            for row in session.execute(
-                select(XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
-                .where(XComModel.key == CLIP, *same_run)
-                .where(XComModel.value["request_id"].as_string() == request_id)
-                .limit(1)
-            )
-        ),
-        None,
+    """Return which task of the same run has saved the clip of a request: one of ours that saves."""
+    run = select(DagRun.id).where(DagRun.dag_id == key.dag_id, DagRun.run_id == key.run_id).scalar_subquery()
+    xcom, ti = XComModel, TaskInstance
+    rows = session.execute(
+        select(xcom.dag_id, xcom.run_id, xcom.task_id, xcom.map_index, ti.operator, ti.dag_version_id)
+        .join(ti, same_task(xcom))
+        .where(xcom.dag_run_id == run, plain(session, xcom.key, True) == CLIP, ti.operator.in_(SAVERS))
+        .where(xcom.value["request_id"].as_string() == request_id)
+        .limit(_FEW_SAVED)
     )
+    return next((at for row in rows if is_ours(session, at := Key(*row[:4]), row[4], row[5], SAVERS)), None)
 
 
 def going_on(session: Session, dags: Collection[str], filters: Filters) -> list[Task]:

@@ -82,32 +82,37 @@ def is_making(session: Session, key: Key) -> bool:
 
 
 def decisions(session: Session, key: Key, sha256: str) -> list[tuple[Key, Any]]:
-    """Return the decisions of the run that name a clip."""
-    return _in_run(session, key, DECISION, queries.REVIEWERS, cast(XComModel.value, Text).contains(sha256))[:_MOST]
+    """Return the last decisions of the run that name a clip, the newest first."""
+    names_it = cast(XComModel.value, Text).contains(sha256)
+    return _in_run(session, key, DECISION, queries.REVIEWERS, names_it, XComModel.timestamp.desc())[:_MOST]
 
 
 def decisions_in(session: Session, runs: Collection[int]) -> list[tuple[Key, Any]]:
-    """Return the decisions of some runs, by their numbers."""
+    """Return the last decisions of some runs, by their numbers."""
     xcom, ti = XComModel, TaskInstance
     rows = session.execute(
         select(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, xcom.value, ti.operator, ti.dag_version_id)
         .select_from(xcom)
         .join(ti, queries.same_task(xcom))
-        .where(xcom.dag_run_id.in_(sorted(runs)), xcom.key == DECISION, ti.operator.in_(queries.REVIEWERS))
+        .where(xcom.dag_run_id.in_(sorted(runs)), queries.plain(session, xcom.key, True) == DECISION)
+        .where(ti.operator.in_(queries.REVIEWERS))
+        .order_by(xcom.timestamp.desc())
         .limit(_MOST_IN_RUNS)
     )
     return _ours(session, [(Key(*row[:4]), *row[4:]) for row in rows], queries.REVIEWERS)
 
 
-def _in_run(session: Session, key: Key, name: str, classes: dict[str, str], wanted: Any) -> list[tuple[Key, Any]]:
-    """Return the XComs of a name that tasks of some classes have pushed in a run."""
+def _in_run(
+    session: Session, key: Key, name: str, classes: dict[str, str], wanted: Any, *order: Any
+) -> list[tuple[Key, Any]]:
+    """Return the XComs of a name that tasks of some classes have pushed in a run; by task, if no order is given."""
     run = select(DagRun.id).where(DagRun.dag_id == key.dag_id, DagRun.run_id == key.run_id).scalar_subquery()
     xcom, ti = XComModel, TaskInstance
     rows = session.execute(
         select(xcom.task_id, xcom.map_index, xcom.value, ti.operator, ti.dag_version_id)
         .join(ti, queries.same_task(xcom))
         .where(xcom.dag_run_id == run, queries.plain(session, xcom.key, True) == name, ti.operator.in_(classes), wanted)
-        .order_by(xcom.task_id, xcom.map_index)
+        .order_by(*(order or (xcom.task_id, xcom.map_index)))
     )
     return _ours(session, [(Key(key.dag_id, key.run_id, row[0], row[1]), *row[2:]) for row in rows], classes)
 

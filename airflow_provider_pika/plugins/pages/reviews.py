@@ -16,8 +16,9 @@ import pendulum
 from airflow.utils.session import create_session
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from airflow_provider_pika.plugins.pages import answers, files, questions, review_queries, shown, words
+from airflow_provider_pika.plugins.pages import answers, batches, files, questions, review_queries, shown, words
 from airflow_provider_pika.plugins.pages.app import Item, Named, Sha256, Who, lines_of, origin, roots_now
+from airflow_provider_pika.plugins.pages.batches import Lines
 from airflow_provider_pika.plugins.pages.entries import Batch, Clip, read_entry, text_of
 from airflow_provider_pika.plugins.pages.files import NotShown
 from airflow_provider_pika.plugins.pages.queries import Key
@@ -43,6 +44,13 @@ _SAYS = {
     questions.BEFORE: "Nothing is asked yet. The clips are here when the task asks. This page looks by itself.",
     questions.ANSWERED: "The time to decide is over. The task goes on in a moment.",
 }
+
+
+#: What it says where the task waits, and its question is not in Airflow's own table.
+_UNREADABLE = (
+    "This waits for a decision, and its question cannot be read here: an XCom backend may keep it elsewhere. Decide in "
+    "Airflow's own form."
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,10 @@ class Take:
 
 @dataclass(frozen=True)
 class State:
-    """A review, read."""
+    """A review, read.
+
+    :param is_unreadable: whether the task waits for an answer to a question that is not to be had here.
+    """
 
     key: Key
     state: str
@@ -85,6 +96,7 @@ class State:
     is_making: bool
     since: datetime | None
     now: datetime
+    is_unreadable: bool = False
 
     @property
     def clips(self) -> list[ShownClip]:
@@ -126,6 +138,8 @@ class State:
         """How far it is, in a sentence."""
         if self.phase == questions.DECIDED and self.decision:
             return _outcome(self.decision)
+        if self.is_unreadable:
+            return _UNREADABLE
         if self.phase == questions.ANSWERED and self.answer.at:
             return f"{self.answer.by or 'Somebody'} has answered. The task checks the answer."
         if self.phase == questions.ENDED:
@@ -172,7 +186,8 @@ def poster(key: Named, place: Item = None, sha256: Sha256 = None) -> Response:
     wanted = clips[place]
     if sha256 is not None and sha256 != wanted.clip.sha256:
         raise NotShown(409, words.REPLACED)
-    take = _take(roots_now(), state, wanted, None)  # type: ignore[arg-type]  # there are clips, so there is a state
+    roots = roots_now()
+    take = _take(roots, state, wanted, None, _Manifests(roots))  # type: ignore[arg-type]  # its state has clips
     if take.is_gone:
         raise NotShown(409, words.REPLACED)
     if take.query is None or not take.clip.poster:
@@ -211,6 +226,7 @@ def _state(key: Key) -> State | None:
         is_making=is_making,
         since=found.since,
         now=moment,
+        is_unreadable=question is None and found.state in questions.PARKED and found.resumes,
     )
 
 
@@ -230,7 +246,11 @@ def _takes(roots: Roots, state: State) -> list[Take]:
     If they are, no answer counts that keeps one: the task itself compares what was shown with what there is.
     """
     told = state.decision.clips if state.phase == questions.DECIDED and state.decision else ()
-    takes = [_take(roots, state, wanted, told[place] if told else None) for place, wanted in enumerate(state.clips)]
+    manifests = _Manifests(roots)
+    takes = [
+        _take(roots, state, wanted, told[place] if told else None, manifests)
+        for place, wanted in enumerate(state.clips)
+    ]
     paths = {entry.path for _, entry in state.entries if isinstance(entry, Clip)}
     is_known = any(not take.is_gone for take in takes) or state.is_making
     return [
@@ -243,7 +263,31 @@ def _takes(roots: Roots, state: State) -> list[Take]:
     ]
 
 
-def _take(roots: Roots, state: State, wanted: ShownClip, judged: Judged | None) -> Take:
+class _Manifests:
+    """The batches of a run: each is opened once for a page, and asked no more when its storage has failed."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+        self._known: dict[Key, Lines | NotShown] = {}
+
+    def item(self, at: Key, batch: Batch, index: int) -> batches.Item | None:
+        """Return a line of a batch; None: it has none of that index.
+
+        :raises NotShown: the manifest may not be shown, or cannot be read.
+        """
+        try:
+            if at not in self._known:
+                self._known[at] = lines_of(self._roots, at, batch)
+            known = self._known[at]
+            if isinstance(known, NotShown):
+                raise known
+            return known.item(index)
+        except NotShown as error:
+            self._known[at] = error
+            raise
+
+
+def _take(roots: Roots, state: State, wanted: ShownClip, judged: Judged | None, manifests: _Manifests) -> Take:
     """Find a clip of a question among what its run has saved: of the same bytes, best at the same path."""
     why_not, others = None, False
     ones = [(at, each) for at, each in state.entries if isinstance(each, Clip) and each.sha256 == wanted.clip.sha256]
@@ -253,7 +297,7 @@ def _take(roots: Roots, state: State, wanted: ShownClip, judged: Judged | None) 
     for at, batch in state.entries:
         if isinstance(batch, Batch) and wanted.index is not None:
             try:
-                line = lines_of(roots, at, batch).item(wanted.index)
+                line = manifests.item(at, batch, wanted.index)
             except NotShown as error:
                 why_not = error.words
                 continue

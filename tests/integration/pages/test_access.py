@@ -16,7 +16,7 @@ from tests.integration.pages.conftest import RUN, coordinates, dag, small_dag
 from tests.support.pages import MP4, Rows, Server, entry
 
 #: Every address that is about one task instance.
-OF_A_TASK = ("clip", "batch", "video", "poster", "request", "api/clip")
+OF_A_TASK = ("clip", "batch", "video", "poster", "request", "api/clip", "review", "api/review")
 #: Every other one that shows something of clips.
 LISTS = ("clips", "api/clips")
 

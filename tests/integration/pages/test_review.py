@@ -172,7 +172,7 @@ class TestForgedQuestions:
     )
     def test_what_is_no_question_is_not_asked(self, asked: Asked, value: Any) -> None:
         asked.rows.push("clips", "review", value, key=REVIEW)
-        assert "Nothing is asked yet" in shown(asked.page())
+        assert "its question cannot be read here" in shown(asked.page())
         assert not has_form(asked.page())
 
     def test_a_clip_that_no_task_of_ours_has_saved_has_no_bytes(self, asked: Asked) -> None:

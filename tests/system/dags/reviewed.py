@@ -1,4 +1,4 @@
-"""Reviews of three takes: answered by hand, by a script, by nobody."""
+"""Reviews of three takes: answered by a script, by nobody, and, in the Dag ``judged``, by people in a browser."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToO
 #: Not the deadline of a review, which waits for minutes.
 SHORT = {"execution_timeout": timedelta(seconds=60)}
 
+PARAMS = {"folder": ""}
+
 
 @task
 def publish(clips: Any) -> list[str]:
     return [clip["path"] for clip in clips]
 
 
-with DAG("reviewed", schedule=None, catchup=False, default_args=SHORT, params={"folder": "", "seeds": [1, 2, 3]}):
+def saved_takes(name: str, **options: Any) -> Any:
+    """Generate three takes, of which the last has no seed, so that another attempt makes another clip.
+
+    :param name: of the file, without its suffix.
+    :param options: of the task that saves.
+    """
     take = PikaTextToVideoOperator.partial(
         task_id="take",
         prompt="a kite over the harbour",
@@ -29,15 +36,26 @@ with DAG("reviewed", schedule=None, catchup=False, default_args=SHORT, params={"
         timeout=300,
         retries=2,
     ).expand(seed=[1, 2, None])
-    save = PikaVideoToObjectStorageOperator.partial(
-        task_id="save", path="{{ params.folder }}/{{ run_id }}/{{ task.video.request_id }}.mp4"
-    ).expand(video=take.output)
-    publish(PikaReviewOperator(task_id="review", clips=save.output, choose=1).output)
+    path = f"{{{{ params.folder }}}}/{{{{ run_id }}}}/{name}.mp4"
+    save = PikaVideoToObjectStorageOperator.partial(task_id="save", path=path, **options).expand(video=take.output)
+    return save.output
+
+
+with DAG("reviewed", schedule=None, catchup=False, default_args=SHORT, params=PARAMS):
+    clips = saved_takes("{{ task.video.request_id }}")
+    publish(PikaReviewOperator(task_id="review", clips=clips, choose=1).output)
 
     # not shorter: Airflow 3.3.2 fails a task that goes on before its scheduler has heard that the task waits
-    silent: dict[str, Any] = {"clips": save.output, "timeout": 15}
+    silent: dict[str, Any] = {"clips": clips, "timeout": 15}
     published = publish.override(task_id="published_without_answer")
     published(PikaReviewOperator(task_id="approved", choose="any", on_timeout="approve", **silent).output)
     published(PikaReviewOperator(task_id="skipped", choose="any", on_timeout="skip", **silent).output)
     PikaReviewOperator(task_id="failed", **silent)
-    PikaReviewOperator.partial(task_id="each", on_reject="empty").expand(clips=save.output)
+    PikaReviewOperator.partial(task_id="each", on_reject="empty").expand(clips=clips)
+
+with DAG("judged", schedule=None, catchup=False, params=PARAMS):
+    clips = saved_takes("{{ ti.map_index }}", overwrite=True)
+    publish(PikaReviewOperator(task_id="one", clips=clips, choose=1).output)
+    for name in ("none", "two", "keys", "anew"):
+        PikaReviewOperator(task_id=name, clips=clips, choose=1, on_reject="empty")
+    PikaReviewOperator(task_id="late", clips=clips, choose="any", timeout=15, on_timeout="skip")

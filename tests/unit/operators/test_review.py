@@ -66,7 +66,9 @@ class Reviewing:
         return self._kept(parked.value)
 
     def answer(self, option: str, *clips: str, **more: Any) -> Any:
-        """Answer as user ada; gives what the task returns."""
+        """Answer as user ada, who says of a rejection which clips she saw; gives what the task returns."""
+        if option == REJECT:
+            more = {"shown": digest_of(self.asked), **more}
         return self.event(
             chosen_options=[option],
             params_input={"clips": list(clips), **more},
@@ -170,7 +172,7 @@ def test_what_lies_in_the_place_of_an_audit_stays_and_the_decision_holds(
     ("change", "why"),
     [
         pytest.param(lambda clips, folder: clips.__setitem__(1, save(folder, "b", b"anew")), "Clip 2", id="made anew"),
-        pytest.param(lambda clips, folder: clips.pop(), "there are 2 now", id="one less"),
+        pytest.param(lambda clips, folder: clips.append(save(folder, "d")), "there are 4 now", id="one more"),
         pytest.param(lambda clips, folder: (folder / "a.mp4").write_bytes(b"x"), "not what was shown", id="replaced"),
         pytest.param(lambda clips, folder: (folder / "a.mp4").unlink(), "or is gone", id="removed"),
         pytest.param(lambda clips, folder: _as_folder(folder / "a.mp4"), "or is gone", id="a folder"),
@@ -204,18 +206,36 @@ def test_an_answer_that_airflow_itself_refused_is_asked_for_again(saved: list[di
     assert "Invalid input for param clips" in reviewing.ti.xcoms["pika_review"]["refused"]["why"]
 
 
-def test_a_clip_that_is_cleared_while_its_answer_comes_is_waited_for_by_a_retry(saved: list[dict[str, Any]]) -> None:
-    reviewing = Reviewing(saved)
+@pytest.mark.parametrize("cleared", [[0], [1], [1, 2], [0, 1, 2]])
+@pytest.mark.parametrize("how", ["an answer", "a rejection", "silence that approves", "silence that skips"])
+def test_a_clip_that_is_cleared_while_its_answer_comes_is_waited_for_by_a_retry(
+    saved: list[dict[str, Any]], cleared: list[int], how: str
+) -> None:
+    reviewing = Reviewing(saved, choose=3, timeout=60, on_timeout="approve" if "approves" in how else "skip")
     reviewing.ask()
-    reviewing.clips = [None, None, None]
+    reviewing.clips = [None if place in cleared else clip for place, clip in enumerate(saved)]
+    option = REJECT if how == "a rejection" else KEEP
+    go_on = reviewing.silence if "silence" in how else lambda: reviewing.answer(option, *hashes(saved))
     with pytest.raises(TryLater, match="A retry asks again"):
-        reviewing.answer(KEEP, hashes(saved)[0])
+        go_on()
+    assert "review" not in reviewing.ti.xcoms
+
+
+@pytest.mark.parametrize("path", ["s3://nowhere@clips/a.mp4", "ftpx://nowhere/a.mp4"])
+def test_a_storage_that_cannot_be_asked_is_found_before_a_person_is(
+    saved: list[dict[str, Any]], supervisor: Supervisor, path: str
+) -> None:
+    saved[0] = {**saved[0], "path": path}
+    reviewing = Reviewing(saved)
+    with pytest.raises((StorageFailed, AirflowFailException)):
+        reviewing._task().execute(reviewing.context)
+    assert not [each for each in supervisor.asked if hasattr(each, "subject")]
 
 
 def test_a_storage_that_cannot_be_read_fails_the_judging_and_not_the_clip(saved: list[dict[str, Any]]) -> None:
-    saved[0] = {**saved[0], "path": "s3://nowhere@clips/a.mp4"}
     reviewing = Reviewing(saved)
     reviewing.ask()
+    saved[0] = {**saved[0], "path": "s3://nowhere@clips/a.mp4"}
     with pytest.raises(StorageFailed, match="A retry asks the person again"):
         reviewing.answer(KEEP, hashes(saved)[0])
 
@@ -243,6 +263,29 @@ def test_what_silence_does_is_the_dags_choice(saved: list[dict[str, Any]], on_ti
         reviewing.silence()
     decided = reviewing.ti.xcoms["review"]
     assert (decided["answer"], {clip["decision"] for clip in decided["clips"]}) == ("timeout", {"reject"})
+
+
+@pytest.mark.parametrize("on_timeout", ["skip", "fail"])
+def test_silence_rejects_nothing_that_was_not_shown(
+    saved: list[dict[str, Any]], tmp_path: Path, on_timeout: str
+) -> None:
+    reviewing = Reviewing(saved, timeout=60, on_timeout=on_timeout)
+    reviewing.ask()
+    saved[1] = save(tmp_path, "b", b"anew")
+    with pytest.raises(module._PARKED) as parked:
+        reviewing.silence()
+    assert "made anew" in reviewing._kept(parked.value)["refused"]["why"]
+    assert "review" not in reviewing.ti.xcoms
+    assert not (tmp_path / "b.mp4.review.json").exists()
+
+
+def test_silence_approves_no_file_that_is_not_what_was_shown_and_that_ends(saved: list[dict[str, Any]]) -> None:
+    reviewing = Reviewing(saved, choose=3, timeout=60, on_timeout="approve")
+    reviewing.ask()
+    Path(saved[1]["path"]).unlink()
+    with pytest.raises(AirflowFailException, match=r"nothing is approved: The file of clip 2 .* is gone\. Put it back"):
+        reviewing.silence()
+    assert "review" not in reviewing.ti.xcoms
 
 
 def test_silence_approves_only_what_was_shown(saved: list[dict[str, Any]], tmp_path: Path) -> None:

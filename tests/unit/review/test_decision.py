@@ -27,8 +27,8 @@ def answer(option: str = KEEP, *clips: str, **more: Any) -> Answer:
         pytest.param(2, answer(KEEP, C, A), (0, 2), id="two of three, in the order in which they were shown"),
         pytest.param("any", answer(KEEP, A, B, C), (0, 1, 2), id="all"),
         pytest.param("any", answer(KEEP, C), (2,), id="any number"),
-        pytest.param(2, answer(REJECT), (), id="none, where two are to be chosen"),
-        pytest.param(1, answer(REJECT, A), (), id="a rejection whose form still named a clip"),
+        pytest.param(2, answer(REJECT, shown=digest_of(ABC)), (), id="none, where two are to be chosen"),
+        pytest.param(1, answer(REJECT, A, shown=digest_of(ABC)), (), id="a rejection whose form still named a clip"),
         pytest.param(1, answer(KEEP, B, shown=digest_of(ABC)), (1,), id="an answer that says what it was shown"),
         pytest.param(1, answer(KEEP, f" {B.upper()} "), (1,), id="a hash as somebody may type it"),
         pytest.param(1, Answer.read([KEEP], {"clips": B}), (1,), id="a hash that is no list"),
@@ -58,6 +58,11 @@ def test_an_answer_about_what_was_shown_counts(choose: Choice, given_answer: Ans
         pytest.param(1, answer(KEEP, A, shown=digest_of([A, B])), "about other clips", id="a page that is old"),
         pytest.param(1, answer(REJECT, shown=digest_of([A])), "about other clips", id="a rejection on an old page"),
         pytest.param(1, answer(KEEP, A, shown=7), "about other clips", id="what is no digest"),
+        pytest.param(
+            1, answer(REJECT), "which clips it rejects: shown is missing", id="a rejection of whatever is there"
+        ),
+        pytest.param(1, answer(REJECT, A, B, C), "shown is missing", id="a rejection that names what others keep"),
+        pytest.param(1, answer(REJECT, shown=""), "shown is missing", id="a rejection whose field was emptied"),
     ],
 )
 def test_an_answer_about_something_else_does_not_count(choose: Choice, given_answer: Answer, why: str) -> None:
@@ -112,6 +117,6 @@ def test_whatever_is_sent_only_what_was_shown_is_kept_and_as_many_as_asked(
         assert [ABC[place] for place in verdict.places] == [each for each in ABC if each in values["clips"]]
         assert choose in ("any", len(verdict.places))
     elif isinstance(verdict, Kept):
-        assert options == [REJECT]
+        assert (options, values["shown"]) == ([REJECT], digest_of(ABC))
     else:
         assert verdict.why.endswith(".")

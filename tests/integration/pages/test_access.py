@@ -90,6 +90,13 @@ def test_what_an_address_names_stays_behind_the_page_that_it_leads_to(server: Se
     assert answer.url.join(answer.headers["location"]).path == "/pika/clips"
 
 
+@pytest.mark.parametrize("map_index", ["--5", "-", "+1", "٣", "9" * 30, "1e3", ""])
+def test_a_map_index_that_is_none_is_that_of_no_mapped_task(server: Server, saved: Path, map_index: str) -> None:
+    answer = server.client().get("/pika/clip", params=coordinates(map_index=map_index))
+    assert answer.status_code == 200
+    assert "a fox" in answer.text
+
+
 @pytest.mark.parametrize("page", [*OF_A_TASK, *LISTS])
 def test_a_script_that_has_not_signed_in_gets_json(server: Server, saved: Path, page: str) -> None:
     names = coordinates() if page in OF_A_TASK else {}

@@ -331,6 +331,16 @@ class TestWaiting:
         assert "the saved one" in text
         assert "task_id=save&map_index=-1" in text  # the player's address names the task that has saved it
 
+    def test_what_a_foreign_task_says_to_have_saved_hides_nothing(
+        self, server: Server, asked: Rows, roots: Path
+    ) -> None:
+        (roots / "x.mp4").write_bytes(MP4)
+        for task_id, prompt in (("foreign", "the forged one"), ("save", "the saved one")):
+            asked.push("clips", task_id, entry(roots / "x.mp4", request_id="r-1", prompt=prompt))
+        text = shown(server.client().get("/pika/clip", params=coordinates("generate")))
+        assert "the saved one" in text
+        assert "the forged one" not in text
+
     def test_a_foreign_tasks_words_are_not_shown_as_ours(self, server: Server, asked: Rows) -> None:
         asked.asked("clips", "foreign", "forged")
         asked.error("clips", "foreign", "forged")

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from airflow.sdk import DAG, BaseOperator
 
-from airflow_provider_pika.plugins.pages import words
+from airflow_provider_pika.plugins.pages import batches, words
+from airflow_provider_pika.plugins.pages.files import NotShown
 from airflow_provider_pika.task.xcom import DECISION, REVIEW
 from tests.integration.pages.conftest import RUN, coordinates, dag
 from tests.support.pages import JPEG, MP4, Rows, Server, decision, entry, question, shown_of
@@ -530,6 +531,26 @@ class TestBatches:
         poster = client.get("/pika/review/poster", params=coordinates("review", place=1), follow_redirects=True)
         assert poster.content == JPEG
 
+    @pytest.mark.parametrize("lines", ["manifest"], indirect=True)
+    @pytest.mark.parametrize("is_down", [False, True])
+    def test_a_manifest_is_opened_once_for_a_page_and_asked_no_more_when_its_storage_is_down(
+        self, asked: Asked, lines: list[dict[str, Any]], is_down: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened, really = list[Any](), batches.text_at
+
+        def text_at(*where: Any) -> Any:
+            opened.append(where)
+            if is_down:
+                raise NotShown(502, "The storage does not answer.")
+            return really(*where)
+
+        monkeypatch.setattr(batches, "text_at", text_at)
+        asked.rows.push("clips", "review", question(*lines), key=REVIEW)
+        text = shown(asked.page())
+        assert len(opened) == 1
+        assert text.count("<video") == (0 if is_down else 3)
+        assert text.count("The storage does not answer.") == (3 if is_down else 0)
+
     def test_a_line_of_another_hash_is_a_replaced_clip(self, asked: Asked, lines: list[dict[str, Any]]) -> None:
         asked.rows.push("clips", "review", question({**lines[0], "index": 1}), key=REVIEW)
         assert words.REPLACED in shown(asked.page())
@@ -571,6 +592,14 @@ class TestTheOtherPages:
         text = shown(client.get("/pika/clips"))
         told = re.findall(r">(kept|rejected)</span></a> by (\w+)", text)  # the newest first: the third clip comes first
         assert told == [("rejected", "Ada"), ("rejected", "Bo"), ("kept", "Bo")]
+
+    def test_a_clips_page_has_the_newest_decision_first(self, asked: Asked) -> None:
+        for number, (task_id, by) in enumerate((("reviews", "Cy"), ("review", "Bo"), ("reviews", "Di"))):
+            told = decision(asked.clips[0], reviewed_by=by, reviewed_at=f"2026-11-27T09:0{number}:00+00:00")
+            index = {"Cy": 1, "Di": 0}.get(by, -1)
+            asked.rows.push("clips", task_id, told, map_index=index, key=DECISION)
+        text = shown(asked.server.client("viewer").get("/pika/clip", params=coordinates("saves", map_index=0)))
+        assert re.findall(r"</a> by (\w+)", text) == ["Di", "Bo", "Cy"]
 
     @pytest.mark.parametrize("how", ["of a stranger's task", "of another run", "on other bytes"])
     def test_the_list_has_no_decision_that_is_not_of_this_clip(self, asked: Asked, how: str) -> None:

@@ -16,7 +16,7 @@ from tests.support.s3 import RunningS3
 from tests.system.stage import Stage, running_stage
 
 #: The files that take longest, in their order. A file runs in one process, so at the end the others would wait for it.
-LONGEST = ("cookbook", "clips_in_a_browser", "commands", "review_in_a_browser", "docs", "night", "real_airflow")
+LONGEST = ("cookbook", "commands", "review_in_a_browser", "clips_in_a_browser", "docs", "night", "real_airflow")
 
 _RUNNING = pytest.StashKey[tuple[Stage, contextlib.ExitStack]]()
 

@@ -113,7 +113,7 @@ def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down
     assert process.stdout is not None
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-            until(lambda: sees_the_example(http), "standalone to list the example", 180)
+            until(lambda: sees_the_example(http), "standalone to list the example", 500)
             while (line := process.stdout.readline()).startswith(("Making", "Starting")):
                 pass
             addresses = dict(each.split() for each in (line, process.stdout.readline()))

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from airflow.sdk import DAG, BaseOperator
 
-from airflow_provider_pika.plugins.pages import batches, words
+from airflow_provider_pika.plugins.pages import batches, files, words
 from airflow_provider_pika.plugins.pages.files import NotShown
 from airflow_provider_pika.task.xcom import DECISION, REVIEW
 from tests.integration.pages.conftest import RUN, coordinates, dag
@@ -536,7 +536,7 @@ class TestBatches:
     def test_a_manifest_is_opened_once_for_a_page_and_asked_no_more_when_its_storage_is_down(
         self, asked: Asked, lines: list[dict[str, Any]], is_down: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        opened, really = list[Any](), batches.text_at
+        opened, really = list[Any](), files.text_at
 
         def text_at(*where: Any) -> Any:
             opened.append(where)

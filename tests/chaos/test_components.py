@@ -31,8 +31,8 @@ def test_a_triggerer_that_stood_still_cancels_nothing_and_the_one_that_polls_for
         stage.airflow.stop(stopped)
         time.sleep(20)
         stage.airflow.cont(stopped)
-        until(lambda: scenario.has_logged("trigger cancelled by user action", Fate.GOES_ON.value), "on_kill", 60)
-        killed = until(triggerer, "a triggerer for the clip", 60)
+        until(lambda: scenario.has_logged("trigger cancelled by user action", Fate.GOES_ON.value), "on_kill", 180)
+        killed = until(triggerer, "a triggerer for the clip", 180)
         assert killed != stopped
         stage.airflow.kill(killed)
         time.sleep(2)

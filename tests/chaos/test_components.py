@@ -18,25 +18,26 @@ from tests.support.scenario import CLIPS, EACH
 
 def test_a_triggerer_that_stood_still_cancels_nothing_and_the_one_that_polls_for_both_dies(stage: Stage) -> None:
     # Airflow 3.3.0 to 3.3.2 then call on_kill for triggers that are the other one's now (apache/airflow#73454)
-    scenario = stage.begin("triggerer stopped for 20 s, then the other killed", each=EACH)
+    scenario = stage.begin("triggerer stands still, the other polls for both and dies", each=EACH)
 
     def triggerer() -> str | None:
         name: str | None = stage.airflow.instance(scenario.dag_id, scenario.run_id, "clip", 1)["triggerer"]
         return name
+
+    def another() -> str | None:
+        return None if (name := triggerer()) == stopped else name
 
     with scenario.kept_waiting(f"{scenario.name}:"):
         scenario.in_flight(CLIPS)
         scenario.watched(1)
         stopped = str(triggerer())
         stage.airflow.stop(stopped)
-        time.sleep(20)
+        polls_for_both = until(another, "the other triggerer to take the clip's trigger", 180)
         stage.airflow.cont(stopped)
         until(lambda: scenario.has_logged("trigger cancelled by user action", Fate.GOES_ON.value), "on_kill", 180)
-        killed = until(triggerer, "a triggerer for the clip", 180)
-        assert killed != stopped
-        stage.airflow.kill(killed)
+        stage.airflow.kill(polls_for_both)
         time.sleep(2)
-        stage.airflow.start(killed)
+        stage.airflow.start(polls_for_both)
     scenario.end()
     assert scenario.cancelled() == []  # what had ended in the meantime may be asked to stop, to no effect
 

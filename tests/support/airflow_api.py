@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from typing import Any
 
@@ -24,13 +25,18 @@ class AirflowApi:
     """The API server on a loopback port."""
 
     def __init__(self, port: int) -> None:
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60.0, trust_env=False)
+        self.url = f"http://127.0.0.1:{port}"
+        self._http = httpx.Client(base_url=self.url, timeout=60.0, trust_env=False)
+
+    @functools.cached_property
+    def token(self) -> str:
+        """The token of a user who may do anything."""
+        return str(self._http.get("/auth/token").raise_for_status().json()["access_token"])
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """Call the API and give its JSON; raises ``httpx.HTTPStatusError``."""
         if "Authorization" not in self._http.headers:
-            token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
-            self._http.headers["Authorization"] = f"Bearer {token}"
+            self._http.headers["Authorization"] = f"Bearer {self.token}"
         return self._http.request(method, path, **options).raise_for_status().json()
 
     def start_run(self, dag_id: str, **conf: Any) -> str:

@@ -157,12 +157,17 @@ class Server:
             base_url=self.url, headers={"Accept": "text/html", **headers}, trust_env=False, timeout=30.0, verify=False
         )
         self.clients.append(made)
-        if user and user not in self.tokens:
-            answer = made.post("/auth/token", json={"username": user, "password": PASSWORD})
-            self.tokens[user] = answer.raise_for_status().json()["access_token"]
         if user:
-            made.cookies.set("_token", self.tokens[user])
+            made.cookies.set("_token", self.token(user, made))
         return made
+
+    def token(self, user: str, browser: httpx.Client | None = None) -> str:
+        """Return the token of a user, who has signed in with that browser at the latest."""
+        if user not in self.tokens:
+            sent = {"username": user, "password": PASSWORD}
+            answer = (browser or self.client(None)).post("/auth/token", json=sent)
+            self.tokens[user] = answer.raise_for_status().json()["access_token"]
+        return self.tokens[user]
 
     def close(self) -> None:
         """Close all browsers."""

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import CHROMIUM, Person, chromium
+from tests.support.browser import CHROMIUM, Person, chromium, people
 from tests.support.running_airflow import RunningAirflow
 from tests.support.s3 import RunningS3
 from tests.support.versions import KEEPS_TASK_STATE
@@ -47,25 +47,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def person(browser: Browser, base: str) -> Iterator[Person]:
-    context = browser.new_context(viewport={"width": 1300, "height": 850})
-    page = context.new_page()
-    page.set_default_timeout(SOON)
-    page.goto(base)  # which signs in: Airflow 3.1 knows nobody without a cookie, though everybody is an admin
-    expect(page.get_by_role("link", name="Dags").first).to_be_visible(timeout=SOON)
-    yield Person(page)
-    context.close()
+def person(browser: Browser, airflow: RunningAirflow) -> Iterator[Person]:
+    with people(browser, SOON) as come:
+        yield come(airflow.url, airflow.token)
 
 
 @pytest.fixture(scope="module")
-def base(airflow: RunningAirflow) -> str:
-    return str(airflow._http.base_url).rstrip("/")
-
-
-@pytest.fixture(scope="module")
-def clips(
-    airflow: RunningAirflow, stage: Stage, s3: RunningS3, base: str, tmp_path_factory: pytest.TempPathFactory
-) -> Clips:
+def clips(airflow: RunningAirflow, stage: Stage, s3: RunningS3, tmp_path_factory: pytest.TempPathFactory) -> Clips:
     s3.client.create_bucket(Bucket=SHOWN)
     paths = {
         "hostile": f"{stage.clips}/hostile.mp4",
@@ -81,15 +69,15 @@ def clips(
     Path(paths["replaced"]).write_bytes(b"\0" * Path(paths["replaced"]).stat().st_size)
     Path(paths["deleted"]).unlink()
     places = {name: ("shown_mapped", mapped, number) for number, name in enumerate(paths)}
-    return Clips(base, {"plain": ("shown", plain, -1), **places})
+    return Clips(airflow.url, {"plain": ("shown", plain, -1), **places})
 
 
 def test_a_clip_goes_from_waiting_to_playing_before_a_persons_eyes(
-    person: Person, airflow: RunningAirflow, stage: Stage, base: str
+    person: Person, airflow: RunningAirflow, stage: Stage
 ) -> None:
     run_id = airflow.start_run("shown", prompt="a watched fox", path=f"{stage.clips}/watched.mp4")
     airflow.until_state("shown", run_id, "video", "running", "deferred")
-    person.page.goto(f"{base}/plugin/pika-clips")
+    person.page.goto(f"{airflow.url}/plugin/pika-clips")
     frame = person.page.frame_locator("iframe")
     expect(frame.get_by_text("Running and waiting")).to_be_visible()
     poster = frame.locator(f"main img[src*='{quote(run_id, safe='')}']")
@@ -171,13 +159,11 @@ def test_a_clip_is_found_and_opened_with_the_keyboard_alone(person: Person, clip
 
 
 @pytest.mark.skipif(not KEEPS_TASK_STATE, reason="Airflow 3.1 keeps no task state, so it has no batch")
-def test_a_batch_shows_its_clips_and_plays_one(
-    person: Person, airflow: RunningAirflow, stage: Stage, base: str
-) -> None:
+def test_a_batch_shows_its_clips_and_plays_one(person: Person, airflow: RunningAirflow, stage: Stage) -> None:
     run_id = airflow.start_run("example_pika_batch", number=6, folder=str(stage.clips / "batch"))
     assert airflow.end_of_run("example_pika_batch", run_id) == "success"
     at = {"dag_id": "example_pika_batch", "run_id": run_id, "task_id": "save", "map_index": -1}
-    person.page.goto(f"{base}/pika/batch?{urlencode(at)}")
+    person.page.goto(f"{airflow.url}/pika/batch?{urlencode(at)}")
     links = person.page.locator("main a[href^='clip?']")
     expect(links.first).to_be_visible()
     assert len({link.get_attribute("href") for link in links.all()}) == 6

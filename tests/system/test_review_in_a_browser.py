@@ -12,7 +12,7 @@ from urllib.parse import quote_plus, urlencode
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import CHROMIUM, Person, chromium
+from tests.support.browser import CHROMIUM, Person, chromium, people
 from tests.support.running_airflow import RunningAirflow
 from tests.system.stage import Stage
 
@@ -32,13 +32,12 @@ class Run:
     """A run whose reviews have been asked, all of them about the same takes."""
 
     airflow: RunningAirflow
-    base: str
     run_id: str
 
     def url(self, task_id: str) -> str:
         """Return the address of a review's page."""
         at = {"dag_id": DAG, "run_id": self.run_id, "task_id": task_id, "map_index": -1}
-        return f"{self.base}/pika/review?{urlencode(at)}"
+        return f"{self.airflow.url}/pika/review?{urlencode(at)}"
 
     def clips(self, task_id: str) -> list[dict[str, Any]]:
         """Return the clips that a review has asked about."""
@@ -61,22 +60,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def person(browser: Browser, run: Run) -> Iterator[Callable[[], Person]]:
+def person(browser: Browser, airflow: RunningAirflow) -> Iterator[Callable[[], Person]]:
     """Return what brings a person with a browser of their own."""
-    contexts = []
-
-    def come() -> Person:
-        context = browser.new_context(viewport={"width": 1300, "height": 850})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(SOON)
-        page.goto(run.base)  # which signs in: Airflow 3.1 knows nobody without a cookie
-        expect(page.get_by_role("link", name="Dags").first).to_be_visible()
-        return Person(page)
-
-    yield come
-    for context in contexts:
-        context.close()
+    with people(browser, SOON) as come:
+        yield lambda: come(airflow.url, airflow.token)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +71,7 @@ def run(airflow: RunningAirflow, stage: Stage) -> Run:
     run_id = airflow.start_run(DAG, folder=str(stage.clips / DAG))
     for task_id in ("one", "none", "two", "keys", "anew"):
         airflow.until_state(DAG, run_id, task_id, *WAITING)
-    return Run(airflow, str(airflow._http.base_url).rstrip("/"), run_id)
+    return Run(airflow, run_id)
 
 
 def choose(page: Page, place: int) -> None:
@@ -104,7 +91,7 @@ def outcome(page: Page, text: str) -> None:
 def test_one_of_three_is_chosen_and_the_dag_goes_on_with_that_file(person: Callable[[], Person], run: Run) -> None:
     somebody = person()
     page = somebody.page
-    page.goto(f"{run.base}/pika/clips?dag_id={DAG}")
+    page.goto(f"{run.airflow.url}/pika/clips?dag_id={DAG}")
     page.locator(f"a[href^='review?'][href*='task_id=one'][href*='{quote_plus(run.run_id)}']").click()
     expect(page.locator("video")).to_have_count(3)
     played = somebody.play()
@@ -121,7 +108,7 @@ def test_one_of_three_is_chosen_and_the_dag_goes_on_with_that_file(person: Calla
     assert hashlib.sha256(Path(published).read_bytes()).hexdigest() == chosen["sha256"]
     at = {"dag_id": DAG, "run_id": run.run_id, "task_id": "save"}
     for place, word in enumerate(("rejected", "kept", "rejected")):
-        page.goto(f"{run.base}/pika/clip?{urlencode({**at, 'map_index': place})}")
+        page.goto(f"{run.airflow.url}/pika/clip?{urlencode({**at, 'map_index': place})}")
         expect(page.locator("main a[href^='review?'][href*='task_id=one']")).to_have_text(word)
     assert somebody.trouble == []
 

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect
 from airflow_provider_pika.emulator.engine.clip import Clip, render
 from airflow_provider_pika.plugins.pages import files
 from tests.integration.pages.conftest import RUN, coordinates, dag
-from tests.support.browser import CHROMIUM, Person, chromium
+from tests.support.browser import CHROMIUM, Person, chromium, people
 from tests.support.pages import JPEG, PASSWORD, Rows, Server, entry
 from tests.support.s3 import RunningS3
 
@@ -36,21 +36,12 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def somebody(browser: Browser, server: Server) -> Iterator[Callable[..., Person]]:
     """Return who opens a browser: a user by name, or None, who has not signed in."""
-    contexts = []
+    with people(browser, SOON) as come:
 
-    def opened(user: str | None = "viewer") -> Person:
-        context = browser.new_context(viewport={"width": 1300, "height": 850})
-        contexts.append(context)
-        if user:
-            server.client(user)
-            context.add_cookies([{"name": "_token", "value": server.tokens[user], "url": server.url}])
-        page = context.new_page()
-        page.set_default_timeout(SOON)
-        return Person(page)
+        def opened(user: str | None = "viewer") -> Person:
+            return come(server.url, server.token(user) if user else None)
 
-    yield opened
-    for each in contexts:
-        each.close()
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from airflow_provider_pika.task.xcom import DECISION, REVIEW
 from tests.integration.pages.conftest import coordinates
 from tests.integration.pages.test_review import HOSTILE, Asked, asked
-from tests.support.browser import CHROMIUM, Person, chromium
+from tests.support.browser import CHROMIUM, Person, chromium, people
 from tests.support.pages import Server, decision, question
 
 pytestmark = [
@@ -40,21 +40,14 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def open_page(browser: Browser, server: Server) -> Iterator[Open]:
     """Return what opens the page of the review for a user."""
-    contexts = []
+    with people(browser, SOON) as come:
 
-    def opened(user: str = "decider", width: int = 1300) -> Person:
-        context = browser.new_context(viewport={"width": width, "height": 800})
-        contexts.append(context)
-        server.client(user)
-        context.add_cookies([{"name": "_token", "value": server.tokens[user], "url": server.url}])
-        person = Person(context.new_page())
-        person.page.set_default_timeout(SOON)
-        person.page.goto(f"{server.url}/pika/review?{urlencode(coordinates('review'))}")
-        return person
+        def opened(user: str = "decider", width: int = 1300) -> Person:
+            person = come(server.url, server.token(user), width)
+            person.page.goto(f"{server.url}/pika/review?{urlencode(coordinates('review'))}")
+            return person
 
-    yield opened
-    for context in contexts:
-        context.close()
+        yield opened
 
 
 @pytest.fixture(autouse=True)

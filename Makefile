@@ -99,7 +99,10 @@ clips: $(DEMO) ## Show the demo's clips in Airflow's own UI (PORT=8090 for anoth
 standalone: $(DEMO) ## Start all of Airflow with the examples and the emulator, for a browser
 	@$(BIN)/python -m dev.standalone
 
-test: lint unit integration system ## Run everything that is checked
+# The types take one core for as long as the unit tests take the other.
+test: $(READY) ## Run everything that is checked
+	@$(MAKE) --no-print-directory -j2 $(SYNC) lint $(UNIT)
+	@$(MAKE) --no-print-directory integration system
 
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check .
@@ -127,14 +130,11 @@ integration: $(READY) ## Run the tests against the emulator
 	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(PART)
 
 system: $(READY) ## Run the tests on real Airflow processes
-	@$(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadfile tests/$@ $(PART)
+	@$(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup --no-loadscope-reorder tests/$@ $(PART)
 
-# Two Airflows share the machine, one of which mostly waits. The hostile queue's clips have seconds: they come last.
-CHAOS = $(BIN)/python -m pytest -q -n 2 --dist loadfile $(1:%=tests/chaos/test_%.py)
-
+# Two Airflows share the machine, one of which mostly waits.
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips
-	@$(call CHAOS,batch_to_files components)
-	@$(call CHAOS,celery workers hostile_queue)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/$@
 
 test-distributed: $(DISTRIBUTED) ## Only that with CeleryExecutor, two workers and two triggerers
 	@$(BIN)/python -m pytest -q tests/chaos/test_celery.py

@@ -337,7 +337,7 @@ def test_a_server_that_closes_a_reused_connection_may_have_the_request(monkeypat
             queue.submit(TEXT_TO_VIDEO, INPUT)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         connect(monkeypatch, f"http://127.0.0.1:{server.server_address[1]}")
         for ask in (in_a_worker, lambda: asyncio.run(on_a_loop())):
             with pytest.raises(errors.SubmitUnknown):

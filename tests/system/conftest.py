@@ -15,8 +15,14 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.s3 import RunningS3
 from tests.system.stage import Stage, running_stage
 
-#: The files that take longest, in their order. A file runs in one process, so at the end the others would wait for it.
-LONGEST = ("cookbook", "commands", "review_in_a_browser", "clips_in_a_browser", "docs", "night", "real_airflow")
+#: What takes longest, in its order, as files or tests: at the end, all else would wait for it. Tests with the mark
+#: ``xdist_group`` share what takes long to make, or must not run at once: they run in one process.
+LONGEST = (
+    *("test_night", "test_a_clip_is_published", "test_standalone_brings_up", "test_clips_in_a_browser"),
+    *("test_review_in_a_browser", "test_the_quick_start", "test_every_snippet", "dev_demo", "test_deferred_tasks"),
+    *("test_batch", "test_a_worker_killed", "test_many_prompts", "test_review", "test_cookbook", "test_decorator"),
+    *("test_worker_processes", "test_real_airflow", "test_saving"),
+)
 
 _RUNNING = pytest.StashKey[tuple[Stage, contextlib.ExitStack]]()
 
@@ -39,8 +45,13 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    names = [f"test_{name}" for name in LONGEST]
-    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+
+    def place(item: pytest.Item) -> int:
+        group = item.get_closest_marker("xdist_group")
+        names = f"{item.nodeid} {group.args[0] if group else ''}"
+        return next((number for number, name in enumerate(LONGEST) if name in names), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -17,7 +17,10 @@ from tests.support.versions import KEEPS_TASK_STATE
 from tests.support.waiting import until
 from tests.system.stage import SHOWN, Stage
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+pytestmark = [
+    pytest.mark.xdist_group("clips"),
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
 
 #: What runs if it is not escaped.
 HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=\"alert('owned')\"> \"quoted\" & 'so'"

@@ -16,7 +16,10 @@ from tests.support.browser import CHROMIUM, Person, chromium, people
 from tests.support.running_airflow import RunningAirflow
 from tests.system.stage import Stage
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+pytestmark = [
+    pytest.mark.xdist_group("judged"),
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
 
 DAG = "judged"
 

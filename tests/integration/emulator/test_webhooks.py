@@ -62,7 +62,7 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
     server = ThreadingHTTPServer(("127.0.0.1", 0), made.handler())
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     made.url = f"http://127.0.0.1:{server.server_port}/hook?run=7"
     yield made
     server.shutdown()

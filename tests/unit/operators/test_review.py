@@ -221,6 +221,15 @@ def test_a_clip_that_is_cleared_while_its_answer_comes_is_waited_for_by_a_retry(
     assert "review" not in reviewing.ti.xcoms
 
 
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to a bucket of a host that refuses every connection, without a second try."""
+    extra = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    connection = {"conn_type": "aws", "login": "id", "password": "secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", json.dumps(connection))
+
+
+@pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("path", ["s3://nowhere@clips/a.mp4", "ftpx://nowhere/a.mp4"])
 def test_a_storage_that_cannot_be_asked_is_found_before_a_person_is(
     saved: list[dict[str, Any]], supervisor: Supervisor, path: str
@@ -232,6 +241,7 @@ def test_a_storage_that_cannot_be_asked_is_found_before_a_person_is(
     assert not [each for each in supervisor.asked if hasattr(each, "subject")]
 
 
+@pytest.mark.usefixtures("nowhere")
 def test_a_storage_that_cannot_be_read_fails_the_judging_and_not_the_clip(saved: list[dict[str, Any]]) -> None:
     reviewing = Reviewing(saved)
     reviewing.ask()

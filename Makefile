@@ -127,14 +127,14 @@ unit-3.13: ## Run the unit tests on Python 3.13, if there is a python3.13
 	else echo "There is no python3.13 here, so the unit tests were not run on it."; fi
 
 integration: $(READY) ## Run the tests against the emulator
-	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/$@ $(PART)
+	@$(BIN)/python -m pytest -q -n 4 tests/$@ $(PART)
 
 system: $(READY) ## Run the tests on real Airflow processes
-	@$(BIN)/python -m pytest -q -n $(AT_ONCE) --dist loadgroup --no-loadscope-reorder tests/$@ $(PART)
+	@$(BIN)/python -m pytest -q -n $(AT_ONCE) tests/$@ $(PART)
 
 # Two Airflows share the machine, one of which mostly waits.
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/$@
+	@$(BIN)/python -m pytest -q -n 2 tests/$@
 
 test-distributed: $(DISTRIBUTED) ## Only that with CeleryExecutor, two workers and two triggerers
 	@$(BIN)/python -m pytest -q tests/chaos/test_celery.py

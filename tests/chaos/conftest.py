@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from dev.airflow_home import AirflowHome, pika_connection
+from tests.support.distribution import Distribution, file_of, put_first
 from tests.support.emulator import RunningEmulator
 from tests.support.hostile import HostileServer
 from tests.support.hostile_queue import KEY as HOSTILE_KEY
@@ -33,7 +34,12 @@ ORDER = ("test_batch_to_files", "test_components", "test_celery", "test_hostile_
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep to the order."""
-    items.sort(key=lambda item: ORDER.index(item.path.stem))
+    put_first(items, ORDER)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:
+    """Share them out by files."""
+    return Distribution(config, log, file_of)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,13 @@ from airflow_provider_pika.media import decoding
 from airflow_provider_pika.media.decoding import Forks
 from airflow_provider_pika.triggers import _common
 from tests.support.dag_runs import Examples
+from tests.support.distribution import Distribution, file_of, put_first
 from tests.support.emulator import RunningEmulator
 from tests.support.s3 import RunningS3
 from tests.support.saving import Video, generated
 from tests.support.versions import IS_NEWEST
 
 KEY = "test-key-id:test-key-secret"
-
 
 #: Parameters of how Airflow runs a task, and of what it is told and asked. All others are inputs of ours.
 AIRFLOWS = {
@@ -31,10 +32,32 @@ AIRFLOWS = {
     *("uri", "key", "host", "connection", "outlet", "other", "exception", "page", "asked", "method", "map_index", "by"),
 }
 
+#: Files that run in one process, since each process would take seconds of CPU for what they share: Airflow's API
+#: server, and the one that ``dag.test`` makes for its tasks.
+GROUPS = {"pages": ("/pages/",), "dag.test": ("test_cookbook", "test_fallback", "test_rows_of_strangers")}
+
+#: What takes longest, in its order.
+LONGEST = (*GROUPS["dag.test"], *GROUPS["pages"], "test_operator.py", "test_saving_batch", "test_testing", "test_cli")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:
+    """Share the tests out by files."""
+
+    def group_of(nodeid: str) -> str:
+        groups = (group for group, words in GROUPS.items() if any(word in nodeid for word in words))
+        return next(groups, file_of(nodeid))
+
+    return Distribution(config, log, group_of)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On an older Airflow, run a test once for all inputs of ours, unless it has the mark ``every_input``."""
+    """
+    Begin with what takes longest.
+
+    On an older Airflow, run a test once for all inputs of ours, unless it has the mark ``every_input``.
+    """
+    put_first(items, LONGEST)
     if IS_NEWEST:
         return
     seen, kept, left_out = set[object](), list[pytest.Item](), list[pytest.Item]()

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.distribution import Distribution, put_first
 from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow
 from tests.support.s3 import RunningS3
 from tests.system.stage import Stage, running_stage
 
-#: What takes longest, in its order, as files or tests: at the end, all else would wait for it. Tests with the mark
-#: ``xdist_group`` share what takes long to make, or must not run at once: they run in one process.
+#: Tests that share what takes long to make, or must not run at once, by words in their node IDs.
+GROUPS = (
+    *("test_clips_in_a_browser", "test_review_in_a_browser", "test_night", "test_review.py", "test_decorator"),
+    *("test_worker_processes", "test_deferred_tasks", "_demo", "of_the_pool|a_pool"),
+)
+
+#: What takes longest, in its order. Whatever begins late, all else waits for at the end.
 LONGEST = (
     *("test_night", "test_a_clip_is_published", "test_standalone_brings_up", "test_clips_in_a_browser"),
-    *("test_review_in_a_browser", "test_the_quick_start", "test_every_snippet", "dev_demo", "test_deferred_tasks"),
+    *("test_review_in_a_browser", "test_the_quick_start", "test_every_snippet", "_demo", "test_deferred_tasks"),
     *("test_batch", "test_a_worker_killed", "test_many_prompts", "test_review", "test_cookbook", "test_decorator"),
     *("test_worker_processes", "test_real_airflow", "test_saving"),
 )
@@ -45,13 +52,16 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
+    put_first(items, LONGEST)
 
-    def place(item: pytest.Item) -> int:
-        group = item.get_closest_marker("xdist_group")
-        names = f"{item.nodeid} {group.args[0] if group else ''}"
-        return next((number for number, name in enumerate(LONGEST) if name in names), len(LONGEST))
 
-    items.sort(key=place)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:
+    """Share the tests out one by one, and groups as a whole."""
+
+    def group_of(nodeid: str) -> str:
+        return next((group for group in GROUPS if re.search(group, nodeid)), nodeid)
+
+    return Distribution(config, log, group_of)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

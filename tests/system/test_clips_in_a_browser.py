@@ -17,10 +17,7 @@ from tests.support.versions import KEEPS_TASK_STATE
 from tests.support.waiting import until
 from tests.system.stage import SHOWN, Stage
 
-pytestmark = [
-    pytest.mark.xdist_group("clips"),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 
 #: What runs if it is not escaped.
 HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=\"alert('owned')\"> \"quoted\" & 'so'"
@@ -94,6 +91,7 @@ def test_a_clip_goes_from_waiting_to_playing_before_a_persons_eyes(
     assert {status for _, status in person.ranges} == {206}
 
 
+@pytest.mark.before_release
 def test_a_clip_in_a_bucket_plays_through_airflow(person: Person, clips: Clips) -> None:
     person.page.goto(clips.url("bucket"))
     played = person.play(2.0)
@@ -102,6 +100,7 @@ def test_a_clip_in_a_bucket_plays_through_airflow(person: Person, clips: Clips) 
     assert (person.trouble, person.refused) == ([], [])
 
 
+@pytest.mark.before_release
 def test_a_prompt_of_a_stranger_is_shown_and_not_run(person: Person, clips: Clips) -> None:
     for url in (clips.url("hostile"), f"{clips.base}/pika/clips?dag_id=shown_mapped"):
         person.page.goto(url)
@@ -110,6 +109,7 @@ def test_a_prompt_of_a_stranger_is_shown_and_not_run(person: Person, clips: Clip
     assert person.trouble == []
 
 
+@pytest.mark.before_release
 @pytest.mark.parametrize("name", ["outside", "replaced", "deleted"])
 def test_what_is_not_the_recorded_file_below_a_root_is_not_sent_and_the_page_says_why(
     person: Person, clips: Clips, name: str
@@ -138,6 +138,7 @@ def test_the_pages_follow_airflows_dark_mode_while_they_are_open(person: Person,
     assert seen[0] == seen[2] != seen[1]
 
 
+@pytest.mark.before_release
 @pytest.mark.parametrize("page", ["clips", "clip"])
 def test_a_narrow_screen_needs_no_scrolling_to_the_side(person: Person, clips: Clips, page: str) -> None:
     person.page.set_viewport_size({"width": 390, "height": 800})
@@ -146,6 +147,7 @@ def test_a_narrow_screen_needs_no_scrolling_to_the_side(person: Person, clips: C
         assert person.overflow() <= 0
 
 
+@pytest.mark.before_release
 def test_a_clip_is_found_and_opened_with_the_keyboard_alone(person: Person, clips: Clips) -> None:
     person.page.goto(f"{clips.base}/pika/clips?dag_id=shown")
     person.page.keyboard.press("/")

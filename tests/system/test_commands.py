@@ -21,9 +21,6 @@ from dev.airflow_home import ROOT, AirflowHome
 from dev.clips import FOLDER, page_of
 from tests.support.running_airflow import RunningAirflow, free_port, until
 
-#: Those that use the demo's folder.
-DEMO = pytest.mark.xdist_group("dev_demo")
-
 
 def start(module: str, **environment: str) -> subprocess.Popen[str]:
     """Start a command of ours in a session of its own, so that what it leaves behind can be found."""
@@ -64,7 +61,6 @@ def marker(request: pytest.FixtureRequest) -> Iterator[str]:
         os.kill(pid, signal.SIGKILL)
 
 
-@DEMO
 @pytest.mark.newest
 def test_the_demo_shows_each_step_and_ends_with_a_playable_video(marker: str) -> None:
     prompt = f'-A "quoted" whale\'s $HOME, $(whoami), `id` & {{{{ sky }}}} = # % \\ $$ ünï\n{marker} $(shell id)'
@@ -83,7 +79,6 @@ def test_the_demo_shows_each_step_and_ends_with_a_playable_video(marker: str) ->
     assert nothing_left_of(marker)
 
 
-@DEMO
 @pytest.mark.newest
 def test_an_interrupted_demo_leaves_nothing_behind(marker: str) -> None:
     process = start("dev.demo", MARKER=marker)
@@ -101,7 +96,6 @@ def test_an_interrupted_demo_leaves_nothing_behind(marker: str) -> None:
     until(lambda: nothing_left_of(marker), "the demo's processes to end", 30)
 
 
-@DEMO
 @pytest.mark.newest
 def test_the_demo_says_first_that_a_key_leads_to_fal(marker: str) -> None:
     process = start("dev.demo", FAL_KEY="nobodys:key", MARKER=marker)
@@ -133,7 +127,6 @@ def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down
     until(lambda: nothing_left_of(marker), "standalone's processes to end", 30)
 
 
-@DEMO
 @pytest.mark.newest
 def test_the_clips_of_the_demo_open_in_airflow_and_the_demo_then_knows_where(marker: str) -> None:
     metadata = max((FOLDER / "videos").glob("*.json"), key=lambda path: path.stat().st_mtime, default=None)

@@ -185,7 +185,6 @@ def test_a_worker_that_fails_sends_the_alert(
     assert "The same again may help: no" in log
 
 
-@pytest.mark.xdist_group("pool")
 @pytest.mark.newest
 def test_a_pool_holds_back_what_several_tasks_would_send(
     airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path
@@ -196,7 +195,6 @@ def test_a_pool_holds_back_what_several_tasks_would_send(
     assert emulator.most_at_once("Breaking news") <= 2
 
 
-@pytest.mark.xdist_group("pool")
 @pytest.mark.newest
 def test_a_batch_takes_its_share_of_the_pool(
     airflow: RunningAirflow, emulator: RunningEmulator, tmp_path: Path

@@ -10,8 +10,6 @@ from tests.support.emulator import RunningEmulator
 from tests.support.running_airflow import RunningAirflow
 from tests.support.versions import KEEPS_TASK_STATE
 
-pytestmark = pytest.mark.xdist_group("decorated")
-
 DAG = "decorated"
 
 

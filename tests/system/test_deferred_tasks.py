@@ -30,8 +30,6 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-pytestmark = pytest.mark.xdist_group("busy")
-
 dag_id, run_id, task_id, event = sys.argv[1:]
 found = select(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).with_for_update(of=TaskInstance)
 with create_session() as session:

@@ -20,10 +20,7 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.versions import KEEPS_TASK_STATE
 from tests.support.waiting import until
 
-pytestmark = [
-    pytest.mark.xdist_group("night"),
-    pytest.mark.skipif(not KEEPS_TASK_STATE, reason="Airflow 3.1 keeps no task state"),
-]
+pytestmark = pytest.mark.skipif(not KEEPS_TASK_STATE, reason="Airflow 3.1 keeps no task state")
 
 KEY = "night-key-id:night-key-secret"
 

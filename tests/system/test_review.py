@@ -13,8 +13,6 @@ from tests.support.reviews import SETTLED, Review
 from tests.support.running_airflow import RunningAirflow, until
 from tests.system.stage import Stage
 
-pytestmark = pytest.mark.xdist_group("reviewed")
-
 DAG = "reviewed"
 
 

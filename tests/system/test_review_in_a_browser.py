@@ -16,10 +16,7 @@ from tests.support.browser import CHROMIUM, Person, chromium, people
 from tests.support.running_airflow import RunningAirflow
 from tests.system.stage import Stage
 
-pytestmark = [
-    pytest.mark.xdist_group("judged"),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 
 DAG = "judged"
 
@@ -116,6 +113,7 @@ def test_one_of_three_is_chosen_and_the_dag_goes_on_with_that_file(person: Calla
     assert somebody.trouble == []
 
 
+@pytest.mark.before_release
 def test_all_are_rejected(person: Callable[[], Person], run: Run) -> None:
     page = person().page
     page.goto(run.url("none"))
@@ -144,6 +142,7 @@ def test_of_two_browsers_at_once_one_answer_counts_and_both_say_which(person: Ca
         assert [text == "kept" for text in badges] == [word == "keep" for word in decided]
 
 
+@pytest.mark.before_release
 def test_a_decision_is_made_with_the_keyboard_alone_on_a_narrow_screen(person: Callable[[], Person], run: Run) -> None:
     somebody = person()
     page = somebody.page
@@ -169,6 +168,7 @@ def test_a_decision_is_made_with_the_keyboard_alone_on_a_narrow_screen(person: C
     assert [clip["sha256"] for clip in run.xcom("keys")] == [run.clips("keys")[2]["sha256"]]
 
 
+@pytest.mark.before_release
 def test_what_nobody_decides_ends_at_its_time_and_the_page_says_so(person: Callable[[], Person], run: Run) -> None:
     page = person().page
     page.goto(run.url("late"))
@@ -176,6 +176,7 @@ def test_what_nobody_decides_ends_at_its_time_and_the_page_says_so(person: Calla
     run.until("late", "skipped")
 
 
+@pytest.mark.before_release
 def test_a_clip_that_is_made_anew_under_an_open_page_is_shown_before_it_is_kept(
     person: Callable[[], Person], run: Run
 ) -> None:

@@ -12,7 +12,7 @@ from tests.support.running_airflow import RunningAirflow
 from tests.support.worker_processes import WorkerProcess, WorkerProcesses
 from tests.system.stage import SLOW
 
-pytestmark = [pytest.mark.xdist_group("worker_processes"), pytest.mark.before_release]
+pytestmark = pytest.mark.before_release
 
 DAG = "waits"
 

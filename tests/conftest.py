@@ -53,6 +53,9 @@ def airflow_db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     with Path(f"{made}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if made.exists():
+            settings.engine.dispose()  # a test before this one may have opened it: its write-ahead log has no tables
+            for log in ("-wal", "-shm"):
+                Path(f"{ours}{log}").unlink(missing_ok=True)
             shutil.copyfile(made, ours)
             return
         initdb()

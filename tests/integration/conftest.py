@@ -36,8 +36,14 @@ AIRFLOWS = {
 #: server, and the one that ``dag.test`` makes for its tasks.
 GROUPS = {"pages": ("/pages/",), "dag.test": ("test_cookbook", "test_fallback", "test_rows_of_strangers")}
 
-#: What takes longest, in its order.
-LONGEST = (*GROUPS["dag.test"], *GROUPS["pages"], "test_operator.py", "test_saving_batch", "test_testing", "test_cli")
+#: What takes longest, in its order: 40 s and more.
+LONGEST = (
+    *GROUPS["pages"],
+    *GROUPS["dag.test"],
+    *("test_testing", "test_batch_save_to", "test_resuming", "test_saving_batch", "test_cli", "test_saving_faults"),
+    *("test_sensor", "test_execution_timeout", "test_poster", "test_bombs", "test_hostile_sizes", "test_batch_changes"),
+    *("test_batch.py", "test_decoding", "test_hostile_echoes", "test_unmodified_clients", "test_load"),
+)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:

@@ -34,12 +34,15 @@ AIRFLOWS = {
 
 #: Files that run in one process, since each process would take seconds of CPU for what they share: Airflow's API
 #: server, and the one that ``dag.test`` makes for its tasks.
-GROUPS = {"pages": ("/pages/",), "dag.test": ("test_cookbook", "test_fallback", "test_rows_of_strangers")}
+GROUPS = {
+    "pages in a browser": ("in_a_browser", "test_end_to_end", "test_base_url"),
+    "pages": ("/pages/",),
+    "dag.test": ("test_cookbook", "test_fallback", "test_rows_of_strangers"),
+}
 
 #: What takes longest, in its order: 40 s and more.
 LONGEST = (
-    *GROUPS["pages"],
-    *GROUPS["dag.test"],
+    *(word for words in GROUPS.values() for word in words),
     *("test_testing", "test_batch_save_to", "test_resuming", "test_saving_batch", "test_cli", "test_saving_faults"),
     *("test_sensor", "test_execution_timeout", "test_poster", "test_bombs", "test_hostile_sizes", "test_batch_changes"),
     *("test_batch.py", "test_decoding", "test_hostile_echoes", "test_unmodified_clients", "test_load"),

@@ -191,10 +191,10 @@ def test_what_passes_is_tried_again_in_the_next_round(emulator: RunningEmulator)
 
 
 def test_a_lost_reply_is_found_again_and_not_paid_twice(emulator: RunningEmulator) -> None:
-    emulator.fault("lost_reply", match="lost", times=2)
-    brought = BatchTask("lost", 6).attempt()
+    emulator.fault("lost_reply", match="unheard", times=2)
+    brought = BatchTask("unheard", 6).attempt()
     assert brought["done"] == 6
-    assert len(emulator.requests(prompt="lost ")) == 6
+    assert len(emulator.requests(prompt="unheard ")) == 6
 
 
 def test_replies_that_are_lost_one_after_the_other_stop_the_batch(

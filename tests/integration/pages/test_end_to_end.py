@@ -70,7 +70,7 @@ def test_a_test_run_of_a_dag_waits_for_the_answer_that_a_script_gives(
         asked = f"{path}/~/hitlDetails"
         [detail] = until(lambda: client.get(asked).raise_for_status().json()["hitl_details"], "the question", 120)
         at = f"{path}/{detail['task_instance']['dag_run_id']}/taskInstances/review"
-        # an answer that comes before the task is parked is kept, and wakes nobody (Airflow 3.3.2)
+        # once, `dag.test` waited for ever: perhaps the answer came while the task was still being parked
         until(lambda: client.get(at).raise_for_status().json()["state"] == "awaiting_input", "the task to wait", 60)
         [clip] = client.get(f"{at}/xcomEntries/pika_review").raise_for_status().json()["value"]["clips"]
         answer = {"chosen_options": ["Keep"], "params_input": {"clips": [clip["sha256"]]}}

@@ -24,6 +24,9 @@ from airflow_provider_pika.emulator.process import EmulatorProcess
 from dev.airflow_home import ROOT, SHORT_AIRFLOW, AirflowHome, pika_connection
 from dev.clips import api_server
 
+#: The second is what `.ci/run` installs. None: there is none on this machine.
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-headless-shell")
+
 FOLDER = ROOT / "docs" / "images"
 
 #: A window, and a telephone's; in pixels.
@@ -70,7 +73,7 @@ def main() -> int:
         with (
             api_server(home, port, Path(name) / "api-server.log") as (url, _),
             sync_playwright() as playwright,
-            playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]) as browser,
+            playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
         ):
             _take_clips(browser, url)
             print(f"Running {BEST_OF} ...", flush=True)

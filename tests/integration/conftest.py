@@ -43,7 +43,7 @@ GROUPS = {
 #: What takes longest, in its order: 40 s and more.
 LONGEST = (
     *(word for words in GROUPS.values() for word in words),
-    *("test_testing", "test_batch_save_to", "test_resuming", "test_saving_batch", "test_cli", "test_saving_faults"),
+    *("test_resuming", "test_testing", "test_batch_save_to", "test_saving_batch", "test_cli", "test_saving_faults"),
     *("test_sensor", "test_execution_timeout", "test_poster", "test_bombs", "test_hostile_sizes", "test_batch_changes"),
     *("test_batch.py", "test_decoding", "test_hostile_echoes", "test_unmodified_clients", "test_load"),
 )

@@ -130,10 +130,14 @@ class Component:
             return
         until(self._killed, f"{self.name} to be gone", GRACE, every=0.02)
 
-    def end(self) -> None:
-        """SIGTERM, then SIGKILL; nothing is left, not even what an earlier `kill` has spared."""
+    def terminate(self) -> None:
+        """SIGTERM all that lives of it, and do not wait."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
+
+    def end(self) -> None:
+        """SIGTERM, then SIGKILL; nothing is left, not even what an earlier `kill` has spared."""
+        self.terminate()
         with contextlib.suppress(TimeoutError):
             until(lambda: not self.processes, f"{self.name} to end", GRACE, every=0.05)
         self.kill()

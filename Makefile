@@ -99,14 +99,14 @@ clips: $(DEMO) ## Show the demo's clips in Airflow's own UI (PORT=8090 for anoth
 standalone: $(DEMO) ## Start all of Airflow with the examples and the emulator, for a browser
 	@$(BIN)/python -m dev.standalone
 
-# The types take one core for as long as the unit tests take the other. On an older Airflow, where less of all is run, the
-# system tests mostly wait: the others run beside them.
+# One core for the types while the unit tests take the other; on an older Airflow, which has no types to check, one for those.
 test: $(READY) ## Run everything that is checked
 ifeq ($(PART),)
 	@$(MAKE) --no-print-directory -j2 $(SYNC) lint $(UNIT)
 	@$(MAKE) --no-print-directory integration system
 else
-	@$(MAKE) --no-print-directory -j2 system $(UNIT) integration
+	@$(MAKE) --no-print-directory -j2 $(SYNC) $(UNIT) integration
+	@$(MAKE) --no-print-directory system
 endif
 
 lint: $(READY) ## Check style and types
@@ -132,7 +132,7 @@ unit-3.13: ## Run the unit tests on Python 3.13, if there is a python3.13
 	else echo "There is no python3.13 here, so the unit tests were not run on it."; fi
 
 integration: $(READY) ## Run the tests against the emulator
-	@$(BIN)/python -m pytest -q -n 5 tests/$@ $(PART)
+	@$(BIN)/python -m pytest -q -n 4 tests/$@ $(PART)
 
 system: $(READY) ## Run the tests on real Airflow processes
 	@$(BIN)/python -m pytest -q -n $(AT_ONCE) tests/$@ $(PART)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import json
 import socket
@@ -66,12 +67,14 @@ def in_a_stream(url: str) -> object:
     return asyncio.run(read())
 
 
-#: 0.4 MB that become 400.
-PACKED = gzip.compress(b"x" * (400 << 20), 1)
+@functools.cache
+def packed() -> bytes:
+    """Return 0.4 MB that become 400."""
+    return gzip.compress(b"x" * (400 << 20), 1)
 
 
 def bomb(status: int) -> Pieces:
-    return [http(PACKED, status, ("Content-Encoding", "gzip"))]
+    return [http(packed(), status, ("Content-Encoding", "gzip"))]
 
 
 def without_end(status: int) -> Pieces:
@@ -95,6 +98,7 @@ def one_line_without_end(status: int) -> Pieces:
 def test_an_answer_without_end_takes_little_memory_and_is_an_error(
     answer: Callable[[int], Pieces], status: int, read: Read
 ) -> None:
+    packed()  # which takes much memory, once
     with HostileServer(lambda *_: answer(status)) as server, flat_memory(), pytest.raises(errors.PikaError):
         read(server.url)
 

@@ -24,8 +24,9 @@ from tests.support.hostile import HostileServer, answers, http, like
 from tests.support.sizes import examples
 
 V2_2 = "fal-ai/pika/v2.2/text-to-video"
-LIST = {"prices": [{"endpoint_id": TEXT_TO_VIDEO, "unit_price": 0.3, "unit": "videos", "currency": "USD"}]}
-PLACEHOLDER = {"prices": [{**LIST["prices"][0], "unit_price": 0, "unit": "compute seconds"}]}
+PRICE: dict[str, Any] = {"endpoint_id": TEXT_TO_VIDEO, "unit_price": 0.3, "unit": "videos", "currency": "USD"}
+LIST = {"prices": [PRICE]}
+PLACEHOLDER = {"prices": [{**PRICE, "unit_price": 0, "unit": "compute seconds"}]}
 AVERAGE = {"estimate_type": "historical_api_price", "total_cost": 0.31, "currency": "USD"}
 OWN = {"unit": "videos", "price": "0.30", "currency": "USD"}
 
@@ -84,28 +85,30 @@ def test_both_clients_read_the_average_of_a_model_with_a_placeholder(platform: H
     assert str(told.history.amount) == "0.31"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [],
-        [b"\x00\x01"],
-        [http("<html>Sign in</html>")],
-        [http("", 302, ("Location", "https://elsewhere.example/"))],
-        [http({"detail": "invalid key credentials"}, 401)],
-        [http({"detail": "This key has no right"}, 403)],
-        [http({"detail": "Not Found"}, 404)],
-        [http("busy", 503)],
-        [http(json.dumps({"prices": LIST["prices"] * 200_000}))],
-        [http(gzip.compress(b"0" * (64 << 20)), 200, ("Content-Encoding", "gzip"))],
-        [http(json.dumps(LIST))[:-20]],
-        [http('{"prices": ' + "[" * 100_000)],
-        [http({"prices": [{"endpoint_id": TEXT_TO_VIDEO, "unit_price": "NaN", "unit": "videos", "currency": "USD"}]})],
-        [http({"prices": [{"endpoint_id": V2_2, "unit_price": 0.3, "unit": "videos", "currency": "USD"}]})],
-    ],
-    ids=lambda answer: repr(answer)[:60],
-)
-def test_what_is_not_fals_price_is_unknown_and_raises_nothing(platform: HostileServer, ask: Ask, answer: Any) -> None:
-    say(platform, answer)
+#: Answers without a price of the endpoint. They are made where they are needed: some are large.
+NO_PRICES: dict[str, Callable[[], Any]] = {
+    "nothing": list,
+    "no HTTP": lambda: [b"\x00\x01"],
+    "a page": lambda: [http("<html>Sign in</html>")],
+    "a redirect": lambda: [http("", 302, ("Location", "https://elsewhere.example/"))],
+    "a wrong key": lambda: [http({"detail": "invalid key credentials"}, 401)],
+    "no right": lambda: [http({"detail": "This key has no right"}, 403)],
+    "not found": lambda: [http({"detail": "Not Found"}, 404)],
+    "busy": lambda: [http("busy", 503)],
+    "a long list": lambda: [http(json.dumps({"prices": LIST["prices"] * 200_000}))],
+    "a bomb": lambda: [http(gzip.compress(b"0" * (64 << 20)), 200, ("Content-Encoding", "gzip"))],
+    "cut off": lambda: [http(json.dumps(LIST))[:-20]],
+    "nested": lambda: [http('{"prices": ' + "[" * 100_000)],
+    "no number": lambda: [http({"prices": [{**PRICE, "unit_price": "NaN"}]})],
+    "another endpoint": lambda: [http({"prices": [{**PRICE, "endpoint_id": V2_2}]})],
+}
+
+
+@pytest.mark.parametrize("answer", NO_PRICES.values(), ids=NO_PRICES)
+def test_what_is_not_fals_price_is_unknown_and_raises_nothing(
+    platform: HostileServer, ask: Ask, answer: Callable[[], Any]
+) -> None:
+    say(platform, answer())
     prices = ask([TEXT_TO_VIDEO])
     assert prices.of_unit(TEXT_TO_VIDEO) is None
     assert json.dumps(to_paste(TEXT_TO_VIDEO)) in prices.unknown(TEXT_TO_VIDEO)

@@ -131,7 +131,8 @@ class Scenario:
     def end(self, state: str = "success", **by_a_person: str) -> list[Clip]:
         """Wait for the run's end, and add up what came of it."""
         self.airflow.until_healthy()
-        assert self.airflow.end_of_run(self.dag_id, self.run_id, within=600) == state
+        ended = self.airflow.end_of_run(self.dag_id, self.run_id, within=600)
+        assert ended == state, self.airflow.story(self.dag_id, self.run_id)
         clips = clips_of(self.airflow, self.emulator, self.dag_id, self.run_id, self.name, self.each)
         self.rows.append(found := row(self.name, clips, time.monotonic() - self.started, **by_a_person))
         assert (found.double, found.lost) == (0, 0), [clip for clip in clips if not clip.delivered]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import functools
 import html
 import json
 from collections.abc import Callable
@@ -65,9 +66,14 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 def spelled(text: str, secret: str) -> list[str]:
     """Name the spellings of a secret that stand in a text."""
+    said = _letters(text)
+    return [name for name, letters in _spellings_of(secret).items() if letters in said]
 
-    def letters(some: str) -> str:
-        return "".join(character for character in some.lower() if character.isalnum())
 
-    said = letters(text)
-    return [name for name, spell in SPELLINGS.items() if letters(spell(secret)) in said]
+def _letters(text: str) -> str:
+    return "".join(character for character in text.lower() if character.isalnum())
+
+
+@functools.cache
+def _spellings_of(secret: str) -> dict[str, str]:
+    return {name: _letters(spell(secret)) for name, spell in SPELLINGS.items()}

@@ -27,9 +27,9 @@ NEEDS_TASK_STATE := $(if $(filter 3.1.%,$(AIRFLOW)),--ignore=tests/unit/batch \
 	$(foreach name,batch never_twice,--ignore-glob='*/integration/test_$(name)*'))
 # With BRIEF=1, as `.ci/run` has it, an older Airflow leaves out what is mostly fal's or the storage's, too, and tests with
 # the mark "before_release".
-BEFORE_RELEASE := $(if $(BRIEF),$(addprefix integration/,$(addsuffix .py,test_checked_inputs test_cli test_cost test_fallback \
-	test_max_cost test_prices test_reuse test_rows_of_strangers test_saving_batch test_saving_paths test_saving_posters \
-	test_saving_shared test_saving_to_s3 test_watching)))
+BEFORE_RELEASE := $(if $(BRIEF),$(addprefix integration/,$(addsuffix .py,pages/test_in_a_browser test_checked_inputs test_cli test_cost \
+	test_fallback test_max_cost test_prices test_reuse test_rows_of_strangers test_saving_batch test_saving_paths \
+	test_saving_posters test_saving_shared test_saving_to_s3 test_testing test_watching)))
 LEFT_OUT := $(KNOWS_NO_AIRFLOW) $(BEFORE_RELEASE)
 PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest$(if $(BRIEF), and not before_release)" $(LEFT_OUT:%=--ignore=tests/%) $(NEEDS_TASK_STATE))
 
@@ -142,7 +142,7 @@ chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what ca
 	@$(BIN)/python -m pytest -q -n 2 tests/$@
 
 test-distributed: $(DISTRIBUTED) ## Only that with CeleryExecutor, two workers and two triggerers
-	@$(BIN)/python -m pytest -q tests/chaos/test_celery.py
+	@$(BIN)/python -m pytest -q tests/chaos/test_components.py
 
 test-fab: $(FAB) ## Only that under Airflow's FAB auth manager: who may see which clip
 	@$(BIN)/python -m pytest -q tests/integration/pages/test_fab.py

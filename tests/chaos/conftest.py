@@ -1,24 +1,27 @@
-"""An Airflow with PostgreSQL, LocalExecutor and two triggerers for all the killing; the table of faults at the end.
+"""Two Airflows with PostgreSQL for all the killing, one with LocalExecutor and one with Celery's; the table of faults.
 
-Each process of pytest-xdist has one of its own: what is killed in one disturbs no test in another.
+Each is in a process of pytest-xdist of its own: what is killed in one disturbs no test in another.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from dev.airflow_home import AirflowHome, pika_connection
-from tests.support.distribution import Distribution, file_of, put_first
+from tests.support.distribution import Distribution, put_first
 from tests.support.emulator import RunningEmulator
 from tests.support.hostile import HostileServer
 from tests.support.hostile_queue import KEY as HOSTILE_KEY
 from tests.support.hostile_queue import hostile_queue
 from tests.support.ledger import Row, table
 from tests.support.postgres import RunningPostgres
+from tests.support.redis import RunningRedis
 from tests.support.running_airflow import IMPATIENT, RunningAirflow, running_airflow
 from tests.support.scenario import DAGS, FEW, GENERATION_TIME, KEY, Scenario
 
@@ -28,8 +31,19 @@ ROWS: list[Row] = []
 RUNNERS = 14
 
 
-#: The files, in the order that keeps two processes busy to the end. The hostile queue's clips have seconds.
-ORDER = ("test_batch_to_files", "test_components", "test_celery", "test_hostile_queue", "test_workers")
+#: Tasks that run at once.
+AT_ONCE = 6
+
+#: The files, what takes longest first.
+ORDER = ("test_batch_to_files", "test_components", "test_workers", "test_scheduler", "test_hostile_queue")
+
+#: The files whose tests run with CeleryExecutor.
+WITH_CELERY = ("test_components", "test_hostile_queue")
+
+
+def is_for_celery(nodeid: str) -> bool:
+    """Return whether a test, or a file, runs with CeleryExecutor."""
+    return any(name in nodeid for name in WITH_CELERY)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,8 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:
-    """Share them out by files."""
-    return Distribution(config, log, file_of)
+    """Share them out by executors."""
+    return Distribution(config, log, lambda nodeid: "celery" if is_for_celery(nodeid) else "local")
 
 
 @pytest.fixture(scope="session")
@@ -57,40 +71,6 @@ def hostile() -> Iterator[HostileServer]:
     """A queue that answers what no honest one does, behind the connection ``hostile``."""
     with hostile_queue() as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
-    """A database that stands a kill."""
-    with RunningPostgres.start(tmp_path_factory.mktemp("postgres")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def home(
-    tmp_path_factory: pytest.TempPathFactory,
-    emulator: RunningEmulator,
-    hostile: HostileServer,
-    database: RunningPostgres,
-) -> AirflowHome:
-    """Where this Airflow lives: all that it writes is there, or in its database."""
-    [hostile_connection] = pika_connection(hostile.url, HOSTILE_KEY, http_timeout=5).values()
-    settings = {
-        **IMPATIENT,
-        **database.settings,
-        **pika_connection(emulator.queue_url, KEY, http_timeout=20),
-        "AIRFLOW_CONN_HOSTILE": hostile_connection,
-        "AIRFLOW__CORE__PARALLELISM": "6",
-    }
-    return AirflowHome(tmp_path_factory.mktemp("chaos"), DAGS, settings)
-
-
-@pytest.fixture(scope="session")
-def airflow(home: AirflowHome, database: RunningPostgres) -> Iterator[RunningAirflow]:
-    """All of it, up; and when all is over, the key is nowhere."""
-    with running_airflow(home, triggerers=2) as running:
-        yield running
-        check_that_the_key_is_nowhere(home, database)
 
 
 def check_that_the_key_is_nowhere(home: AirflowHome, database: RunningPostgres) -> None:
@@ -117,10 +97,56 @@ class Stage(NamedTuple):
         return Scenario.begin(self.airflow, self.emulator, name, ROWS, faults or ("",), each, dag_id)
 
 
+@contextlib.contextmanager
+def running_stage(
+    folder: Path, emulator: RunningEmulator, hostile: HostileServer, *, workers: int = 0
+) -> Iterator[Stage]:
+    """
+    Start an Airflow with two triggerers, and a database that stands a kill; when all is over, the key is nowhere.
+
+    :param workers: Celery's; none is LocalExecutor.
+    """
+    [hostile_connection] = pika_connection(hostile.url, HOSTILE_KEY, http_timeout=5).values()
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(RunningPostgres.start(folder / "postgres"))
+        broker = stack.enter_context(RunningRedis.start(folder)).settings(database) if workers else {}
+        settings = {
+            **IMPATIENT,
+            **database.settings,
+            **broker,
+            **pika_connection(emulator.queue_url, KEY, http_timeout=20),
+            "AIRFLOW_CONN_HOSTILE": hostile_connection,
+            "AIRFLOW__CORE__PARALLELISM": str(AT_ONCE),
+        }
+        home = AirflowHome(folder / "airflow", DAGS, settings)
+        with running_airflow(home, triggerers=2, workers=workers) as airflow:
+            yield Stage(airflow, emulator, database)
+            check_that_the_key_is_nowhere(home, database)
+
+
 @pytest.fixture(scope="session")
-def stage(airflow: RunningAirflow, emulator: RunningEmulator, database: RunningPostgres) -> Stage:
-    """All that a scenario needs."""
-    return Stage(airflow, emulator, database)
+def local_stage(
+    tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, hostile: HostileServer
+) -> Iterator[Stage]:
+    """All that a scenario needs, with LocalExecutor: its workers are the scheduler's."""
+    with running_stage(tmp_path_factory.mktemp("local"), emulator, hostile) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def celery_stage(
+    tmp_path_factory: pytest.TempPathFactory, emulator: RunningEmulator, hostile: HostileServer
+) -> Iterator[Stage]:
+    """All that a scenario needs, with CeleryExecutor, a broker and two workers: where users outgrow one machine."""
+    with running_stage(tmp_path_factory.mktemp("celery"), emulator, hostile, workers=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """The one that a file's tests need."""
+    wanted: Stage = request.getfixturevalue("celery_stage" if is_for_celery(request.node.nodeid) else "local_stage")
+    return wanted
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_pika.batch.submitter import HANDS
 from airflow_provider_pika.media import decoder
-from tests.chaos.conftest import ROWS
+from tests.chaos.conftest import ROWS, Stage
 from tests.support.components import processes
 from tests.support.destinations import Bucket, Destination, Folder, Watcher
 from tests.support.emulator import RunningEmulator
@@ -76,13 +76,13 @@ def s3() -> Iterator[RunningS3]:
 
 @pytest.fixture(scope="module")
 def runs(
-    airflow: RunningAirflow,
+    stage: Stage,
     files_emulator: RunningEmulator,
     s3: RunningS3,
-    database: RunningPostgres,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, FilesRun]]:
     """Both runs, ended, whatever was killed."""
+    airflow = stage.airflow
     connect(airflow, files_emulator, s3)
     places: dict[str, Destination] = {"disk": Folder(tmp_path_factory.mktemp("files")), "bucket": Bucket(s3, "files")}
     with ExitStack() as stack:
@@ -92,7 +92,7 @@ def runs(
         }
         everything = list(both.values())
         kill_while_they_submit(everything)
-        kill_while_they_wait(everything, airflow, database)
+        kill_while_they_wait(everything, airflow, stage.database)
         with ThreadPoolExecutor() as pool:  # neither may be over before its turn comes
             list(pool.map(kill_while_it_saves, everything))
         for run in everything:
@@ -235,9 +235,9 @@ def test_a_clear_fetches_the_clips_that_are_back_and_no_other(runs: dict[str, Fi
     assert {number for number, state in states.items() if state == "failed"} == gone
 
 
-def test_what_airflow_keeps_of_the_clips_stays_small(runs: dict[str, FilesRun], database: RunningPostgres) -> None:
+def test_what_airflow_keeps_of_the_clips_stays_small(runs: dict[str, FilesRun], stage: Stage) -> None:
     assert 0 < max(ROWS_OF_TRIGGERS) < 65_536  # a TEXT of MySQL's
-    assert max(map(len, database.dump("task_state_store").splitlines())) < 65_536
+    assert max(map(len, stage.database.dump("task_state_store").splitlines())) < 65_536
     for run in runs.values():
         for task_id in ("batch", "save"):
             assert len(json.dumps(run.xcom(task_id))) < 1000

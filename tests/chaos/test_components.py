@@ -1,4 +1,4 @@
-"""Kill a component of a running Airflow, or the emulator, with clips in flight: none is paid twice, or lost.
+"""Kill a component of an Airflow with CeleryExecutor, or the emulator: no clip in flight is lost or paid twice.
 
 Ten clips are in flight, or twenty in a soak. What takes a whole component down runs by itself. Each run is hit twice.
 """
@@ -10,10 +10,24 @@ import signal
 import time
 
 from airflow_provider_pika.task.kill import Fate
-from tests.chaos.conftest import Stage
-from tests.support.components import Component
+from tests.chaos.conftest import AT_ONCE, Stage
 from tests.support.running_airflow import until
 from tests.support.scenario import CLIPS, EACH
+
+
+def test_a_worker_and_a_triggerer_die_and_every_clip_is_delivered_and_paid_for_once(stage: Stage) -> None:
+    scenario = stage.begin("Celery worker and triggerer killed", each=EACH)
+    with scenario.kept_waiting(scenario.prompt(1)):
+        with scenario.replies_held(AT_ONCE):
+            stage.airflow.kill("worker-1")
+        time.sleep(10)
+        stage.airflow.start("worker-1")
+        scenario.watched(1)
+        triggerer = str(stage.airflow.instance(scenario.dag_id, scenario.run_id, "clip", 1)["triggerer"])
+        stage.airflow.kill(triggerer)
+        time.sleep(10)
+        stage.airflow.start(triggerer)
+    scenario.end()
 
 
 def test_a_triggerer_that_stood_still_cancels_nothing_and_the_one_that_polls_for_both_dies(stage: Stage) -> None:
@@ -40,23 +54,6 @@ def test_a_triggerer_that_stood_still_cancels_nothing_and_the_one_that_polls_for
         stage.airflow.start(polls_for_both)
     scenario.end()
     assert scenario.cancelled() == []  # what had ended in the meantime may be asked to stop, to no effect
-
-
-def test_the_scheduler_dies_with_its_workers_and_then_alone(stage: Stage) -> None:
-    scenario = stage.begin("scheduler killed with its workers, then alone", each=EACH)
-    scenario.in_flight(CLIPS * 2 // 5)
-    for alone in (False, True):
-        until(lambda: runs_a_task(stage.airflow.components["scheduler"]), "a task in a worker", 180, every=0.2)
-        stage.airflow.kill("scheduler", alone=alone)
-        time.sleep(3)
-        stage.airflow.start("scheduler")
-    scenario.end()
-
-
-def runs_a_task(scheduler: Component) -> bool:
-    """Return whether one of its workers has a task; an idle one calls itself LocalExecutor's."""
-    titles = [process.title for process in scheduler.processes]
-    return any(title.startswith("airflow worker -- ") and "LocalExecutor" not in title for title in titles)
 
 
 def test_the_queue_stands_still_for_half_a_minute_and_is_then_killed_and_restarted(stage: Stage) -> None:

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dev.airflow_home import AirflowHome
+from tests.chaos.conftest import Stage
 from tests.support.airflow import event_of
 from tests.support.hostile import HostileServer, Pieces, answers, refusals, results, statuses, trigger_at
 from tests.support.hostile_queue import CASES, KEY, SECRET
-from tests.support.postgres import RunningPostgres
-from tests.support.running_airflow import RunningAirflow
 from tests.support.sizes import SOAK, examples
 from tests.support.spellings import spelled
 
@@ -27,8 +25,9 @@ WAYS = {"polled": tuple(CASES), **dict.fromkeys(("streamed", "held"), tuple(CASE
 
 
 @pytest.fixture(scope="module")
-def run_id(airflow: RunningAirflow) -> str:
+def run_id(stage: Stage) -> str:
     """Return a run of the Dag that has ended, whatever it met."""
+    airflow = stage.airflow
     before = {name: component.processes for name, component in airflow.components.items()}
     run_id = airflow.start_run(DAG, **{way: list(cases) for way, cases in WAYS.items()})
     assert airflow.end_of_run(DAG, run_id, within=600) == "failed"
@@ -39,18 +38,18 @@ def run_id(airflow: RunningAirflow) -> str:
     return run_id
 
 
-def test_the_honest_clip_is_delivered(airflow: RunningAirflow, run_id: str) -> None:
-    assert airflow.instance(DAG, run_id, "honest")["state"] == "success"
-    assert airflow.xcom(DAG, run_id, "honest")["url"].startswith("http")
+def test_the_honest_clip_is_delivered(stage: Stage, run_id: str) -> None:
+    assert stage.airflow.instance(DAG, run_id, "honest")["state"] == "success"
+    assert stage.airflow.xcom(DAG, run_id, "honest")["url"].startswith("http")
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_hostile_clip_is_delivered_or_fails_with_a_reason(airflow: RunningAirflow, run_id: str, way: str) -> None:
-    found = {instance["map_index"]: instance for instance in airflow.instances(DAG, run_id, way)}
+def test_each_hostile_clip_is_delivered_or_fails_with_a_reason(stage: Stage, run_id: str, way: str) -> None:
+    found = {instance["map_index"]: instance for instance in stage.airflow.instances(DAG, run_id, way)}
     assert len(found) == len(WAYS[way])
     for number, name in enumerate(WAYS[way]):
         _, _, delivered = CASES[name]
-        log = airflow.log(DAG, run_id, way, map_index=number)
+        log = stage.airflow.log(DAG, run_id, way, map_index=number)
         assert (found[number]["state"], found[number]["try_number"]) == ("success" if delivered else "failed", 1), name
         assert delivered or f"case-{list(CASES).index(name)}" in log, (name, log[-2000:])
         assert "\0" not in log
@@ -59,22 +58,20 @@ def test_each_hostile_clip_is_delivered_or_fails_with_a_reason(airflow: RunningA
         assert log.count("flood") <= 200
 
 
-def test_its_key_is_nowhere_in_any_spelling(
-    home: AirflowHome, airflow: RunningAirflow, database: RunningPostgres, run_id: str
-) -> None:
-    dump = database.dump()
+def test_its_key_is_nowhere_in_any_spelling(stage: Stage, run_id: str) -> None:
+    dump = stage.database.dump()
     assert "case-0" in dump  # it is the whole database
     assert SECRET not in dump
     for table in ("task_state_store", "xcom", "trigger", "task_instance", "rendered_task_instance_fields"):
-        assert spelled(database.dump(table), SECRET) == [], table
-    for path in home.folder.rglob("*.log*"):
+        assert spelled(stage.database.dump(table), SECRET) == [], table
+    for path in stage.airflow.home.folder.rglob("*.log*"):
         assert spelled(path.read_text(errors="replace"), SECRET) == [], path
 
 
 @examples(40, 1000)
 @given(status=answers(statuses), result=st.one_of(answers(results), answers(refusals, 422, 500)))
 def test_postgresql_stores_whatever_event_comes_of_an_answer(
-    database: RunningPostgres, monkeypatch: pytest.MonkeyPatch, status: Pieces, result: Pieces
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, status: Pieces, result: Pieces
 ) -> None:
     with HostileServer(lambda method, path, body: status if "/status" in path else result) as server:
         monkeypatch.setenv("FAL_KEY", KEY)
@@ -82,6 +79,6 @@ def test_postgresql_stores_whatever_event_comes_of_an_answer(
             "AIRFLOW_CONN_FUZZED", f"pika://:{KEY.replace(':', '%3A')}@{server.url.partition('//')[2]}/http"
         )
         event = event_of(trigger_at(server, pika_conn_id="fuzzed"))
-    with psycopg2.connect(f"postgresql://{database.url}") as connection, connection.cursor() as cursor:
+    with psycopg2.connect(f"postgresql://{stage.database.url}") as connection, connection.cursor() as cursor:
         cursor.execute("SELECT %s::jsonb, %s::text", (json.dumps(event), str(event)))
         assert cursor.fetchone()[0] == event

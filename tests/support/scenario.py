@@ -71,6 +71,19 @@ class Scenario:
         """Wait until so many requests are at the emulator."""
         until(lambda: len(self.emulator.requests(f"{self.name}:")) >= number, f"{number} requests", SUBMITTED_WITHIN)
 
+    @contextlib.contextmanager
+    def replies_held(self, workers: int) -> Iterator[None]:
+        """
+        Hold the reply to each submit until the block ends, which begins once all workers wait for one.
+
+        None is then in the middle of a submit that fal does not have yet: of one that is cut there, a retry can find
+        nothing, and rather fails than submit again.
+        """
+        self.emulator.fault("stall", match=f"{self.name}:", seconds=600, times=10_000)
+        self.in_flight(workers)
+        yield
+        self.emulator.clear_faults(f"{self.name}:")
+
     def prompt(self, number: int) -> str:
         """Return the prompt of a clip that one task makes."""
         return f"{self.name}: clip {number};"
@@ -104,7 +117,7 @@ class Scenario:
             deferred = self.airflow.instance(self.dag_id, self.run_id, "clip", number)["triggerer"] is not None
             return deferred and "trigger" in self.airflow.log(self.dag_id, self.run_id, "clip", map_index=number)
 
-        until(has_trigger, f"a trigger for clip {number}", 60)
+        until(has_trigger, f"a trigger for clip {number}", 180)
         time.sleep(2.0)
 
     @contextlib.contextmanager

@@ -34,11 +34,18 @@ RUNNERS = 14
 #: Tasks that run at once.
 AT_ONCE = 6
 
-#: The files, what takes longest first.
-ORDER = ("test_batch_to_files", "test_components", "test_workers", "test_scheduler", "test_hostile_queue")
+#: The files, what takes longest first; the others after them.
+ORDER = (
+    "test_batch_to_files",
+    "test_components",
+    "test_workers",
+    "test_scheduler",
+    "test_people",
+    "test_hostile_queue",
+)
 
 #: The files whose tests run with CeleryExecutor.
-WITH_CELERY = ("test_components", "test_hostile_queue")
+WITH_CELERY = ("test_components", "test_people", "test_hostile_queue")
 
 
 def is_for_celery(nodeid: str) -> bool:

@@ -34,7 +34,7 @@ RUNNERS = 14
 #: Tasks that run at once.
 AT_ONCE = 6
 
-#: The files, what takes longest first; the others after them.
+#: The files, what takes longest first.
 ORDER = (
     "test_batch_to_files",
     "test_components",

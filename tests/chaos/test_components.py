@@ -62,7 +62,7 @@ def test_the_queue_stands_still_for_half_a_minute_and_is_then_killed_and_restart
     os.kill(stage.emulator.pid, signal.SIGSTOP)
     time.sleep(30)
     os.kill(stage.emulator.pid, signal.SIGCONT)
-    scenario.in_flight(CLIPS * 4 // 5)
+    scenario.in_flight(CLIPS)  # of a submit that is cut before the queue had it, a retry finds nothing, and fails
     stage.emulator.kill()
     time.sleep(5)
     stage.emulator.restart()

@@ -97,6 +97,7 @@ class Person:
 
         :param place: seconds at which to begin.
         """
+        self.frame.wait_for_selector("video")  # a click that leads here is over before the page is
         played: dict[str, float] = self.frame.evaluate(_PLAY, [place])
         return played
 

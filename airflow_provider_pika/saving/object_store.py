@@ -65,9 +65,10 @@ class Place:
         with _failing(f"{path} cannot be used"):
             # 3.1 takes conn_id=None for a word against the one in the path
             self._place: ObjectStoragePath = ObjectStoragePath(path, **({"conn_id": conn_id} if conn_id else {}))
-            self._store = self._place.fs
+            self._on_disk = self._place.protocol in DISK
+            if not self._on_disk:  # Airflow finds one among those of all providers, which it imports: boto3, say
+                self._store = self._place.fs
         self._bucket = urlsplit(path).netloc.rpartition("@")[2]  # 3.1's own has the connection in it
-        self._on_disk = self._place.protocol in DISK
         self._shown_whole = _SHOWN_WHOLE.get(self._place.protocol)
         if not self._on_disk and not self._shown_whole and glob.has_magic(path):
             raise InvalidInput(

@@ -12,15 +12,12 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_pika.exceptions import InvalidInput, PathTaken, PikaError, StorageFailed
 from airflow_provider_pika.saving import disk
 from airflow_provider_pika.task.paths import DISK, NOT_LOST, checked_path, uri_of
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
 
 #: Bytes that are written at a time. A smaller file is one PUT in a bucket, a larger one an upload in parts, of which
 #: one is in memory.
@@ -50,8 +47,8 @@ class Place:
     Every method raises :class:`StorageFailed` where the store refuses, or cannot be reached.
 
     :param path: a URL, ``s3://bucket/key.mp4`` say, or an absolute path of this machine.
-    :param conn_id: the store's Airflow connection; None: the URL's own (``s3://conn@bucket/...``), or the store's
-        default.
+    :param conn_id: the store's Airflow connection, of which a disk needs none; None: the URL's own
+        (``s3://conn@bucket/...``), or the store's default.
     :param writer: which task writes there, the same in all of its attempts: an attempt removes what an earlier one left
         that died, and stays away from what another task is writing. "": nobody knows.
     :raises InvalidInput: the path is none of a file.
@@ -63,10 +60,11 @@ class Place:
         path = checked_path(path)
         self.path, self._writer = path, writer
         with _failing(f"{path} cannot be used"):
-            # 3.1 takes conn_id=None for a word against the one in the path
-            self._place: ObjectStoragePath = ObjectStoragePath(path, **({"conn_id": conn_id} if conn_id else {}))
+            self._place = ObjectStoragePath(path)
             self._on_disk = self._place.protocol in DISK
             if not self._on_disk:  # Airflow finds one among those of all providers, which it imports: boto3, say
+                if conn_id:
+                    self._place = ObjectStoragePath(path, conn_id=conn_id)
                 self._store = self._place.fs
         self._bucket = urlsplit(path).netloc.rpartition("@")[2]  # 3.1's own has the connection in it
         self._shown_whole = _SHOWN_WHOLE.get(self._place.protocol)

@@ -34,7 +34,7 @@ BEFORE_RELEASE := $(if $(BRIEF),$(addprefix integration/,$(addsuffix .py,pages/t
 LEFT_OUT := $(KNOWS_NO_AIRFLOW) $(BEFORE_RELEASE)
 PART := $(if $(filter 3.3.2,$(AIRFLOW)),,-m "not newest$(if $(BRIEF), and not before_release)" $(LEFT_OUT:%=--ignore=tests/%) $(NEEDS_TASK_STATE))
 
-# Three processes a core: many tests wait, for fal or for Airflow, and with two a core stands idle for a fifth of the time.
+# Six processes for two cores: many tests wait, for fal or for Airflow, and four leave a core idle now and then.
 AT_ONCE := 6
 
 # The system tests use PostgreSQL where pip has it. On SQLite they run one at a time: tests/system/stage.py says why.
@@ -103,8 +103,8 @@ clips: $(DEMO) ## Show the demo's clips in Airflow's own UI (PORT=8090 for anoth
 standalone: $(DEMO) ## Start all of Airflow with the examples and the emulator, for a browser
 	@$(BIN)/python -m dev.standalone
 
-# One core for the types while the unit tests take the other. On an older Airflow there are no types to check, and so few
-# tests that all of them run at once.
+# One core for the types while the unit tests take the other. On an older Airflow there are no types to check, and fewer
+# tests, which all run at once.
 test: $(READY) ## Run everything that is checked
 ifeq ($(PART),)
 	@$(MAKE) --no-print-directory -j2 $(SYNC) lint $(UNIT)

@@ -47,7 +47,7 @@ def test_dicts_of_arguments_are_mapped_too(run: Ran, slow: RunningEmulator) -> N
 
 
 def test_the_function_runs_before_the_deferral_only(run: Ran) -> None:
-    log = run.airflow.log(DAG, run.run_id, "impatient")
+    log = run.airflow.logs(DAG, run.run_id, "impatient")[0]
     assert log.count("impatient() returned: {'prompt': 'decorated and impatient'}") == 1
     assert "Pausing task as DEFERRED" in log
 

@@ -43,7 +43,7 @@ def test_every_snippet_is_a_dag_that_makes_a_video(airflow: RunningAirflow) -> N
 
 def _says_where_the_video_is(airflow: RunningAirflow, dag_id: str, run_id: str) -> bool:
     done = [each for each in airflow.instances(dag_id, run_id) if each["state"] == "success"]
-    logs = [airflow.log(dag_id, run_id, each["task_id"], each["try_number"], each["map_index"]) for each in done]
+    logs = [airflow.log(dag_id, run_id, each["task_id"], map_index=each["map_index"]) for each in done]
     saved = r"Saved /tmp/\S+\.mp4: \d+ bytes|Saved: \d+ saved, 0 failed"
     said = rf"Here it is: (http:/)?/\S+\.mp4, for request|{saved}|Finished: http://\S+\.mp4"
     return any(re.search(said, log) for log in logs)

@@ -38,11 +38,11 @@ class Renderer:
 
     def __init__(self, log: Callable[[str, str], None], runners: int) -> None:
         self._log = log
-        # A cancelled request keeps its thread for one more frame, so there is one thread to spare.
+        # A cancelled request keeps its thread until it may stop, so there is one thread to spare.
         self._threads = ThreadPoolExecutor(runners + 1, thread_name_prefix="render")
 
     async def draw(self, request_id: str, clip: Clip, path: Path, seconds: float) -> Path:
-        """Render frame by frame, evenly over the time, with a log line now and then."""
+        """Write frame by frame, evenly over the time, with a log line now and then."""
         loop, stopped, began = asyncio.get_running_loop(), threading.Event(), time.monotonic()
 
         def progress(done: int, total: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from airflow_provider_pika.emulator.engine.clip import FRAMES_PER_SECOND, Clip, render
+from airflow_provider_pika.emulator.engine.clip import FRAMES_PER_SECOND, ROUND, Clip, render
 
 SMALL = Clip("a cat on a wall", 7, 854, 480, 12)
 
@@ -34,7 +34,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "seconds"), [(854, 480, 2), (1280, 720, 1), (720, 900, 1), (1620, 1080, 1)]
+    ("width", "height", "seconds"), [(854, 480, 5), (1280, 720, 1), (720, 900, 1), (1620, 1080, 1)]
 )
 def test_a_clip_has_the_asked_size_length_and_coding(tmp_path: Path, width: int, height: int, seconds: int) -> None:
     path = tmp_path / "clip.mp4"
@@ -70,6 +70,12 @@ def test_another_prompt_or_seed_makes_other_frames(
 
 def test_the_picture_moves(small: list[bytes]) -> None:
     assert len(set(small)) == SMALL.frames
+
+
+def test_a_clip_longer_than_a_round_goes_on_with_its_frames_and_may_end_anywhere(tmp_path: Path) -> None:
+    found = drawn(replace(SMALL, frames=2 * ROUND + 5), tmp_path / "clip.mp4")
+    assert found == [found[number % ROUND] for number in range(2 * ROUND + 5)]
+    assert len(set(found)) == ROUND
 
 
 def test_the_prompt_is_on_the_picture(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ override PORT := $(value PORT)
 export PORT
 endif
 
-.PHONY: help setup demo clips standalone test lint unit unit-pure unit-bytes unit-airflow unit-3.13 integration system chaos test-distributed test-fab soak bench docs constraints clean
+.PHONY: help setup demo clips standalone test lint unit unit-pure unit-bytes unit-airflow unit-3.13 integration system chaos test-commands test-distributed test-fab soak bench docs constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -105,7 +105,7 @@ standalone: $(DEMO) ## Start all of Airflow with the examples and the emulator, 
 
 # One core for the types while the unit tests take the other. On an older Airflow there are no types to check, and fewer
 # tests, which all run at once.
-test: $(READY) ## Run everything that is checked
+test: $(READY) ## Run the tests (test-commands and chaos are the rest)
 ifeq ($(PART),)
 	@$(MAKE) --no-print-directory -j2 $(SYNC) lint $(UNIT)
 	@$(MAKE) --no-print-directory integration system
@@ -144,6 +144,10 @@ integration: $(READY) ## Run the tests against the emulator
 
 system: $(READY) ## Run the tests on real Airflow processes
 	@$(BIN)/python -m pytest -q -n $(SYSTEM_AT_ONCE) tests/$@ $(PART)
+
+# Each of them starts an Airflow of its own, and they take as long as a fifth of all else: no part of `make test`.
+test-commands: $(READY) ## Run what a newcomer types: the demo, standalone, the quick start
+	@$(BIN)/python -m pytest -q tests/commands
 
 # Two Airflows share the machine, one of which mostly waits.
 chaos: $(DISTRIBUTED) ## Kill every part of a running Airflow, and print what came of the clips

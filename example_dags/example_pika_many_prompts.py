@@ -13,7 +13,7 @@ from clips import FOLDER
 from airflow_provider_pika.operators.pika import PikaTextToVideoOperator
 from airflow_provider_pika.transfers.video_to_object_storage import PikaVideoToObjectStorageOperator
 
-PRODUCTS = ["a copper kettle", "a folding bicycle", "a woollen scarf", "a pocket radio"]
+PRODUCTS = ["a copper kettle", "a folding bicycle"]
 VIEWS = ["slowly turning", "in falling snow"]
 
 

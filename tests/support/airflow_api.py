@@ -49,7 +49,7 @@ class AirflowApi:
     def end_of_run(self, dag_id: str, run_id: str, within: float = ENDED_WITHIN) -> str:
         """Wait until a run has ended, and give its state; what takes too long says what became of each attempt."""
         try:
-            return until(lambda: self._ended(dag_id, run_id), f"{dag_id} to end", within, every=1.0)
+            return until(lambda: self._ended(dag_id, run_id), f"{dag_id} to end", within, every=2.0)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.story(dag_id, run_id)}") from None
 

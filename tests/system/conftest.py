@@ -20,16 +20,16 @@ from tests.system.stage import Stage, running_stage
 #: Tests that share what takes long to make, or must not run at once, by words in their node IDs.
 GROUPS = (
     *("test_clips_in_a_browser", "test_review_in_a_browser", "test_night", "test_review.py", "test_decorator"),
-    *("test_worker_processes", "test_deferred_tasks", "_demo", "of_the_pool|a_pool"),
+    *("test_worker_processes", "test_deferred_tasks", "of_the_pool|a_pool"),
     # Airflow 3.1 fills the form in the thread of the first request that needs it: what comes meanwhile sees half of it.
     "a_real_form|the_forms_test_button",
 )
 
 #: What takes longest, in its order. Whatever begins late, all else waits for at the end.
 LONGEST = (
-    *("test_night", "test_review.py", "test_a_clip_is_published", "test_standalone_brings_up"),
-    *("test_review_in_a_browser", "test_clips_in_a_browser", "test_the_quick_start", "test_every_snippet", "_demo"),
-    *("test_deferred_tasks", "test_batch", "test_a_worker_killed", "test_many_prompts", "test_cookbook"),
+    *("test_night", "test_review.py", "test_a_clip_is_published"),
+    *("test_review_in_a_browser", "test_clips_in_a_browser", "test_every_snippet", "test_deferred_tasks"),
+    *("test_batch", "test_a_worker_killed", "test_many_prompts", "test_cookbook"),
     *("test_decorator", "test_worker_processes", "test_real_airflow", "test_saving"),
 )
 

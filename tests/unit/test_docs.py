@@ -36,7 +36,7 @@ DOCS = ROOT / "docs"
 #: Lines of README, and of any other page; characters of a table's line, and of a cell.
 LONGEST_README, LONGEST_PAGE, LONGEST_ROW, LONGEST_CELL = 150, 250, 160, 100
 
-#: Commands that a test runs, as they stand there or with another port: tests/system/test_docs.py and test_commands.py.
+#: Commands that a test runs, as they stand there or with another port: tests/commands.
 RUN = {
     "make demo",
     "pip install .",

@@ -7,14 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from dev.airflow_home import ROOT
 from tests.support.components import Process
 from tests.support.leftovers import EVERY
 from tests.support.waiting import until
-
-pytestmark = pytest.mark.newest
 
 #: Starts an emulator, and a process that leaves for a session of its own and changes its name, as Airflow's do.
 TEST = """

@@ -1,4 +1,4 @@
-"""The commands that the pages name, as a person runs them."""
+"""`make demo`, `make clips` and `make standalone`, as a person runs them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import av
 import httpx
 import pytest
 
-from dev.airflow_home import ROOT, AirflowHome
+from dev.airflow_home import ROOT
 from dev.clips import FOLDER, page_of
-from tests.support.running_airflow import RunningAirflow, free_port, until
+from tests.support.running_airflow import free_port, until
 
 
 def start(module: str, **environment: str) -> subprocess.Popen[str]:
@@ -61,7 +61,6 @@ def marker(request: pytest.FixtureRequest) -> Iterator[str]:
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.newest
 def test_the_demo_shows_each_step_and_ends_with_a_playable_video(marker: str) -> None:
     prompt = f'-A "quoted" whale\'s $HOME, $(whoami), `id` & {{{{ sky }}}} = # % \\ $$ ünï\n{marker} $(shell id)'
     shown, _ = start("dev.demo", PROMPT=prompt, MARKER=marker).communicate(timeout=300)
@@ -79,7 +78,6 @@ def test_the_demo_shows_each_step_and_ends_with_a_playable_video(marker: str) ->
     assert nothing_left_of(marker)
 
 
-@pytest.mark.newest
 def test_an_interrupted_demo_leaves_nothing_behind(marker: str) -> None:
     process = start("dev.demo", MARKER=marker)
     assert process.stdout is not None
@@ -96,7 +94,6 @@ def test_an_interrupted_demo_leaves_nothing_behind(marker: str) -> None:
     until(lambda: nothing_left_of(marker), "the demo's processes to end", 30)
 
 
-@pytest.mark.newest
 def test_the_demo_says_first_that_a_key_leads_to_fal(marker: str) -> None:
     process = start("dev.demo", FAL_KEY="nobodys:key", MARKER=marker)
     assert process.stdout is not None
@@ -106,7 +103,6 @@ def test_the_demo_says_first_that_a_key_leads_to_fal(marker: str) -> None:
     until(lambda: nothing_left_of(marker), "the demo's processes to end", 30)
 
 
-@pytest.mark.newest
 def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down_again(marker: str) -> None:
     port = str(free_port())
     process = start("dev.standalone", PORT=port, MARKER=marker)
@@ -127,7 +123,6 @@ def test_standalone_brings_up_airflow_with_the_examples_and_takes_all_of_it_down
     until(lambda: nothing_left_of(marker), "standalone's processes to end", 30)
 
 
-@pytest.mark.newest
 def test_the_clips_of_the_demo_open_in_airflow_and_the_demo_then_knows_where(marker: str) -> None:
     metadata = max((FOLDER / "videos").glob("*.json"), key=lambda path: path.stat().st_mtime, default=None)
     if metadata is None:
@@ -151,7 +146,6 @@ def test_the_clips_of_the_demo_open_in_airflow_and_the_demo_then_knows_where(mar
     until(lambda: nothing_left_of(marker), "the API server to end", 30)
 
 
-@pytest.mark.newest
 def test_standalone_says_that_its_port_is_taken(marker: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -164,7 +158,6 @@ def test_standalone_says_that_its_port_is_taken(marker: str) -> None:
     assert "PORT=8090 make standalone" in line
 
 
-@pytest.mark.newest
 @pytest.mark.parametrize("port", ["http", "99999", "0", "-1", "8080.0"])
 def test_standalone_says_that_a_port_is_none(marker: str, port: str) -> None:
     process = start("dev.standalone", PORT=port, MARKER=marker)
@@ -180,31 +173,3 @@ def sees_the_example(http: httpx.Client) -> bool:
     except (httpx.HTTPError, json.JSONDecodeError):
         time.sleep(1)
         return False
-
-
-def run(home: AirflowHome, *command: str) -> str:
-    done = subprocess.run(
-        ["airflow", *command], env=home.environment, cwd=home.folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
-@pytest.mark.newest
-def test_airflow_lists_the_provider(airflow: RunningAirflow) -> None:
-    listed = json.loads(run(airflow.home, "providers", "list", "--output", "json"))
-    [ours] = [provider for provider in listed if provider["package_name"] == "airflow-provider-pika"]
-    assert "Pika text-to-video" in ours["description"]
-    assert ours["version"] == "0.1.0"
-
-
-@pytest.mark.newest
-def test_airflow_lists_the_hook(airflow: RunningAirflow) -> None:
-    listed = json.loads(run(airflow.home, "providers", "hooks", "--output", "json"))
-    [ours] = [hook for hook in listed if hook["connection_type"] == "pika"]
-    assert ours["class"] == "airflow_provider_pika.hooks.pika.PikaHook"
-    assert ours["conn_id_attribute_name"] == "pika_conn_id"
-
-
-def test_airflow_gets_the_provider_with_all_its_parts(airflow: RunningAirflow) -> None:
-    full = run(airflow.home, "providers", "get", "airflow-provider-pika", "--full", "--output", "json")
-    assert "airflow_provider_pika.triggers.pika" in full

@@ -1,4 +1,4 @@
-"""The Dags of the pages are run, not believed. tests/commands runs the commands, tests/unit/test_docs.py holds the rest."""
+"""The Dags of the pages are run. tests/commands runs their commands, tests/unit/test_docs.py holds the rest."""
 
 from __future__ import annotations
 

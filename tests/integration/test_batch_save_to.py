@@ -176,11 +176,12 @@ def test_a_store_that_takes_nothing_is_a_warning_and_then_left_alone(
 def test_a_host_that_hangs_ends_neither_the_batch_nor_its_pace(
     emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(early_saves, "SAVES_FOR", 0.5)
     emulator.fault("stall_midway", bytes=500, seconds=60, match="hangs", times=99)
     began = time.monotonic()
     task = batch_to(f"{tmp_path}/{{index}}.mp4", "hangs", 8, max_in_flight=2)
-    assert task.attempt()["done"] == 8
+    with monkeypatch.context() as patch:
+        patch.setattr(early_saves, "SAVES_FOR", 0.5)
+        assert task.attempt()["done"] == 8
     assert time.monotonic() - began < 25
     assert names_in(tmp_path) == []
     emulator.clear_faults()
@@ -216,7 +217,7 @@ def test_what_there_was_no_time_for_is_saved_by_the_next_worker(
             worker._batch.sleep(60)
         save(worker, place, line, path)
 
-    monkeypatch.setattr(early_saves, "SAVES_FOR", 1.5)
+    monkeypatch.setattr(early_saves, "SAVES_FOR", 4.0)
     monkeypatch.setattr(saving_batch._Worker, "_save", slow)
     monkeypatch.setattr(early_saves, "PAUSE", 0.0)
     assert task.attempt()["done"] == 6

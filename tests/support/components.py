@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Self
 from dev.airflow_home import AirflowHome
 from tests.support.waiting import until
 
-#: Seconds between SIGTERM and SIGKILL.
-GRACE = 5.0
+#: Seconds in which what was killed is gone, at the latest.
+GONE_WITHIN = 5.0
 
 
 class Process(NamedTuple):
@@ -128,19 +128,7 @@ class Component:
             leader.kill()
             leader.wait()
             return
-        until(self._killed, f"{self.name} to be gone", GRACE, every=0.02)
-
-    def terminate(self) -> None:
-        """SIGTERM all that lives of it, and do not wait."""
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-
-    def end(self) -> None:
-        """SIGTERM, then SIGKILL; nothing is left, not even what an earlier `kill` has spared."""
-        self.terminate()
-        with contextlib.suppress(TimeoutError):
-            until(lambda: not self.processes, f"{self.name} to end", GRACE, every=0.05)
-        self.kill()
+        until(self._killed, f"{self.name} to be gone", GONE_WITHIN, every=0.02)
 
     def _killed(self) -> bool:
         send(signal.SIGKILL, living := self.processes)  # again, for what was started in between

@@ -150,19 +150,11 @@ def running_airflow(home: AirflowHome, *, triggerers: int = 1, workers: int = 0)
     components = {component.name: component for component in _components(home, triggerers, workers)}
     with contextlib.ExitStack() as stack:
         for component in components.values():
-            stack.callback(component.end)
+            stack.callback(component.kill)  # not SIGTERM: nothing is left that a graceful end, of seconds, would save
             component.start()
-        stack.callback(_terminate_the_callers, components)
         airflow = RunningAirflow(home, port, components)
         airflow.until_healthy()
         yield airflow
-
-
-def _terminate_the_callers(components: dict[str, Component]) -> None:
-    """Let all end at once that call the API server, which ends after them: each takes seconds."""
-    for name, component in components.items():
-        if name != "api-server":
-            component.terminate()
 
 
 def _components(home: AirflowHome, triggerers: int, workers: int) -> Iterator[Component]:

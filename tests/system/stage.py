@@ -111,6 +111,7 @@ def running_stage(folder: Path) -> Iterator[Stage]:
             **IMPATIENT,
             # no test here loses a task that waits for a worker; a busy machine may let one wait for long
             "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "300",
+            "AIRFLOW__CORE__PARALLELISM": "8",  # several tests run at once
             "AIRFLOW__PIKA__CLIP_ROOTS": f"{folder / 'clips'}, s3://clips_store@{SHOWN}",
             **_lineage(folder / "lineage.jsonl"),
             **statsd_settings(statsd := free_port()),

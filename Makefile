@@ -145,7 +145,7 @@ integration: $(READY) ## Run the tests against the emulator
 system: $(READY) ## Run the tests on real Airflow processes
 	@$(BIN)/python -m pytest -q -n $(SYSTEM_AT_ONCE) tests/$@ $(PART)
 
-# Each of them starts an Airflow of its own, and they take as long as a fifth of all else: no part of `make test`.
+# No part of `make test`: each starts an Airflow of its own, and they took a fifth of the system tests' time.
 test-commands: $(READY) ## Run what a newcomer types: the demo, standalone, the quick start
 	@$(BIN)/python -m pytest -q tests/commands
 

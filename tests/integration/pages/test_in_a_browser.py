@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from airflow_provider_pika.emulator.engine.clip import Clip, render
 from airflow_provider_pika.plugins.pages import files
@@ -128,6 +129,29 @@ def test_a_storage_that_goes_down_while_the_page_is_open_is_said_in_a_sentence(
     assert "Traceback" not in person.page.content()
     assert {refused.split()[0] for refused in person.refused} == {"502"}
     assert person.trouble == []
+
+
+def test_a_clip_that_begins_to_play_while_the_page_is_fetched_anew_plays_on(
+    somebody: Callable[..., Person], server: Server, rows: Rows, fox: dict[str, Any]
+) -> None:
+    rows.push("clips", "save", fox)
+    person, held, clip = somebody(), list[Route](), re.compile(r"/pika/clip\?")
+    watched = 'class="clip" data-watch="api/clip?" data-version="one" data-busy="yes"'  # as while its task goes on
+
+    def show(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('class="clip"', watched, 1))
+
+    person.page.route(clip, lambda route: show(route) if route.request.is_navigation_request() else held.append(route))
+    person.page.route(re.compile(r"/api/clip\?"), lambda route: route.fulfill(json={"version": "two", "busy": True}))
+    with person.page.expect_request(
+        lambda request: bool(clip.search(request.url)) and request.resource_type == "fetch"
+    ):
+        person.page.goto(url(server, "clip", **coordinates()))
+    person.play()
+    show(held.pop())
+    person.page.wait_for_timeout(1000)
+    assert person.page.evaluate("document.querySelector('video').currentTime") > 1
 
 
 def test_each_clip_of_a_mapped_task_is_in_its_own_tab(

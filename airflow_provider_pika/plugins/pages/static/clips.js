@@ -88,7 +88,7 @@
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-watch]");
-    if (!fresh) return;
+    if (!fresh || isPlaying()) return; // one may have begun while it was on its way
     const focused = document.activeElement?.getAttribute?.("href");
     area.replaceWith(document.adoptNode(fresh));
     if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();

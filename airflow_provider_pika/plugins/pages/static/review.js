@@ -160,6 +160,7 @@
 
   // Following
 
+  const isInUse = () => touched || isPlaying();
   const isPlaying = () => [...document.querySelectorAll("video")].some((video) => !video.paused && !video.ended);
   let timer = 0;
   const look = async () => {
@@ -179,18 +180,22 @@
     if (!answer.ok || sending) return;
     const now = await answer.json();
     if (now.version !== area().dataset.version) {
-      if (touched || isPlaying()) changed.hidden = false;
-      else await renew();
+      if (isInUse()) changed.hidden = false;
+      else await renew(isInUse);
     } else if (now.wait !== null && area().dataset.wait === "") {
       area().dataset.phase = now.phase;
       open(now.wait * 1000);
     }
   };
-  const renew = async () => {
+  const renew = async (isUnwanted = () => false) => {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
     const text = await answer.text();
     const fresh = new DOMParser().parseFromString(text, "text/html").querySelector("[data-review]");
     if (!answer.ok || !fresh || sending) return;
+    if (isUnwanted()) { // somebody has begun while it was on its way
+      changed.hidden = false;
+      return;
+    }
     area().replaceWith(document.adoptNode(fresh));
     touched = false;
     changed.hidden = true;

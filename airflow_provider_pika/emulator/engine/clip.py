@@ -60,7 +60,7 @@ LEGIBLE = 2000
 
 
 def render(clip: Clip, path: Path, progress: Progress = lambda done, total: None) -> None:
-    """Write the clip to ``path``. Five seconds of 720p take some 0.3 s of CPU, so call it in a thread."""
+    """Write the clip to ``path``. Five seconds of 720p take some 0.4 s of CPU, so call it in a thread."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"

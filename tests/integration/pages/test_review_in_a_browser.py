@@ -168,17 +168,22 @@ def test_of_two_people_the_second_is_told_who_was_first(asked: Asked, open_page:
     assert answers()[0][1]["clips"] == [asked.entries[0]["sha256"]]
 
 
-def test_what_a_person_begins_while_the_page_is_fetched_anew_is_not_taken_away(asked: Asked, open_page: Open) -> None:
+@pytest.mark.parametrize("begun", ["a note", "a choice"])
+def test_what_a_person_begins_while_the_page_is_fetched_anew_is_not_taken_away(
+    asked: Asked, open_page: Open, begun: str
+) -> None:
     ask(asked)
     page = open_page().page
     held, anew = list[Route](), re.compile(r"/pika/review\?")
     page.route(anew, lambda route: held.append(route))
     with page.expect_request(anew):
         asked.rows.answered("clips", "review", "other")
-    page.get_by_label("Note for all").fill("mine")
+    note, choice = page.get_by_label("Note for all"), page.get_by_role("radio", name="Keep this one: clip 2")
+    note.fill("mine") if begun == "a note" else choice.check()
     held.pop().continue_()
     expect(page.get_by_text("This has changed.")).to_be_visible()
-    expect(page.get_by_label("Note for all")).to_have_value("mine")
+    expect(note).to_have_value("mine" if begun == "a note" else "")
+    expect(choice).to_be_checked(checked=begun == "a choice")
 
 
 def test_what_another_wrote_over_an_answer_counts_and_is_said(asked: Asked, open_page: Open) -> None:
